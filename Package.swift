@@ -1,0 +1,52 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]
+
+let package = Package(
+    name: "moongate",
+    products: [
+        .executable(name: "moongate", targets: ["MoongateCommand"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // System libraries: a module map and a shim header each.
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        // Compiled C: the longjmp fence of the Lua bindings and the system calls Swift cannot spell.
+        .target(name: "CMoongate", dependencies: ["CLua"]),
+        // RE2 behind a C face, for header patterns that match in linear time.
+        .target(name: "CRE2", linkerSettings: [.linkedLibrary("re2")]),
+
+        .target(
+            name: "MoongateConfig",
+            dependencies: [.product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .target(name: "MoongateLua", dependencies: ["CLua", "CMoongate"], swiftSettings: strict),
+        .target(
+            name: "Moongate",
+            dependencies: [
+                "CCrypt", "CNghttp2", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLua",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "MoongateCommand",
+            dependencies: [
+                "Moongate", "MoongateConfig",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        .testTarget(
+            name: "MoongateConfigTests", dependencies: ["MoongateConfig"], exclude: ["Cases"], swiftSettings: strict),
+        .testTarget(name: "MoongateLuaTests", dependencies: ["MoongateLua"], swiftSettings: strict),
+        .testTarget(name: "MoongateTests", dependencies: ["Moongate"], swiftSettings: strict),
+    ]
+)

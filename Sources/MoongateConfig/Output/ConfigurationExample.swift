@@ -1,0 +1,78 @@
+extension ConfigurationReference {
+    /// Every key once, with a remark. It is valid; the tests read it.
+    static let example = """
+        # Two event loop threads. Without this line: one per core.
+        workers: 2
+
+        listeners:
+          - name: plain
+            address: 0.0.0.0:8080                 # cleartext HTTP/2 with prior knowledge
+            max_concurrent_streams: 1000
+            max_header_bytes: 64KiB
+          - name: secure
+            address: "[::]:8443"
+            tls:
+              certificates:                       # chosen by SNI; the first one is the fallback
+                - certificate: certs/edge.crt
+                  key: certs/edge.key
+              minimum_version: "1.2"
+            policies:                             # run before a route is chosen
+              - strip-port
+
+        policies:
+          path: [policies]                        # searched before the policies that ship
+          time_limit: 50ms
+          memory_limit: 64MiB
+
+        upstreams:
+          greeter:
+            endpoints: ["127.0.0.1:50051", "127.0.0.1:50052"]
+          greeter-canary:
+            endpoints:
+              - address: canary.internal:50051
+                weight: 3
+              - canary2.internal:50051
+            balance: least_request
+            connect_timeout: 2s
+            dns_refresh: 30s
+
+        routes:
+          - name: greeter
+            listeners: [secure]
+            match:
+              hosts: [api.example.com, "*.api.example.com"]
+              service: helloworld.Greeter
+              method: SayHello
+              headers:
+                - {name: x-plan, exact: pro}
+                - {name: x-team, prefix: blue-}
+                - {name: x-version, regex: "v[0-9]+"}
+                - {name: authorization, present: true}
+                - {name: x-debug, absent: true}
+            policies:
+              - header-auth: {users: users.yaml}  # a policy with settings
+              - policy: policies/audit.lua        # a file of one's own, in the full form
+                on_error: continue
+                settings: {level: info}
+            upstreams:                            # 95 % and 5 % of the requests
+              - {name: greeter, weight: 95}
+              - {name: greeter-canary, weight: 5}
+            timeout: 30s
+          - name: files
+            matches:                              # one of them has to fit
+              - path: /robots.txt
+              - path_prefix: /files
+            upstream: greeter
+
+        admin:
+          address: 127.0.0.1:9901                 # /metrics, /live, /ready
+
+        access_log:
+          path: "-"                               # standard output
+
+        drain:
+          delay: 5s
+          grace: 30s
+
+        """
+}

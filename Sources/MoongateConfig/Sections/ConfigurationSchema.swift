@@ -1,0 +1,92 @@
+extension ValueType<Configuration> {
+    /// The whole file.
+    static var configuration: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "configuration",
+                summary: "The whole file.",
+                initial: Configuration(),
+                fields: [
+                    Field(
+                        "workers", \.workers, .integer(1...1024), absent: "one per core",
+                        "Event loop threads. A change needs a restart."),
+                    Field(
+                        "listeners", \.listeners, .list(of: .listener, atLeast: 1), required: true,
+                        "Where clients are accepted."),
+                    Field(
+                        "policies", \.policies, .policySettings, "Where policies are found and what they may use."),
+                    Field(
+                        "upstreams", \.upstreams, .upstreams,
+                        "The servers behind, in named groups: a mapping from a name to an upstream."),
+                    Field(
+                        "routes", \.routes, .list(of: .route),
+                        "Which requests go where. A request that no route takes is answered with `UNIMPLEMENTED`"
+                            + " (gRPC) or 404."),
+                    Field(
+                        "admin", \.admin, .admin, absent: "no admin listener",
+                        "The listener for `/metrics`, `/live` and `/ready`."),
+                    Field(
+                        "access_log", \.accessLog, .accessLog, absent: "no access log",
+                        "One line of JSON for each request."),
+                    Field("drain", \.drain, .drain, "What happens on SIGTERM."),
+                ]))
+    }
+}
+
+extension ValueType<AdminConfig> {
+    static var admin: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "admin",
+                summary: "The admin listener. It speaks HTTP/1.1 without TLS and asks nobody who they are: keep it on a"
+                    + " loopback or private address.",
+                initial: AdminConfig(address: SocketAddressConfig(host: "127.0.0.1", port: 0)),
+                fields: [
+                    Field(
+                        "address", \.address, .listening, required: true, "Address and port, such as `127.0.0.1:9901`.")
+                ]))
+    }
+}
+
+extension ValueType<AccessLogConfig> {
+    static var accessLog: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "access log",
+                summary: "The access log. SIGHUP opens its file anew.",
+                initial: AccessLogConfig(destination: .standardOutput),
+                fields: [
+                    Field(
+                        "path", \.destination, .logDestination, required: true,
+                        "A file to append to, or `-` for standard output.")
+                ]))
+    }
+}
+
+extension ValueType<AccessLogConfig.Destination> {
+    fileprivate static var logDestination: ValueType {
+        .text(NameSyntax.file, expected: "a path or \"-\"") { text, decoding throws(SyntaxFault) in
+            if text == "-" { return .standardOutput }
+            return .file(try NameSyntax.absolutePath(text, folder: decoding.folder))
+        }
+    }
+}
+
+extension ValueType<DrainConfig> {
+    static var drain: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "drain",
+                summary: "The way out after SIGTERM. A second SIGTERM ends the process at once.",
+                initial: DrainConfig(),
+                fields: [
+                    Field(
+                        "delay", \.delay, .duration(.zero ... .seconds(3600)),
+                        "How long `/ready` fails while connections are still accepted, so that balancers in front"
+                            + " notice."),
+                    Field(
+                        "grace", \.grace, .duration(.zero ... .seconds(86400)),
+                        "How long streams may go on after GOAWAY. Those left then end with `UNAVAILABLE`."),
+                ]))
+    }
+}

@@ -1,0 +1,80 @@
+extension ValueType<ListenerConfig> {
+    static var listener: ValueType {
+        let schema = MappingSchema(
+            name: "listener",
+            summary: "An address on which clients are accepted. Without `tls` they speak HTTP/2 in cleartext with prior"
+                + " knowledge (h2c), with it HTTP/2 over TLS (ALPN `h2`).",
+            initial: ListenerConfig(name: "", address: SocketAddressConfig(host: "", port: 0)),
+            fields: [
+                Field(
+                    "name", \.name, .name,
+                    "What routes, logs and metrics call the listener. Default: the address as written."),
+                Field(
+                    "address", \.address, .listening, required: true,
+                    "Address and port: `0.0.0.0:8080`, `[::]:8080`, or `:8080` for every address of the machine. Port"
+                        + " 0 is any free one."),
+                Field("tls", \.tls, .tls, absent: "no TLS", "Certificates and versions."),
+                Field(
+                    "policies", \.policies, .list(of: .policyReference),
+                    "Run in this order on every request of the listener, before a route is chosen."),
+                Field(
+                    "max_concurrent_streams", \.maxConcurrentStreams, .integer(1...1_000_000),
+                    "Streams that one connection may have open at a time (`SETTINGS_MAX_CONCURRENT_STREAMS`)."),
+                Field(
+                    "max_header_bytes", \.maxHeaderBytes, .size(1024...(1 << 20)),
+                    "Largest list of request headers: names and values, and 32 for each field (RFC 9113 §6.5.2)."),
+            ])
+        return .mapping(schema) { draft, mapping, decoding in
+            var listener = draft
+            let address = mapping.value(of: "address")
+            listener.location = address?.location ?? mapping.location
+            if listener.name.isEmpty, case .scalar(let scalar) = address?.content { listener.name = scalar.text }
+            // A listener without an address has no name yet either, and has been reported.
+            let place = mapping.value(of: "name")?.location ?? address?.location ?? mapping.location
+            if !listener.name.isEmpty, mapping.has("name") || !isRepeated(listener, decoding) {
+                decoding.define(listener.name, as: .listener, at: place)
+            }
+            return listener
+        }
+    }
+
+    /// Two listeners that differ in nothing would be reported twice: for the address and for the name made from it.
+    private static func isRepeated(_ listener: ListenerConfig, _ decoding: Decoding) -> Bool {
+        listener.address.port != 0 && decoding.names.isDefined(listener.name, as: .listener)
+    }
+}
+
+extension ValueType<ListenerTLSConfig> {
+    fileprivate static var tls: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "tls",
+                summary: "TLS of a listener.",
+                initial: ListenerTLSConfig(certificates: []),
+                fields: [
+                    Field(
+                        "certificates", \.certificates, .list(of: .certificate, atLeast: 1), required: true,
+                        "Chosen by the name that the client asks for (SNI). The first one serves clients whose name"
+                            + " fits none."),
+                    Field(
+                        "minimum_version", \.minimumVersion, .choice(),
+                        "The oldest version of TLS that is accepted."),
+                ]))
+    }
+}
+
+extension ValueType<ListenerTLSConfig.Certificate> {
+    fileprivate static var certificate: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "certificate",
+                summary: "A certificate with its key. Both files are read again when they change.",
+                initial: ListenerTLSConfig.Certificate(certificate: "", key: ""),
+                fields: [
+                    Field(
+                        "certificate", \.certificate, .path, required: true,
+                        "PEM file with the certificate, followed by its chain."),
+                    Field("key", \.key, .path, required: true, "PEM file with the private key."),
+                ]))
+    }
+}

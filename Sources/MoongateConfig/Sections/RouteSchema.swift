@@ -1,0 +1,78 @@
+/// The keys of a route as they stand in the file.
+private struct RouteDraft {
+    var name = ""
+    var listeners: [String] = []
+    var match: RouteMatch?
+    var matches: [RouteMatch]?
+    var policies: [PolicyReference] = []
+    var upstream: String?
+    var upstreams: [WeightedUpstream]?
+    var timeout: Duration = RouteConfig(name: "").timeout
+}
+
+extension ValueType<RouteConfig> {
+    static var route: ValueType {
+        let schema = MappingSchema(
+            name: "route",
+            summary:
+                "Which requests go where, and through which policies. Of several routes that fit, the most specific"
+                + " one wins, see [Routing](routing.md).",
+            initial: RouteDraft(),
+            alternatives: [.atMostOne(["match"], ["matches"]), .exactlyOne(["upstream"], ["upstreams"])],
+            fields: [
+                Field(
+                    "name", \.name, .definition(of: .route), required: true,
+                    "What logs and metrics call the route. Unique."),
+                Field(
+                    "listeners", \.listeners,
+                    .list(
+                        of: .reference(to: .listener), atLeast: 1, emptyHint: "leave it out for every listener",
+                        identity: { $0 }),
+                    "Names of the listeners that the route belongs to. Default: all."),
+                Field("match", \.match, .match, absent: "every request", "What a request has to be."),
+                Field(
+                    "matches", \.matches, .list(of: .match, atLeast: 1, emptyHint: "leave it out for every request"),
+                    "Several of them; one has to fit."),
+                Field(
+                    "policies", \.policies, .list(of: .policyReference),
+                    "Run in this order on requests and in reverse order on responses."),
+                Field("upstream", \.upstream, .reference(to: .upstream), "The upstream that gets the requests."),
+                Field(
+                    "upstreams", \.upstreams, .list(of: .weightedUpstream, atLeast: 1, identity: { $0.name }),
+                    "Several upstreams that share the requests by weight."),
+                Field(
+                    "timeout", \.timeout, .duration(.zero ... .seconds(86400)),
+                    "Longest time from the request's head to the end of the response; `0s`: no limit. The client's"
+                        + " `grpc-timeout` counts if it is shorter."),
+            ])
+        return .mapping(schema, finish: finish)
+    }
+
+    private static func finish(_ draft: RouteDraft, _ mapping: YAMLMapping, _ decoding: inout Decoding) -> RouteConfig?
+    {
+        let weighted = draft.upstreams ?? draft.upstream.map { [WeightedUpstream(name: $0)] } ?? []
+        if !weighted.isEmpty, weighted.allSatisfy({ $0.weight == 0 }) {
+            decoding.report(
+                mapping.location(of: "upstreams"), "every weight is 0, so no upstream gets a request",
+                hint: "give at least one of them a weight above 0")
+        }
+        return RouteConfig(
+            name: draft.name, listeners: draft.listeners,
+            matches: draft.matches ?? [draft.match ?? RouteMatch()], policies: draft.policies,
+            upstreams: weighted, timeout: draft.timeout, location: mapping.location)
+    }
+}
+
+extension ValueType<WeightedUpstream> {
+    fileprivate static var weightedUpstream: ValueType {
+        .mapping(
+            MappingSchema(
+                name: "weighted upstream",
+                summary: "An upstream's share of a route's requests: its weight out of the sum of all weights.",
+                initial: WeightedUpstream(name: ""),
+                fields: [
+                    Field("name", \.name, .reference(to: .upstream), required: true, "Name of the upstream."),
+                    Field("weight", \.weight, .integer(0...1_000_000), "Its share; 0: none."),
+                ]))
+    }
+}
