@@ -1,0 +1,3 @@
+#pragma once
+#include "mg_lua.h"
+#include "mg_system.h"

@@ -1,0 +1,147 @@
+#pragma once
+// What the files behind mg_lua.h share. Not for Swift.
+#include "mg_lua.h"
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <signal.h>
+
+#define MG_OBJECT_MAGIC 0x4d476f31u
+#define MG_ITERATOR_MAGIC 0x4d476931u
+#define MG_CLASSES 32
+#define MG_ARGUMENTS 8
+#define MG_TABLE_DEPTH 32
+/// Steps that one library call written in C may take before it must have asked the guard.
+#define MG_STEPS_MAX 1000000
+#define MG_SOURCE_MAX (1 << 20)
+#define MG_TEXT_MAX (1 << 20)
+
+/// Why a script is being left for good: nothing in it may catch this.
+typedef enum mg_unwind { MG_UNWIND_NONE, MG_UNWIND_STOP, MG_UNWIND_KILL } mg_unwind;
+
+typedef struct mg_class {
+    /// Registry reference of the metatable.
+    int metatable;
+    const char *name;
+    mg_leaf iterate;
+    void (*release)(void *native);
+} mg_class;
+
+typedef struct mg_parameter {
+    char type;
+    bool optional;
+} mg_parameter;
+
+/// A binding with its signature taken apart. Lives as long as the VM.
+typedef struct mg_bound {
+    char *name;
+    mg_leaf leaf;
+    /// 0: a library function.
+    uint16_t kind;
+    uint16_t constructs;
+    bool may_wait;
+    uint8_t count;
+    mg_parameter parameters[MG_ARGUMENTS];
+    struct mg_bound *next;
+} mg_bound;
+
+struct mg_thread {
+    lua_State *state;
+    int reference;
+    mg_thread *next;
+};
+
+struct mg_lua {
+    lua_State *main;
+    /// The coroutine that runs: what the guard stops. Coroutines that scripts make are tracked too.
+    lua_State *current;
+    mg_scope *scope;
+
+    // The guard. Written by the thread that runs the VM and by the signal handler on that same thread.
+    /// One more with each run.
+    volatile uint64_t serial;
+    volatile uint64_t seen_serial;
+    volatile sig_atomic_t overrun;
+    uint32_t ticks;
+    uint32_t limit_ticks;
+    uint32_t limit_milliseconds;
+
+    mg_unwind unwind;
+    /// A leaf said MG_WAIT and the coroutines above it are being suspended.
+    bool waiting;
+    bool has_poisoned;
+    /// The message with which `mg_lua_resume` wakes the hook; NULL: results.
+    const char *resume_error;
+
+    size_t memory;
+    size_t memory_limit;
+    uint64_t allocations;
+    bool refused;
+
+    mg_call call;
+    mg_value arguments[MG_ARGUMENTS];
+    uint8_t numbers[MG_ARGUMENTS][32];
+    mg_tape input;
+    mg_tape output;
+    uint8_t *scratch;
+    size_t scratch_size;
+    char message[512];
+
+    mg_class classes[MG_CLASSES];
+    mg_bound *bounds;
+    mg_leaf module_source;
+    mg_leaf print;
+    mg_thread *idle;
+
+    /// Registry references.
+    int template_globals;
+    int modules;
+
+    mg_reason reason;
+    /// What the guard noted when it struck.
+    char where[128];
+    char kill_trace[1024];
+    char *failure;
+    char *traceback;
+};
+
+static inline mg_lua *mg_vm(lua_State *L) { return *(mg_lua **)lua_getextraspace(L); }
+
+// lua_vm.c
+/// Runs C code that may raise on the main state. False: the failure is recorded.
+bool mg_protected(mg_lua *vm, lua_CFunction function, void *data);
+void mg_set_failure(mg_lua *vm, mg_reason reason, const char *message, const char *traceback);
+
+// lua_guard.c
+void mg_guard_enter(mg_lua *vm);
+void mg_guard_leave(mg_lua *vm);
+/// Leaves the script for good: a yield where that is possible, since no `pcall` sees it, else an error.
+int mg_leave(lua_State *L);
+/// Leaves the script if the time is up. Library loops in C call it now and then.
+void mg_check_time(lua_State *L);
+void mg_install_kill(lua_State *L);
+
+// lua_sandbox.c, lua_protect.c, lua_coroutine.c, lua_bounded.c, lua_pattern.c
+int mg_open_sandbox(lua_State *L);
+/// Pushes a fresh table of globals for one file.
+void mg_push_globals(lua_State *L, mg_lua *vm);
+void mg_open_protect(lua_State *L, int globals);
+void mg_open_coroutine(lua_State *L, int library);
+void mg_open_bounded(lua_State *L, int strings, int tables);
+void mg_open_patterns(lua_State *L, int strings);
+
+// lua_tape.c
+/// Encodes the table at `index`; strings point into Lua. Raises on what is too deep or too large.
+void mg_encode_table(lua_State *L, mg_tape *tape, int index);
+/// Pushes everything on the tape; returns how many values that were.
+int mg_push_tape(lua_State *L, mg_lua *vm, const mg_tape *tape);
+/// Replaces the table on top by a read-only view of it, with everything below it.
+void mg_freeze(lua_State *L);
+
+// lua_bind.c, lua_object.c
+void mg_push_binding(lua_State *L, mg_lua *vm, const mg_binding *binding, uint16_t kind);
+int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action);
+/// The object at `index` if it is one of ours and alive; else raises.
+mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object);
+int mg_pairs(lua_State *L);
+mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope);

@@ -1,0 +1,251 @@
+// Loading files and running their functions in pooled coroutines.
+#include "lua_internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// MARK: Coroutines
+
+static int new_thread(lua_State *L) {
+    mg_thread *thread = lua_touserdata(L, 1);
+    thread->state = lua_newthread(L);
+    thread->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static mg_thread *take_thread(mg_lua *vm) {
+    mg_thread *thread = vm->idle;
+    if (thread) {
+        vm->idle = thread->next;
+        return thread;
+    }
+    thread = calloc(1, sizeof *thread);
+    if (!thread) {
+        mg_set_failure(vm, MG_REASON_MEMORY, "not enough memory", "");
+        return NULL;
+    }
+    if (mg_protected(vm, new_thread, thread)) return thread;
+    free(thread);
+    return NULL;
+}
+
+static inline void give_thread(mg_lua *vm, mg_thread *thread) {
+    thread->next = vm->idle;
+    vm->idle = thread;
+}
+
+/// For coroutines that must not run again. Lua collects them; their `__close` handlers never run.
+static void drop_thread(mg_lua *vm, mg_thread *thread) {
+    luaL_unref(vm->main, LUA_REGISTRYINDEX, thread->reference);
+    free(thread);
+}
+
+/// Clears a coroutine that did not come to its end. `__close` handlers run, under the guard like everything else.
+static bool reset(mg_lua *vm, mg_thread *thread) {
+    vm->current = thread->state;
+    lua_resetthread(thread->state);
+    lua_settop(thread->state, 0);
+    return !vm->overrun;
+}
+
+// MARK: Failures
+
+struct report {
+    mg_lua *vm;
+    lua_State *thread;
+    mg_reason reason;
+    const char *message;
+};
+
+static int write_report(lua_State *L) {
+    const struct report *report = lua_touserdata(L, 1);
+    luaL_traceback(L, report->thread, NULL, 0);
+    mg_set_failure(report->vm, report->reason, report->message, lua_tostring(L, -1));
+    return 0;
+}
+
+static void report(mg_lua *vm, lua_State *thread, mg_reason reason, const char *message) {
+    struct report order = {vm, thread, reason, message};
+    if (!mg_protected(vm, write_report, &order)) mg_set_failure(vm, reason, message, "");
+}
+
+static void report_error(mg_lua *vm, lua_State *thread, int status) {
+    const char *message = lua_type(thread, -1) == LUA_TSTRING ? lua_tostring(thread, -1) : "unspecified lua error";
+    bool is_memory = status == LUA_ERRMEM || (vm->refused && strstr(message, "not enough memory"));
+    report(vm, thread, is_memory ? MG_REASON_MEMORY : MG_REASON_RUNTIME, message);
+}
+
+static void report_overrun(mg_lua *vm) {
+    char message[256];
+    snprintf(message, sizeof message, "%stime limit of %u ms exceeded", vm->where, vm->limit_milliseconds);
+    mg_set_failure(vm, MG_REASON_TIME, message, vm->kill_trace);
+}
+
+// MARK: Running
+
+/// The rare ends of a run: stopped, killed, failed.
+static mg_outcome settle(mg_lua *vm, mg_thread *thread, int status) {
+    lua_State *state = thread->state;
+    if (vm->unwind == MG_UNWIND_STOP && !vm->overrun) {
+        if (reset(vm, thread)) give_thread(vm, thread);
+        else drop_thread(vm, thread);
+        return MG_STOPPED;
+    }
+    if (vm->overrun) {
+        report_overrun(vm);
+        drop_thread(vm, thread);
+        return MG_FAILED;
+    }
+    if (status == LUA_YIELD) report(vm, state, MG_REASON_MISUSE, "script performed an unexpected yield");
+    else report_error(vm, state, status);
+    if (status != LUA_ERRMEM && reset(vm, thread)) give_thread(vm, thread);
+    else drop_thread(vm, thread);
+    return MG_FAILED;
+}
+
+static mg_outcome run(mg_lua *vm, mg_scope *scope, mg_thread *thread, int count, mg_thread **waiting) {
+    lua_State *state = thread->state;
+    int results;
+    mg_outcome outcome;
+    vm->scope = scope;
+    vm->current = state;
+    vm->unwind = MG_UNWIND_NONE;
+    vm->refused = false;
+    vm->where[0] = 0;
+    vm->kill_trace[0] = 0;
+    mg_guard_enter(vm);
+    int status = lua_resume(state, vm->main, count, &results);
+    if (status == LUA_OK && !vm->overrun) {
+        lua_settop(state, 0);
+        give_thread(vm, thread);
+        outcome = MG_FINISHED;
+    } else if (status == LUA_YIELD && vm->waiting && vm->unwind == MG_UNWIND_NONE && !vm->overrun) {
+        lua_pop(state, results);
+        *waiting = thread;
+        outcome = MG_WAITING;
+    } else if (status == LUA_OK) {
+        // Ended by itself just as the guard struck: what it did stands.
+        drop_thread(vm, thread);
+        outcome = MG_FINISHED;
+    } else {
+        outcome = settle(vm, thread, status);
+    }
+    vm->waiting = false;
+    mg_guard_leave(vm);
+    vm->scope = NULL;
+    vm->current = vm->main;
+    return outcome;
+}
+
+mg_outcome mg_lua_start(mg_lua *vm, mg_scope *scope, int32_t function, int32_t argument, mg_thread **waiting) {
+    mg_thread *thread = take_thread(vm);
+    if (!thread) return MG_FAILED;
+    // A fresh or cleared coroutine has room for these, and reading the registry allocates nothing.
+    lua_rawgeti(thread->state, LUA_REGISTRYINDEX, function);
+    if (argument) lua_rawgeti(thread->state, LUA_REGISTRYINDEX, argument);
+    return run(vm, scope, thread, argument ? 1 : 0, waiting);
+}
+
+mg_tape *mg_lua_results(mg_lua *vm) {
+    vm->output.count = 0;
+    return &vm->output;
+}
+
+mg_outcome mg_lua_resume(mg_lua *vm, mg_scope *scope, mg_thread *thread, const char *error) {
+    vm->resume_error = error;
+    mg_thread *again = thread;
+    mg_outcome outcome = run(vm, scope, thread, 0, &again);
+    vm->resume_error = NULL;
+    return outcome;
+}
+
+void mg_lua_abandon(mg_lua *vm, mg_thread *thread) { drop_thread(vm, thread); }
+
+// MARK: Files
+
+struct source {
+    mg_lua *vm;
+    const uint8_t *text;
+    size_t length;
+    const char *name;
+    int globals;
+    int function;
+};
+
+static int compile(lua_State *L) {
+    struct source *source = lua_touserdata(L, 1);
+    if (source->length > MG_SOURCE_MAX) return luaL_error(L, "%s: longer than %d bytes", source->name, MG_SOURCE_MAX);
+    lua_pushfstring(L, "@%s", source->name);
+    if (luaL_loadbufferx(L, (const char *)source->text, source->length, lua_tostring(L, -1), "t") != LUA_OK)
+        return lua_error(L);
+    mg_push_globals(L, source->vm);
+    lua_pushvalue(L, -1);
+    lua_setupvalue(L, -3, 1);
+    source->globals = luaL_ref(L, LUA_REGISTRYINDEX);
+    source->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+int32_t mg_lua_load(mg_lua *vm, const uint8_t *text, size_t length, const char *name) {
+    struct source source = {vm, text, length, name, 0, 0};
+    if (!mg_protected(vm, compile, &source)) {
+        if (vm->reason != MG_REASON_MEMORY) vm->reason = MG_REASON_SYNTAX;
+        return 0;
+    }
+    mg_thread *waiting = NULL;
+    mg_outcome outcome = mg_lua_start(vm, NULL, source.function, 0, &waiting);
+    luaL_unref(vm->main, LUA_REGISTRYINDEX, source.function);
+    if (outcome == MG_FINISHED) return source.globals;
+    luaL_unref(vm->main, LUA_REGISTRYINDEX, source.globals);
+    return 0;
+}
+
+struct lookup {
+    int file;
+    const char *name;
+    int found;
+};
+
+static int look_up(lua_State *L) {
+    struct lookup *lookup = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lookup->file);
+    lua_pushstring(L, lookup->name);
+    int type = lua_rawget(L, -2);
+    if (type == LUA_TNIL) lookup->found = 0;
+    else if (type != LUA_TFUNCTION) lookup->found = -1;
+    else lookup->found = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+int32_t mg_lua_function(mg_lua *vm, int32_t file, const char *name) {
+    struct lookup lookup = {file, name, 0};
+    return mg_protected(vm, look_up, &lookup) ? lookup.found : 0;
+}
+
+// MARK: Tables
+
+struct table_order {
+    mg_lua *vm;
+    const mg_tape *tape;
+    int reference;
+};
+
+static int new_table(lua_State *L) {
+    struct table_order *order = lua_touserdata(L, 1);
+    mg_push_tape(L, order->vm, order->tape);
+    if (lua_type(L, -1) != LUA_TTABLE) return luaL_error(L, "not a table");
+    mg_freeze(L);
+    order->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+int32_t mg_lua_new_table(mg_lua *vm, const mg_tape *tape) {
+    struct table_order order = {vm, tape, 0};
+    return mg_protected(vm, new_table, &order) ? order.reference : 0;
+}
+
+void mg_lua_end_scope(mg_lua *vm, mg_scope *scope) {
+    if (!scope->table) return;
+    luaL_unref(vm->main, LUA_REGISTRYINDEX, scope->table);
+    scope->table = 0;
+}

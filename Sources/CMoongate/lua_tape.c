@@ -1,0 +1,201 @@
+// Tables on their way between Lua and Swift: flat, bounded in depth and size.
+#include "lua_internal.h"
+#include <stdlib.h>
+
+#define TAPE_MAX (1 << 24)
+/// What a table from a script may have in values.
+#define INPUT_MAX (1 << 18)
+
+bool mg_tape_grow(mg_tape *tape) {
+    if (tape->capacity >= TAPE_MAX) return false;
+    int32_t capacity = tape->capacity ? tape->capacity * 2 : 32;
+    mg_value *larger = realloc(tape->values, (size_t)capacity * sizeof *larger);
+    if (!larger) return false;
+    tape->values = larger;
+    tape->capacity = capacity;
+    return true;
+}
+
+static void push(lua_State *L, mg_tape *tape, mg_value value) {
+    if (tape->count >= INPUT_MAX || !mg_tape_push(tape, value))
+        luaL_error(L, "table too large (more than %d values)", INPUT_MAX);
+}
+
+static void encode(lua_State *L, mg_tape *tape, int index, int depth);
+
+static void encode_entries(lua_State *L, mg_tape *tape, int index, int depth) {
+    if (depth >= MG_TABLE_DEPTH) luaL_error(L, "table too deep (more than %d levels)", MG_TABLE_DEPTH);
+    luaL_checkstack(L, 6, "table too deep");
+    int view = luaL_getmetafield(L, index, "__view");
+    if (view != LUA_TNIL) {
+        if (view == LUA_TTABLE) encode_entries(L, tape, lua_gettop(L), depth + 1);
+        lua_pop(L, 1);
+        if (view == LUA_TTABLE) return;
+    }
+    push(L, tape, (mg_value){.kind = MG_TABLE});
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        int value = lua_gettop(L);
+        encode(L, tape, value - 1, depth + 1);
+        encode(L, tape, value, depth + 1);
+        lua_settop(L, value - 1);
+    }
+    push(L, tape, (mg_value){.kind = MG_END});
+}
+
+static void encode(lua_State *L, mg_tape *tape, int index, int depth) {
+    mg_value value = {.kind = MG_NIL};
+    size_t length;
+    switch (lua_type(L, index)) {
+    case LUA_TNIL: break;
+    case LUA_TBOOLEAN:
+        value.kind = MG_BOOLEAN;
+        value.boolean = lua_toboolean(L, index);
+        break;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, index)) {
+            value.kind = MG_INTEGER;
+            value.integer = lua_tointeger(L, index);
+        } else {
+            value.kind = MG_NUMBER;
+            value.number = lua_tonumber(L, index);
+        }
+        break;
+    case LUA_TSTRING:
+        value.kind = MG_STRING;
+        value.bytes = (const uint8_t *)lua_tolstring(L, index, &length);
+        if (length > MG_TEXT_MAX) luaL_error(L, "string too long (more than %d bytes)", MG_TEXT_MAX);
+        value.size = (uint32_t)length;
+        break;
+    case LUA_TTABLE: encode_entries(L, tape, index, depth); return;
+    default:
+        value.kind = MG_OTHER;
+        value.bytes = (const uint8_t *)luaL_typename(L, index);
+    }
+    push(L, tape, value);
+}
+
+void mg_encode_table(lua_State *L, mg_tape *tape, int index) { encode_entries(L, tape, lua_absindex(L, index), 0); }
+
+// MARK: Results
+
+static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place);
+
+/// Fills the table on top; returns the place behind its MG_END.
+static int push_table(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) {
+    mg_value start = tape->values[place];
+    bool is_list = start.kind == MG_LIST;
+    luaL_checkstack(L, 4, "table too deep");
+    lua_createtable(L, is_list ? (int)start.size : 0, is_list ? 0 : (int)start.size);
+    place += 1;
+    lua_Integer index = 1;
+    while (place < tape->count && tape->values[place].kind != MG_END) {
+        place = push_value(L, vm, tape, place);
+        if (is_list) {
+            lua_rawseti(L, -2, index++);
+        } else {
+            place = push_value(L, vm, tape, place);
+            lua_rawset(L, -3);
+        }
+    }
+    return place + 1;
+}
+
+static void push_scope_table(lua_State *L, mg_lua *vm) {
+    mg_scope *scope = vm->scope;
+    if (!scope) luaL_error(L, "only a hook has a context table");
+    if (scope->table) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, scope->table);
+        return;
+    }
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    scope->table = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) {
+    mg_value value = tape->values[place];
+    switch (value.kind) {
+    case MG_BOOLEAN: lua_pushboolean(L, value.boolean); break;
+    case MG_INTEGER: lua_pushinteger(L, value.integer); break;
+    case MG_NUMBER: lua_pushnumber(L, value.number); break;
+    case MG_STRING: lua_pushlstring(L, (const char *)value.bytes, value.size); break;
+    case MG_TABLE:
+    case MG_LIST: return push_table(L, vm, tape, place);
+    case MG_OBJECT:
+        mg_object_arm(value.object);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, ((mg_object *)value.object)->reference);
+        break;
+    case MG_REFERENCE: lua_rawgeti(L, LUA_REGISTRYINDEX, value.integer); break;
+    case MG_SCOPE_TABLE: push_scope_table(L, vm); break;
+    default: lua_pushnil(L);
+    }
+    return place + 1;
+}
+
+int mg_push_tape(lua_State *L, mg_lua *vm, const mg_tape *tape) {
+    int pushed = 0;
+    for (int place = 0; place < tape->count; pushed++) {
+        if (pushed > 8) luaL_checkstack(L, 4, "too many results");
+        place = push_value(L, vm, tape, place);
+    }
+    return pushed;
+}
+
+// MARK: Read-only tables
+
+static int refuse_write(lua_State *L) { return luaL_error(L, "this table is read-only"); }
+
+static int view_length(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)lua_rawlen(L, lua_upvalueindex(1)));
+    return 1;
+}
+
+static int view_next(lua_State *L) {
+    lua_settop(L, 2);
+    if (lua_next(L, lua_upvalueindex(1))) return 2;
+    lua_pushnil(L);
+    return 1;
+}
+
+static int view_pairs(lua_State *L) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, view_next, 1);
+    lua_pushvalue(L, 1);
+    lua_pushnil(L);
+    return 3;
+}
+
+void mg_freeze(lua_State *L) {
+    luaL_checkstack(L, 8, "table too deep");
+    int table = lua_gettop(L);
+    lua_pushnil(L);
+    while (lua_next(L, table)) {
+        if (lua_type(L, -1) == LUA_TTABLE) {
+            mg_freeze(L);
+            lua_pushvalue(L, -2);
+            lua_insert(L, -2);
+            lua_rawset(L, table);
+        } else {
+            lua_pop(L, 1);
+        }
+    }
+    lua_newtable(L);
+    lua_createtable(L, 0, 6);
+    lua_pushvalue(L, table);
+    lua_setfield(L, -2, "__index");
+    lua_pushvalue(L, table);
+    lua_setfield(L, -2, "__view");
+    lua_pushcfunction(L, refuse_write);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushvalue(L, table);
+    lua_pushcclosure(L, view_length, 1);
+    lua_setfield(L, -2, "__len");
+    lua_pushvalue(L, table);
+    lua_pushcclosure(L, view_pairs, 1);
+    lua_setfield(L, -2, "__pairs");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2);
+    lua_replace(L, table);
+}

@@ -1,0 +1,124 @@
+// Opening and closing a VM, its memory limit, and protected calls on its main state.
+#include "lua_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/// The allocator of a VM: malloc with a limit. Lua collects garbage and asks again before it gives up.
+static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
+    mg_lua *vm = context;
+    size_t held = block ? old_size : 0;
+    if (new_size == 0) {
+        free(block);
+        vm->memory -= held;
+        return NULL;
+    }
+    if (new_size > held) {
+        if (new_size - held > vm->memory_limit - vm->memory) {
+            vm->refused = true;
+            return NULL;
+        }
+        vm->allocations += 1;
+    }
+    void *moved = realloc(block, new_size);
+    if (moved) vm->memory = vm->memory - held + new_size;
+    return moved;
+}
+
+/// Reached only by an error outside every protected call, which is a fault of this target.
+static int panic(lua_State *L) {
+    (void)L;
+    abort();
+}
+
+mg_lua *mg_lua_open(size_t limit, uint32_t milliseconds) {
+    mg_lua *vm = calloc(1, sizeof *vm);
+    if (!vm) return NULL;
+    vm->memory_limit = limit;
+    vm->limit_milliseconds = milliseconds;
+    vm->limit_ticks = milliseconds / 10 + (milliseconds % 10 != 0);
+    if (vm->limit_ticks == 0) vm->limit_ticks = 1;
+    vm->call.vm = vm;
+    vm->call.arguments = vm->arguments;
+    vm->call.input = &vm->input;
+    vm->call.output = &vm->output;
+    vm->main = lua_newstate(allocate, vm);
+    if (!vm->main) {
+        free(vm);
+        return NULL;
+    }
+    vm->current = vm->main;
+    lua_atpanic(vm->main, panic);
+    *(mg_lua **)lua_getextraspace(vm->main) = vm;
+    if (!mg_protected(vm, mg_open_sandbox, NULL)) {
+        mg_lua_close(vm);
+        return NULL;
+    }
+    return vm;
+}
+
+void mg_lua_close(mg_lua *vm) {
+    lua_close(vm->main);
+    for (mg_bound *bound = vm->bounds; bound;) {
+        mg_bound *next = bound->next;
+        free(bound->name);
+        free(bound);
+        bound = next;
+    }
+    for (mg_thread *thread = vm->idle; thread;) {
+        mg_thread *next = thread->next;
+        free(thread);
+        thread = next;
+    }
+    free(vm->input.values);
+    free(vm->output.values);
+    free(vm->scratch);
+    free(vm->failure);
+    free(vm->traceback);
+    free(vm);
+}
+
+void mg_lua_set_context(mg_lua *vm, void *context) { vm->call.context = context; }
+void mg_lua_set_module_source(mg_lua *vm, mg_leaf leaf) { vm->module_source = leaf; }
+void mg_lua_set_print(mg_lua *vm, mg_leaf leaf) { vm->print = leaf; }
+size_t mg_lua_memory(const mg_lua *vm) { return vm->memory; }
+uint64_t mg_lua_allocations(const mg_lua *vm) { return vm->allocations; }
+void mg_lua_collect(mg_lua *vm) { lua_gc(vm->main, LUA_GCCOLLECT); }
+
+// MARK: Failures
+
+static void keep(char **place, const char *text, size_t limit) {
+    free(*place);
+    size_t length = strlen(text);
+    *place = strndup(text, length < limit ? length : limit);
+}
+
+void mg_set_failure(mg_lua *vm, mg_reason reason, const char *message, const char *traceback) {
+    vm->reason = reason;
+    keep(&vm->failure, message, 2000);
+    keep(&vm->traceback, traceback, 8000);
+}
+
+mg_failure mg_lua_failure(const mg_lua *vm) {
+    mg_failure failure = {
+        .reason = vm->reason,
+        .message = vm->failure ? vm->failure : "not enough memory",
+        .traceback = vm->traceback ? vm->traceback : "",
+    };
+    return failure;
+}
+
+bool mg_protected(mg_lua *vm, lua_CFunction function, void *data) {
+    lua_State *L = vm->main;
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, function);
+    lua_pushlightuserdata(L, data);
+    int status = lua_pcall(L, 1, 0, 0);
+    if (status == LUA_OK) return true;
+    const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "unspecified lua error";
+    mg_reason reason = status == LUA_ERRMEM      ? MG_REASON_MEMORY
+                       : status == LUA_ERRSYNTAX ? MG_REASON_SYNTAX
+                                                 : MG_REASON_RUNTIME;
+    mg_set_failure(vm, reason, message, "");
+    lua_settop(L, top);
+    return false;
+}

@@ -1,0 +1,20 @@
+#define _GNU_SOURCE
+#include "mg_system.h"
+
+#include <sched.h>
+#include <unistd.h>
+#include <pthread.h>
+
+int mg_accept(int fd, struct sockaddr *address, socklen_t *length) {
+    return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+void mg_set_thread_name(const char *name) {
+    pthread_setname_np(pthread_self(), name);
+}
+
+int mg_usable_cores(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}

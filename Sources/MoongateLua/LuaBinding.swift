@@ -1,0 +1,59 @@
+import CMoongate
+
+/// A function that scripts call and Swift carries out. See `mg_binding` for signatures.
+public struct LuaBinding {
+    let record: mg_binding
+
+    /// - Parameters:
+    ///   - constructs: the class of the object that the function makes; 0: none.
+    ///   - leaf: reads `arguments`, writes `output`, says what to do. Never calls Lua, never throws.
+    public init(_ name: StaticString, _ signature: StaticString, constructs: UInt16 = 0, _ leaf: mg_leaf) {
+        record = mg_binding(name: name.cString, signature: signature.cString, leaf: leaf, constructs: constructs)
+    }
+}
+
+extension StaticString {
+    /// The literal with the zero that ends it.
+    var cString: UnsafePointer<CChar> { UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self) }
+}
+
+/// A place in the VM's registry. Trivial; the VM keeps what it stands for.
+public struct LuaReference: Equatable {
+    public let raw: Int32
+    @inlinable public init(raw: Int32) { self.raw = raw }
+}
+
+/// A loaded file: its globals.
+public struct LuaFile {
+    let globals: LuaReference
+    public let name: String
+}
+
+/// A run that waits for its host.
+public struct LuaThread: Equatable {
+    let raw: OpaquePointer
+}
+
+/// How a run ended, or that it waits.
+public enum LuaOutcome: Equatable {
+    case finished
+    case waiting(LuaThread)
+    /// A leaf ended it (`MG_STOP`).
+    case stopped
+    /// See `LuaVM.lastError`.
+    case failed
+
+    init(_ outcome: mg_outcome, _ thread: OpaquePointer?) {
+        switch outcome {
+        case MG_FINISHED: self = .finished
+        case MG_STOPPED: self = .stopped
+        case MG_WAITING:
+            guard let thread else {
+                self = .failed
+                return
+            }
+            self = .waiting(LuaThread(raw: thread))
+        default: self = .failed
+        }
+    }
+}

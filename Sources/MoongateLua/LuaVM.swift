@@ -1,0 +1,169 @@
+import CMoongate
+
+/// One Lua virtual machine: sandboxed, bounded in memory, and every run in it bounded in CPU time.
+///
+/// Owned by one thread at a time; it may be built on one thread and then be moved whole to another. All that
+/// Lua may raise stays on the C side: nothing here unwinds a Swift frame.
+public final class LuaVM {
+    /// What a VM may use.
+    public struct Limits: Sendable, Equatable {
+        /// Bytes held at any time.
+        public var memory: Int
+        /// CPU time of one run (a hook up to its end or its next wait), in milliseconds; kept to some 10 ms.
+        public var milliseconds: UInt32
+        public init(memory: Int = 64 << 20, milliseconds: UInt32 = 50) {
+            self.memory = memory
+            self.milliseconds = milliseconds
+        }
+    }
+
+    public let limits: Limits
+    private let vm: OpaquePointer
+
+    /// - Throws: `LuaError` when `limits.memory` is not enough for the libraries (some 100 KiB).
+    public init(limits: Limits = Limits()) throws(LuaError) {
+        guard let vm = mg_lua_open(max(0, limits.memory), limits.milliseconds) else { throw .outOfMemory }
+        self.vm = vm
+        self.limits = limits
+    }
+
+    deinit { mg_lua_close(vm) }
+
+    /// Bytes in use.
+    public var memoryInUse: Int { mg_lua_memory(vm) }
+    /// How often memory was asked for since the VM was made.
+    public var allocationCount: UInt64 { mg_lua_allocations(vm) }
+    public func collectGarbage() { mg_lua_collect(vm) }
+
+    /// What the last failing call left.
+    public var lastError: LuaError { LuaError(mg_lua_failure(vm)) }
+
+    /// What leaves find as `context`. Not retained.
+    public func setContext(_ context: UnsafeMutableRawPointer?) { mg_lua_set_context(vm, context) }
+
+    // MARK: Definitions
+
+    /// Defines class `kind` (1 to 31) of the objects that are lent to scripts.
+    ///
+    /// - Parameters:
+    ///   - iterate: one step of `pairs(object)`; a step without results ends the loop.
+    ///   - release: frees the native part of an object that scripts own, when it is collected.
+    public func define(
+        class kind: UInt16, name: StaticString, bindings: [LuaBinding], iterate: mg_leaf? = nil,
+        release: (@convention(c) (UnsafeMutableRawPointer) -> Void)? = nil
+    ) throws(LuaError) {
+        let records = bindings.map(\.record)
+        guard mg_lua_define_class(vm, kind, name.cString, records, Int32(records.count), iterate, release) else {
+            throw lastError
+        }
+    }
+
+    /// Defines functions that every file finds in the global table `library`, and through `require`; with an
+    /// empty name as plain globals. Dots in a function's name make nested tables.
+    public func define(library: StaticString, bindings: [LuaBinding]) throws(LuaError) {
+        let records = bindings.map(\.record)
+        guard mg_lua_define_library(vm, library.cString, records, Int32(records.count)) else { throw lastError }
+    }
+
+    /// Defines a whole number in a library.
+    public func define(constant name: StaticString, _ value: Int64, in library: StaticString) throws(LuaError) {
+        guard mg_lua_define_constant(vm, library.cString, name.cString, value) else { throw lastError }
+    }
+
+    /// Takes what scripts print: the first argument, one line.
+    public func setPrint(_ leaf: mg_leaf) { mg_lua_set_print(vm, leaf) }
+
+    /// Finds modules for `require`: the first argument is the name; results are source and chunk name, or none.
+    public func setModuleSource(_ leaf: mg_leaf) { mg_lua_set_module_source(vm, leaf) }
+
+    // MARK: Values
+
+    /// An object of class `kind` that works only while `scope` runs; it lives as long as the VM.
+    public func makeObject(
+        class kind: UInt16, scope: UnsafeMutablePointer<mg_scope>, native: UnsafeMutableRawPointer?
+    ) throws(LuaError) -> UnsafeMutablePointer<mg_object> {
+        guard let object = mg_lua_new_object(vm, kind, scope, native) else { throw lastError }
+        return object
+    }
+
+    /// A read-only Lua table.
+    ///
+    /// - Parameter value: a list or table.
+    public func makeTable(_ value: LuaValue) throws(LuaError) -> LuaReference {
+        let tape = mg_lua_results(vm)
+        let keeper = LuaTextKeeper()
+        guard value.write(to: tape, keeping: keeper) else { throw .outOfMemory }
+        let reference = withExtendedLifetime(keeper) { mg_lua_new_table(vm, tape) }
+        guard reference != 0 else { throw lastError }
+        return LuaReference(raw: reference)
+    }
+
+    /// Ends a scope's use: its table is given back and every object handed out for it is dead.
+    public func end(_ scope: UnsafeMutablePointer<mg_scope>) {
+        scope.pointee.generation &+= 1
+        if scope.pointee.table != 0 { mg_lua_end_scope(vm, scope) }
+    }
+
+    // MARK: Files
+
+    /// Compiles a source text with globals of its own and runs its main chunk.
+    ///
+    /// - Parameter name: how messages call the file; Lua shows the last 60 characters.
+    public func load(_ source: [UInt8], name: String) throws(LuaError) -> LuaFile {
+        let globals = source.withUnsafeBufferPointer { bytes in
+            withUnsafePointer(to: UInt8(0)) { empty in
+                mg_lua_load(vm, bytes.baseAddress ?? empty, bytes.count, name)
+            }
+        }
+        guard globals != 0 else { throw lastError }
+        return LuaFile(globals: LuaReference(raw: globals), name: name)
+    }
+
+    /// A global function of a file; `nil` if the file has none of that name.
+    public func function(_ name: String, in file: LuaFile) throws(LuaError) -> LuaReference? {
+        let reference = mg_lua_function(vm, file.globals.raw, name)
+        guard reference != -1 else {
+            throw LuaError(reason: .runtime, message: "\(file.name): '\(name)' is not a function")
+        }
+        return reference == 0 ? nil : LuaReference(raw: reference)
+    }
+
+    // MARK: Running
+
+    /// Runs a function in a pooled coroutine.
+    ///
+    /// - Parameters:
+    ///   - scope: what the run belongs to; `nil` while loading and initialising, when nothing may wait.
+    ///   - argument: the function's argument: an object's or a table's reference.
+    public func start(
+        _ function: LuaReference, argument: LuaReference? = nil, scope: UnsafeMutablePointer<mg_scope>? = nil
+    ) -> LuaOutcome {
+        var waiting: OpaquePointer?
+        let outcome = mg_lua_start(vm, scope, function.raw, argument?.raw ?? 0, &waiting)
+        return LuaOutcome(outcome, waiting)
+    }
+
+    /// Goes on with a waiting run. `results` are what the function that waited returns.
+    public func resume(
+        _ thread: LuaThread, with results: [LuaValue], scope: UnsafeMutablePointer<mg_scope>
+    ) -> LuaOutcome {
+        let tape = mg_lua_results(vm)
+        let keeper = LuaTextKeeper()
+        for value in results {
+            guard value.write(to: tape, keeping: keeper) else {
+                return resume(thread, raising: "the results are too large", scope: scope)
+            }
+        }
+        return withExtendedLifetime(keeper) { LuaOutcome(mg_lua_resume(vm, scope, thread.raw, nil), thread.raw) }
+    }
+
+    /// Goes on with a waiting run by an error: the function that waited raises `message`.
+    public func resume(
+        _ thread: LuaThread, raising message: String, scope: UnsafeMutablePointer<mg_scope>
+    ) -> LuaOutcome {
+        LuaOutcome(mg_lua_resume(vm, scope, thread.raw, message), thread.raw)
+    }
+
+    /// Gives up a waiting run: it never goes on.
+    public func abandon(_ thread: LuaThread) { mg_lua_abandon(vm, thread.raw) }
+}
