@@ -1,0 +1,17 @@
+/// A connection on its way from the acceptor to a worker.
+struct AcceptedConnection: Sendable {
+    let descriptor: Int32
+    let remote: SocketAddress
+    let local: SocketAddress
+    let listener: ListenerSettings
+}
+
+/// What a connection takes from its listener; the newest configuration's at the moment it is accepted.
+struct ListenerSettings: Sendable {
+    let identity: ListenerIdentity
+    let name: String
+    let maxConcurrentStreams: Int
+    let maxHeaderBytes: Int
+    /// `nil`: cleartext.
+    let tls: TLSServerContext?
+}

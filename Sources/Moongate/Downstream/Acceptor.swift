@@ -1,0 +1,104 @@
+import CMoongate
+import Synchronization
+
+/// Accepts on one listening socket and hands each connection to the worker with the fewest. Runs on the acceptor's
+/// own loop, so that neither a busy worker nor a reload keeps clients waiting.
+final class Acceptor: EventHandler {
+    /// Pause after the process ran out of descriptors; the clients wait in the kernel's queue.
+    private static let exhaustionPause: UInt64 = 100_000_000
+
+    private let loop: EventLoop
+    private let descriptor: Int32
+    private let local: SocketAddress
+    private let distributor: ConnectionDistributor
+    private var settings: ListenerSettings
+    private var timer: OwnedTimer?
+    private var isStopped = false
+
+    /// - Parameter socket: a listening socket, which the acceptor closes in the end.
+    init(
+        loop: EventLoop, socket: Int32, local: SocketAddress, _ distributor: ConnectionDistributor,
+        _ settings: ListenerSettings
+    ) {
+        self.loop = loop
+        descriptor = socket
+        self.local = local
+        self.settings = settings
+        self.distributor = distributor
+        super.init()
+        timer = OwnedTimer(loop) { [weak self] in self?.start() }
+    }
+
+    /// Begins to accept, or goes on after a pause.
+    func start() {
+        guard !isStopped else { return }
+        do {
+            try loop.add(descriptor, EPOLLIN.rawValue, self)
+        } catch {
+            timer?.set(after: Acceptor.exhaustionPause)
+        }
+    }
+
+    /// Connections that are accepted from now on get `settings`.
+    func use(_ settings: ListenerSettings) { self.settings = settings }
+
+    /// Closes the socket; the kernel refuses further clients.
+    func stop() {
+        guard !isStopped else { return }
+        isStopped = true
+        timer = nil
+        loop.remove(descriptor)
+        Socket.close(descriptor)
+        loop.bury(self)
+    }
+
+    override func ready(_ events: UInt32) {
+        // Bounded, so that a flood on one listener leaves the others their turn.
+        for _ in 0..<64 where !isStopped {
+            do {
+                guard let (fd, peer) = try Socket.accept(descriptor) else { return }
+                distributor.distribute(
+                    AcceptedConnection(
+                        descriptor: fd, remote: peer, local: Socket.localAddress(fd) ?? local, listener: settings))
+            } catch {
+                return pause()
+            }
+        }
+    }
+
+    private func pause() {
+        loop.remove(descriptor)
+        timer?.set(after: Acceptor.exhaustionPause)
+    }
+}
+
+/// Knows how many connections each worker has, and how to reach it.
+final class ConnectionDistributor: Sendable {
+    typealias Deliver = @Sendable (_ worker: Int, AcceptedConnection) -> Void
+
+    private let counts: [ConnectionCount]
+    private let deliver: Deliver
+
+    init(workers: Int, deliver: @escaping Deliver) {
+        counts = (0..<workers).map { _ in ConnectionCount() }
+        self.deliver = deliver
+    }
+
+    /// gRPC clients hold few, long connections: spreading them by chance leaves workers idle.
+    func distribute(_ connection: AcceptedConnection) {
+        var fewest = 0
+        for index in counts.indices where counts[index].value < counts[fewest].value { fewest = index }
+        counts[fewest].add(1)
+        deliver(fewest, connection)
+    }
+
+    /// A connection of `worker` has ended.
+    func connectionEnded(worker: Int) { counts[worker].add(-1) }
+}
+
+/// A number that several threads change; off the way of a request.
+private final class ConnectionCount: Sendable {
+    private let count = Atomic<Int>(0)
+    var value: Int { count.load(ordering: .relaxed) }
+    func add(_ amount: Int) { count.add(amount, ordering: .relaxed) }
+}

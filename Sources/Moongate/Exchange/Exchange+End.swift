@@ -1,0 +1,175 @@
+/// How an exchange ends: by itself, by a fault, or by one of its sides.
+extension Pooled where Record == ExchangeRecord {
+    // MARK: One side is gone
+
+    func upstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
+        if self.downstream.isOpen {
+            if self.responseEnded {
+                // X4: the response is complete and the upstream wants no more of the request.
+                if !self.requestEnded { stopRequest() }
+            } else if self.phase == .forwarded && canTryAgain(code, reason) {
+                self.wasSentAgain = true
+                self.requestBody.rewind()
+                self.response.reset()
+                assign()
+            } else if self.phase == .forwarded || self.phase == .responding || self.phase == .responsePaused {
+                fail(.upstreamReset(code, reason), code: code)
+            }
+        }
+        endIfDone()
+    }
+
+    /// Streams that the upstream did not process are sent again, once (C1, C2; gRFC A6 "transparent retries").
+    private func canTryAgain(_ code: ErrorCode, _ reason: CloseReason?) -> Bool {
+        code == .refusedStream && reason == nil && !self.responseHeadKnown && self.requestBody.retains
+            && !self.wasSentAgain
+    }
+
+    private func stopRequest() {
+        self.resetsAfterResponse = true
+        if self.responseSent { self.downstream.reset(.noError) }
+    }
+
+    func downstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
+        if !self.responseSent && self.termination.isEmpty {
+            self.termination = reason == nil ? Bytes("client_reset") : Bytes("client_disconnected")
+            if self.isGRPC { self.grpcStatus = Int32(GRPCStatus.cancelled.rawValue) }
+        }
+        abandonUpstream()
+        if self.phase != .responding { self.phase = .responding }
+        logOnce()
+        endIfDone()
+    }
+
+    /// X2: at once, whatever is still queued.
+    func abandonUpstream() {
+        if self.phase == .connecting { stopWaiting() }
+        // A stream that both sides have ended closes by itself.
+        let isOver = self.upstreamEnded && self.requestEnded && self.requestBody.isEmpty
+        if self.upstream.isOpen && !isOver { self.upstream.reset(.cancel) }
+    }
+
+    private func stopWaiting() {
+        self.endpoint?.forget(opaque)
+        guard self.upstreamIndex >= 0, let generation = self.generation else { return }
+        generation.upstream(self.upstreamIndex).forget(opaque)
+    }
+
+    private func endIfDone() {
+        guard !self.downstream.isOpen, !self.upstream.isOpen, self.isLogged,
+            let host = self.host
+        else { return }
+        host.recycle(self)
+    }
+
+    // MARK: Faults
+
+    /// Ends the exchange with a fault: as an answer if none has begun, else as well as what was sent allows.
+    func fail(_ fault: Fault, code: ErrorCode = .cancel) {
+        guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
+        self.termination = fault.name
+        let outcome = fault.outcome(
+            headSent: self.responseHeadSent, isGRPC: self.responseIsGRPC,
+            atMessageBoundary: self.responseMessages.isAtBoundary, code: code)
+        switch outcome {
+        case .reply:
+            answer(fault)
+        case .trailers:
+            self.responseEnded = true
+            self.responseTrailers.reset()
+            fault.message.withBytes { message in
+                LocalReply.appendTrailers(to: &responseTrailersPointer.pointee, status: fault.status, message: message)
+            }
+            self.resetsAfterResponse = !self.requestEnded
+            abandonUpstream()
+            sendResponseEnd()
+        case .reset(let code):
+            self.responseEnded = true
+            if self.isGRPC { self.grpcStatus = Int32(fault.status.rawValue) }
+            abandonUpstream()
+            self.downstream.reset(code)
+        }
+    }
+
+    /// A whole answer in the upstream's place.
+    private func answer(_ fault: Fault) {
+        abandonUpstream()
+        guard let host = self.host else { return }
+        host.loop.clear(timerPointer)
+        self.responseTrailers.reset()
+        self.responseBody.clear(host.loop.blocks)
+        fault.message.withBytes { message in
+            let isGRPC = LocalReply.fill(
+                &responsePointer.pointee, status: fault.status, httpStatus: fault.httpStatus, message: message,
+                requestType: self.request.value(.contentType))
+            if !isGRPC && !isHead { self.responseBody.append(message, host.loop.blocks) }
+            self.httpStatus = isGRPC ? 200 : fault.httpStatus
+        }
+        answerIsComplete()
+    }
+
+    /// The response lists and body hold a whole answer made here: sends it.
+    func answerIsComplete() {
+        self.responseHeadKnown = true
+        self.responseEnded = true
+        self.responseIsGRPC = self.isGRPC
+        // RFC 9113 §8.1: a complete answer to an incomplete request is followed by NO_ERROR.
+        self.resetsAfterResponse = !self.requestEnded
+        finishResponseHead()
+    }
+
+    private var isHead: Bool { self.request.value(.method)?.equals("HEAD") ?? false }
+
+    // MARK: Account
+
+    private func logOnce() {
+        guard !self.isLogged else { return }
+        self.isLogged = true
+        guard let host = self.host,
+            let generation = self.generation
+        else { return }
+        let duration = (host.loop.now &- self.started) / 1000
+        let cells = generation.metrics.route(self.route)
+        if self.isGRPC {
+            cells.countGRPC(status: Int(self.grpcStatus))
+        } else {
+            cells.countHTTP(status: self.httpStatus)
+        }
+        cells.countBytes(received: self.bytesIn, sent: self.bytesOut)
+        cells.duration.record(microseconds: duration)
+        guard host.logsAccess else { return }
+        RequestNumber.withText(self.number) { id in
+            var record = record(duration, generation)
+            record.requestID = id
+            generation.policyName(self.repliedPolicy).withBytes { name in
+                record.policy = name
+                host.log(record)
+            }
+        }
+    }
+
+    private func record(_ duration: UInt64, _ generation: WorkerGeneration) -> AccessRecord {
+        var record = AccessRecord()
+        record.startedAt = self.startedAt
+        if let facts = self.facts {
+            record.listener = facts.listenerBytes
+            record.remote = facts.remoteBytes
+        }
+        record.method = self.request.value(.method) ?? .empty
+        record.authority = self.request.value(.authority) ?? .empty
+        record.path = self.request.value(.path) ?? .empty
+        if self.route >= 0 { record.route = generation.route(self.route).pointee.name }
+        if self.upstreamIndex >= 0 { record.upstream = generation.upstream(self.upstreamIndex).nameBytes }
+        if let endpoint = self.endpoint { record.endpoint = endpoint.nameBytes }
+        record.termination = self.termination
+        record.grpcStatus = self.isGRPC ? self.grpcStatus : -1
+        record.httpStatus = UInt32(clamping: self.httpStatus)
+        record.duration = duration
+        record.bytesIn = self.bytesIn
+        record.bytesOut = self.bytesOut
+        record.messagesIn = self.requestMessages.messages
+        record.messagesOut = self.responseMessages.messages
+        record.generation = generation.number
+        return record
+    }
+}

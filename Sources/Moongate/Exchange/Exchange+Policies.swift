@@ -1,0 +1,139 @@
+/// The policies of an exchange: the listener's before a route is chosen, the route's after, again when one of them
+/// changes the route, and all that ran once more, backwards, on the response.
+extension Pooled where Record == ExchangeRecord {
+    /// Which hooks run or have run last.
+    enum PolicyStage: UInt8 {
+        case none, listener, route, response
+    }
+
+    /// How often policies may change the route: the next change is an error, so that no rewritten path slips past
+    /// the policies of its target.
+    private static var routeChangeLimit: UInt8 { 2 }
+
+    /// The head is complete and sound: runs the listener's policies, then goes on to the route.
+    func runListenerPolicies() {
+        guard let generation = self.generation, let facts = self.facts else { return }
+        guard let chain = generation.listenerChain(facts.listener), chain.count > 0 else { return chooseRoute() }
+        guard let run = takeRun() else { return policyFailed() }
+        self.policyStage = .listener
+        requestHooksEnded(run.startRequest(chain))
+    }
+
+    /// Finds the route of the request as it is now and runs its policies.
+    func chooseRoute() {
+        guard let generation = self.generation, let facts = self.facts else { return }
+        self.route = generation.match(facts, requestPointer)
+        guard self.route >= 0 else { return fail(.noRoute) }
+        guard let chain = generation.routeChain(self.route), chain.count > 0 else { return forward() }
+        guard let run = takeRun() else { return policyFailed() }
+        run.subject.routeCacheCleared = false
+        run.subject.routeName = generation.route(self.route).pointee.name
+        let isFirst = self.policyStage == .none
+        self.policyStage = .route
+        requestHooksEnded(isFirst ? run.startRequest(chain) : run.continueRequest(chain))
+    }
+
+    private func requestHooksEnded(_ verdict: PolicyVerdict) {
+        switch verdict {
+        case .proceed: self.policyStage == .listener ? listenerPoliciesPassed() : routePoliciesPassed()
+        case .pause: self.phase = .requestPaused
+        case .reply: policyReplied()
+        case .fail: policyFailed()
+        }
+    }
+
+    private func listenerPoliciesPassed() {
+        if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
+        chooseRoute()
+    }
+
+    private func routePoliciesPassed() {
+        guard let run = self.policyRun, run.subject.routeCacheCleared else { return forward() }
+        if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
+        guard let generation = self.generation, let facts = self.facts else { return }
+        if generation.match(facts, requestPointer) == self.route {
+            run.subject.routeCacheCleared = false
+            return forward()
+        }
+        guard self.routeChanges < Exchange.routeChangeLimit else { return fail(.routeUnstable) }
+        self.routeChanges &+= 1
+        chooseRoute()
+    }
+
+    // MARK: Responses
+
+    /// The response's head is known, from the upstream or made here: runs the hooks, then sends it.
+    func finishResponseHead() {
+        guard let run = self.policyRun, self.policyStage != .response, run.hasResponseHooks else {
+            return sendResponseHead()
+        }
+        self.policyStage = .response
+        responseHooksEnded(run.startResponse())
+    }
+
+    private func responseHooksEnded(_ verdict: PolicyVerdict) {
+        switch verdict {
+        case .proceed: sendResponseHead()
+        case .pause: self.phase = .responsePaused
+        case .reply: policyReplied()
+        case .fail: policyFailed()
+        }
+    }
+
+    // MARK: Verdicts
+
+    /// A hook that waited has been answered.
+    func policiesResumed(_ verdict: PolicyVerdict) {
+        guard self.downstream.isOpen else { return }
+        switch self.phase {
+        case .requestPaused: requestHooksEnded(verdict)
+        case .responsePaused: responseHooksEnded(verdict)
+        default: break
+        }
+    }
+
+    /// The subject's response list holds a whole answer.
+    private func policyReplied() {
+        guard let run = self.policyRun, let host = self.host else { return }
+        abandonUpstream()
+        host.loop.clear(timerPointer)
+        self.responseTrailers.reset()
+        self.responseBody.clear(host.loop.blocks)
+        self.responseBody.append(run.replyBody, host.loop.blocks)
+        self.httpStatus = self.response.value(.status).map(HTTPStatus.parse) ?? 0
+        self.termination = Bytes("policy_reply")
+        self.repliedPolicy = run.current
+        answerIsComplete()
+    }
+
+    private func policyFailed() {
+        if let run = self.policyRun { self.repliedPolicy = run.current }
+        // Fail closed: no hook of the same run has a say in this answer.
+        self.policyStage = .response
+        fail(.policyFailed(requestID: RequestNumber.text(self.number)))
+    }
+
+    // MARK: The run
+
+    /// The exchange's run, begun when it is first needed; `nil` when the script engine is out of memory.
+    private func takeRun() -> PolicyRun? {
+        if let run = self.policyRun { return run }
+        guard let generation = self.generation, let policies = generation.policies,
+            let run = policies.begin(owner: opaque)
+        else { return nil }
+        run.subject.request = requestPointer
+        run.subject.response = responsePointer
+        run.subject.connection = self.factsReference
+        run.subject.upstreamNames = generation.upstreamNames
+        run.subject.requestNumber = self.number
+        self.policyRun = run
+        return run
+    }
+
+    /// Gives the run back, waiting or not.
+    func endRun() {
+        guard let run = self.policyRun else { return }
+        self.policyRun = nil
+        self.generation?.policies?.end(run)
+    }
+}

@@ -1,0 +1,48 @@
+import Glibc
+
+/// The request on its way in.
+extension Pooled where Record == ExchangeRecord {
+    func requestHeadReceived(endsStream: Bool, tooLarge: Bool) {
+        self.requestEnded = endsStream
+        self.isGRPC = self.request.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        if tooLarge { return fail(.headersTooLarge) }
+        if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
+        runListenerPolicies()
+    }
+
+    func requestDataReceived(_ bytes: Bytes) {
+        self.bytesIn &+= UInt64(bytes.count)
+        if self.isGRPC { self.requestMessages.consume(bytes) }
+        guard let host = self.host else { return }
+        if self.phase == .responding && !self.upstream.isOpen {
+            // Nobody will read it: let the client send on, it may only look at the answer when it is done.
+            return self.downstream.consume(bytes.count)
+        }
+        self.requestBody.append(bytes, host.loop.blocks)
+        self.upstream.resume()
+    }
+
+    /// END_STREAM, with or without trailers.
+    func requestEndReceived() {
+        self.requestEnded = true
+        self.upstream.resume()
+    }
+
+    /// Bytes for the upstream, as its connection has room for them.
+    func readRequest(into target: UnsafeMutablePointer<UInt8>, limit: Int) -> BodyRead {
+        guard let host = self.host else { return .failed }
+        let count = self.requestBody.read(into: target, limit: limit, host.loop.blocks)
+        if count > 0 {
+            self.downstream.consume(count)
+            // What exceeds the buffer cannot be sent again (F6).
+            if self.requestBody.retained > Exchange.retryBufferLimit { self.requestBody.commit(host.loop.blocks) }
+        }
+        guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
+        guard !self.requestTrailers.isEmpty else { return .last(count) }
+        self.upstream.submitTrailers(requestTrailersPointer)
+        return .lastBeforeTrailers(count)
+    }
+
+    /// Request bytes that are kept until the response begins, for a second attempt.
+    static var retryBufferLimit: Int { 64 * 1024 }
+}

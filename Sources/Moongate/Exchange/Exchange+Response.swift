@@ -1,0 +1,94 @@
+/// The response on its way back.
+extension Pooled where Record == ExchangeRecord {
+    /// Where the upstream's next header section goes; `nil` when nobody wants it any more.
+    func responseSectionTarget() -> UnsafeMutablePointer<HeaderList>? {
+        guard self.phase == .forwarded || (self.responseHeadKnown && !self.responseEnded) else { return nil }
+        return self.responseHeadKnown ? responseTrailersPointer : responsePointer
+    }
+
+    func responseSectionReceived(endsStream: Bool, tooLarge: Bool) {
+        guard responseSectionTarget() != nil else { return }
+        if tooLarge { return fail(.upstreamHeadersTooLarge) }
+        if self.responseHeadKnown { return responseEndReceived() }
+        let status = self.response.value(.status).map(HTTPStatus.parse) ?? 0
+        if status < 200 {
+            // R13: a 1xx head is passed on, and the final one is still to come.
+            self.downstream.submitInterim(responsePointer)
+            return self.response.reset()
+        }
+        self.httpStatus = status
+        self.responseHeadKnown = true
+        self.responseEnded = endsStream
+        self.upstreamEnded = endsStream
+        self.responseIsGRPC = self.response.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        // The response is the upstream's word: nothing is sent twice from here on (F6).
+        if let host = self.host { self.requestBody.commit(host.loop.blocks) }
+        finishResponseHead()
+    }
+
+    func responseDataReceived(_ bytes: Bytes) {
+        guard self.responseHeadKnown, !self.responseEnded, let host = self.host else {
+            return
+        }
+        if self.responseIsGRPC { self.responseMessages.consume(bytes) }
+        self.responseBody.append(bytes, host.loop.blocks)
+        self.downstream.resume()
+    }
+
+    /// END_STREAM, with or without trailers.
+    func responseEndReceived() {
+        self.upstreamEnded = true
+        guard self.responseHeadKnown, !self.responseEnded else { return }
+        self.responseEnded = true
+        if self.responseIsGRPC && self.responseTrailers.isEmpty && self.response.first(.grpcStatus) == nil {
+            // S3: without trailers a gRPC client reports something misleading.
+            LocalReply.appendTrailers(
+                to: &responseTrailersPointer.pointee, status: .internal,
+                message: Bytes("the upstream ended the response without trailers"))
+        }
+        sendResponseEnd()
+    }
+
+    /// The end of the body is known and its head was sent: sends what is left, and the trailers behind it.
+    func sendResponseEnd() {
+        guard self.responseHeadSent else { return }
+        guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return self.downstream.resume() }
+        // Not by way of the body: with a window that the last byte has filled, nghttp2 would not ask for more of it
+        // until the client opens the window, which it has no reason to do.
+        self.responseTrailersSubmitted = true
+        self.downstream.submitTrailers(responseTrailersPointer)
+    }
+
+    /// Hands the head to the client's connection.
+    func sendResponseHead() {
+        self.responseHeadSent = true
+        self.phase = .responding
+        let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
+        self.downstream.submitResponse(responsePointer, hasBody: !isComplete)
+    }
+
+    /// Bytes for the client, as its connection has room for them.
+    func readResponse(into target: UnsafeMutablePointer<UInt8>, limit: Int) -> BodyRead {
+        guard let host = self.host else { return .failed }
+        let count = self.responseBody.read(into: target, limit: limit, host.loop.blocks)
+        self.bytesOut &+= UInt64(count)
+        self.upstream.consume(count)
+        guard self.responseEnded && self.responseBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
+        guard !self.responseTrailers.isEmpty else { return .last(count) }
+        if !self.responseTrailersSubmitted {
+            self.responseTrailersSubmitted = true
+            self.downstream.submitTrailers(responseTrailersPointer)
+        }
+        return .lastBeforeTrailers(count)
+    }
+
+    /// The frame that ends the response is out: the status that the client sees is known.
+    func responseWasSent() {
+        self.responseSent = true
+        // Not before: nghttp2 drops what is queued for a stream once its reset is.
+        if self.resetsAfterResponse { self.downstream.reset(.noError) }
+        if let status = self.responseTrailers.value(.grpcStatus) ?? self.response.value(.grpcStatus) {
+            self.grpcStatus = GRPCStatus(parsing: status).map { Int32($0.rawValue) } ?? Int32.max
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import Glibc
+
+/// What the exchanges of one worker share: memory, the current generation, and where finished ones are reported.
+final class ExchangeHost {
+    let loop: EventLoop
+    private(set) var generation: WorkerGeneration
+    /// For listeners that are gone, the last generation that had them.
+    private var last: [ListenerIdentity: WorkerGeneration] = [:]
+    private let pool: Pool<ExchangeRecord>
+    private let accessLog: AccessLogger
+    /// The last request's number; they go up from a random start, so that two runs do not share them.
+    private var numbers = UInt64.random(in: 0...UInt64.max)
+    private var numbersForChoice = FastRandom()
+
+    init(loop: EventLoop, generation: WorkerGeneration, accessLog: AccessLogger) {
+        self.loop = loop
+        self.generation = generation
+        self.accessLog = accessLog
+        pool = Pool(make: ExchangeRecord.init) { $0.pointee.destroy() }
+    }
+
+    /// Exchanges that are not finished.
+    var active: Int { pool.inUse }
+
+    /// Streams from now on belong to `new`; those that run keep theirs.
+    func use(_ new: WorkerGeneration) {
+        let previous = generation
+        generation = new
+        for listener in previous.shared.listenerIdentities where new.shared.listenerIndex(listener) < 0 {
+            last[listener] = previous
+        }
+        last = last.filter { new.shared.listenerIndex($0.key) < 0 }
+    }
+
+    /// The generation for a new stream on a connection of `listener`: the newest one that has the listener, since a
+    /// client may open streams until it learns that its connection drains.
+    private func generation(for listener: ListenerIdentity) -> WorkerGeneration {
+        generation.shared.listenerIndex(listener) >= 0 ? generation : last[listener] ?? generation
+    }
+
+    /// For choosing among a route's upstreams.
+    func random() -> UInt64 { numbersForChoice.next() }
+
+    // MARK: Life of an exchange
+
+    func begin(_ connection: DownstreamConnection) -> Exchange {
+        let exchange = pool.take()
+        exchange.downstream.owner = exchange.opaque
+        exchange.upstream.owner = exchange.opaque
+        exchange.hostReference = Unmanaged.passUnretained(self)
+        exchange.factsReference = Unmanaged.passRetained(connection.facts)
+        let generation = generation(for: connection.facts.listener)
+        exchange.generationReference = Unmanaged.passRetained(generation)
+        numbers &+= 1
+        exchange.number = numbers
+        exchange.started = loop.now
+        exchange.startedAt = Clock.unixMilliseconds()
+        return exchange
+    }
+
+    /// Gives the record back; both streams are closed and nobody waits for it.
+    func recycle(_ exchange: Exchange) {
+        loop.clear(exchange.timerPointer)
+        exchange.requestBody.clear(loop.blocks)
+        exchange.responseBody.clear(loop.blocks)
+        exchange.request.reset()
+        exchange.requestTrailers.reset()
+        exchange.response.reset()
+        exchange.responseTrailers.reset()
+        exchange.factsReference?.release()
+        exchange.endpointReference?.release()
+        exchange.endRun()
+        exchange.generationReference?.release()
+        exchange.pointer.pointee.forgetLastUse()
+        pool.give(back: exchange)
+    }
+
+    var logsAccess: Bool { accessLog.isEnabled }
+
+    func log(_ record: borrowing AccessRecord) { accessLog.log(record) }
+}
+
+extension ExchangeRecord {
+    /// Everything but the buffers as it was when the record was made.
+    fileprivate mutating func forgetLastUse() {
+        factsReference = nil
+        generationReference = nil
+        requestEnded = false
+        isGRPC = false
+        requestMessages = GRPCMessageTracker()
+        responseHeadKnown = false
+        responseHeadSent = false
+        upstreamEnded = false
+        responseEnded = false
+        responseTrailersSubmitted = false
+        responseSent = false
+        responseIsGRPC = false
+        responseMessages = GRPCMessageTracker()
+        resetsAfterResponse = false
+        phase = .receivingHead
+        route = -1
+        upstreamIndex = -1
+        endpointReference = nil
+        attempts = 0
+        policyStage = .none
+        routeChanges = 0
+        repliedPolicy = -1
+        wasSentAgain = false
+        deadline = 0
+        bytesIn = 0
+        bytesOut = 0
+        httpStatus = 0
+        grpcStatus = -1
+        termination = .empty
+        isLogged = false
+    }
+}

@@ -1,0 +1,115 @@
+/// One request with its response: everything that is known of it, in one pooled record.
+///
+/// Made once and used for many exchanges: buffers stay, `ExchangeHost.recycle` empties them. All fields are
+/// trivial or own raw memory, so that nothing on the way of a request is retained or released.
+struct ExchangeRecord {
+    // MARK: The two sides
+
+    var downstream = HTTP2Stream()
+    var upstream = HTTP2Stream()
+    var hostReference: Unmanaged<ExchangeHost>?
+    /// The client's connection; outlives the downstream stream only for facts, by a share of its own.
+    var factsReference: Unmanaged<ConnectionFacts>?
+    var generationReference: Unmanaged<WorkerGeneration>?
+
+    // MARK: The request
+
+    var request = HeaderList()
+    var requestTrailers = HeaderList()
+    var requestBody = ByteQueue()
+    /// The client has ended its side.
+    var requestEnded = false
+    var isGRPC = false
+    var requestMessages = GRPCMessageTracker()
+
+    // MARK: The response
+
+    var response = HeaderList()
+    var responseTrailers = HeaderList()
+    var responseBody = ByteQueue()
+    /// The final head is complete (from the upstream, or made here).
+    var responseHeadKnown = false
+    /// The head was handed to the client's connection.
+    var responseHeadSent = false
+    /// The upstream has ended its side.
+    var upstreamEnded = false
+    /// The body is complete, trailers included: the upstream's word or ours.
+    var responseEnded = false
+    var responseTrailersSubmitted = false
+    /// The response was sent to its end.
+    var responseSent = false
+    /// The response is gRPC's: `content-type: application/grpc…`.
+    var responseIsGRPC = false
+    var responseMessages = GRPCMessageTracker()
+    /// Reset the client's stream with `NO_ERROR` once the response is sent (X4).
+    var resetsAfterResponse = false
+
+    // MARK: The way
+
+    var phase = ExchangePhase.receivingHead
+    /// Index of the route in the generation, -1 for none.
+    var route = -1
+    /// Index of the upstream in the generation, -1 for none.
+    var upstreamIndex = -1
+    /// Where the request was sent last; retained.
+    var endpointReference: Unmanaged<Endpoint>?
+    /// How often an endpoint was looked for.
+    var attempts: UInt8 = 0
+    /// The upstream refused to process the request once already.
+    var wasSentAgain = false
+
+    // MARK: Policies
+
+    /// Begun when the first chain with policies is reached.
+    var policyRun: PolicyRun?
+    var policyStage = Exchange.PolicyStage.none
+    var routeChanges: UInt8 = 0
+    /// The instance that answered or failed, -1: none.
+    var repliedPolicy: Int32 = -1
+
+    // MARK: Time and account
+
+    /// When the request began, in wall clock milliseconds and on the monotonic clock.
+    var startedAt: Int64 = 0
+    var started: Instant = 0
+    /// 0: none.
+    var deadline: Instant = 0
+    var timer = Timer()
+    /// See `RequestNumber`.
+    var number: UInt64 = 0
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+    var httpStatus = 0
+    /// -1: not known.
+    var grpcStatus: Int32 = -1
+    /// Why the exchange did not end by itself; a literal.
+    var termination = Bytes.empty
+    var isLogged = false
+}
+
+/// How far an exchange has come.
+enum ExchangePhase: UInt8 {
+    case receivingHead
+    /// A request hook is waiting for something.
+    case requestPaused
+    /// Waiting for a connection to the upstream.
+    case connecting
+    /// The request is with the upstream.
+    case forwarded
+    /// A response hook is waiting for something.
+    case responsePaused
+    /// The response is ours or the upstream's and on its way; nothing more is decided.
+    case responding
+}
+
+typealias Exchange = Pooled<ExchangeRecord>
+
+extension ExchangeRecord {
+    /// Frees what the record owns. Only when its pool ends.
+    mutating func destroy() {
+        request.destroy()
+        requestTrailers.destroy()
+        response.destroy()
+        responseTrailers.destroy()
+    }
+}

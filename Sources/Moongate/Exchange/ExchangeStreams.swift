@@ -1,0 +1,130 @@
+/// The clients' side of all exchanges of a worker: each event of a stream becomes one call of its exchange.
+final class DownstreamStreams: StreamDelegate {
+    private let host: ExchangeHost
+    init(_ host: ExchangeHost) { self.host = host }
+
+    override func streamOpened(_ connection: HTTP2Connection) -> HTTP2StreamPointer? {
+        guard let client = connection as? DownstreamConnection else { return nil }
+        return host.begin(client).downstreamPointer
+    }
+
+    override func sectionBegan(
+        _ stream: UnsafeMutableRawPointer, _ section: Section
+    ) -> UnsafeMutablePointer<HeaderList>? {
+        let exchange = Exchange(owner: stream)
+        return section == .request ? exchange.requestPointer : exchange.requestTrailersPointer
+    }
+
+    override func sectionEnded(
+        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+    ) {
+        let exchange = Exchange(owner: stream)
+        if section == .request {
+            exchange.requestHeadReceived(endsStream: endsStream, tooLarge: tooLarge)
+        } else if tooLarge {
+            exchange.fail(.headersTooLarge)
+        } else {
+            exchange.requestEndReceived()
+        }
+    }
+
+    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+        Exchange(owner: stream).requestDataReceived(bytes)
+    }
+
+    override func dataEnded(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).requestEndReceived() }
+
+    override func readBody(
+        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+    ) -> BodyRead {
+        Exchange(owner: stream).readResponse(into: target, limit: limit)
+    }
+
+    override func endSent(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).responseWasSent() }
+
+    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+        Exchange(owner: stream).downstreamClosed(code, reason)
+    }
+}
+
+/// The upstreams' side of all exchanges of a worker.
+final class UpstreamStreams: StreamDelegate {
+    override func sectionBegan(
+        _ stream: UnsafeMutableRawPointer, _ section: Section
+    ) -> UnsafeMutablePointer<HeaderList>? {
+        Exchange(owner: stream).responseSectionTarget()
+    }
+
+    override func sectionEnded(
+        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+    ) {
+        Exchange(owner: stream).responseSectionReceived(endsStream: endsStream, tooLarge: tooLarge)
+    }
+
+    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+        Exchange(owner: stream).responseDataReceived(bytes)
+    }
+
+    override func dataEnded(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).responseEndReceived() }
+
+    override func readBody(
+        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+    ) -> BodyRead {
+        Exchange(owner: stream).readRequest(into: target, limit: limit)
+    }
+
+    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+        Exchange(owner: stream).upstreamClosed(code, reason)
+    }
+}
+
+/// Exchanges that wait for a connection.
+final class ExchangeWaiter: StreamWaiter {
+    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+        Exchange(owner: owner).send(on: connection)
+    }
+
+    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+        Exchange(owner: owner).tries(endpoint)
+    }
+
+    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+        Exchange(owner: owner).connectFailed(reason)
+    }
+}
+
+extension Pooled where Record == ExchangeRecord {
+    /// The exchange that a stream's owner pointer names.
+    @inline(__always) init(owner: UnsafeMutableRawPointer) {
+        self.init(owner.assumingMemoryBound(to: ExchangeRecord.self))
+    }
+
+    var host: ExchangeHost? { self.hostReference?.takeUnretainedValue() }
+    var facts: ConnectionFacts? { self.factsReference?.takeUnretainedValue() }
+    var generation: WorkerGeneration? { self.generationReference?.takeUnretainedValue() }
+    /// Where the request was sent last.
+    var endpoint: Endpoint? { self.endpointReference?.takeUnretainedValue() }
+
+    // The record's memory does not move, so addresses of its fields stay good.
+    @inline(__always) var downstreamPointer: HTTP2StreamPointer {
+        withUnsafeMutablePointer(to: &pointer.pointee.downstream) { $0 }
+    }
+    @inline(__always) var upstreamPointer: HTTP2StreamPointer {
+        withUnsafeMutablePointer(to: &pointer.pointee.upstream) { $0 }
+    }
+    @inline(__always) var requestPointer: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &pointer.pointee.request) { $0 }
+    }
+    @inline(__always) var requestTrailersPointer: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &pointer.pointee.requestTrailers) { $0 }
+    }
+    @inline(__always) var responsePointer: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &pointer.pointee.response) { $0 }
+    }
+    @inline(__always) var responseTrailersPointer: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &pointer.pointee.responseTrailers) { $0 }
+    }
+    @inline(__always) var timerPointer: UnsafeMutablePointer<Timer> {
+        withUnsafeMutablePointer(to: &pointer.pointee.timer) { $0 }
+    }
+}

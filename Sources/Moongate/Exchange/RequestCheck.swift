@@ -1,0 +1,29 @@
+/// What a request's head must satisfy before anything looks at it, beyond what nghttp2 checks (RFC 9113 §8.3.1).
+enum RequestCheck {
+    /// Settles `:authority` against `host` (R11) and refuses what has no place at an edge.
+    /// - Returns: the answer to a request that must not go on.
+    static func normalize(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
+        if let method = request.pointee.value(.method), method.equals("CONNECT") { return .methodNotAllowed }
+        guard let path = request.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")
+        else { return .malformed("the request has no usable path") }
+        return settleAuthority(request)
+    }
+
+    private static func settleAuthority(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
+        let host = request.pointee.value(.host)
+        if let authority = request.pointee.value(.authority) {
+            if authority.firstIndex(of: UInt8(ascii: "@")) != nil {
+                return .malformed("user information in :authority")
+            }
+            guard let host else { return nil }
+            guard host.equalsIgnoringCase(authority) else { return .malformed(":authority and host differ") }
+            request.pointee.remove(name: Bytes("host"))
+            return nil
+        }
+        guard let host else { return nil }
+        if host.firstIndex(of: UInt8(ascii: "@")) != nil { return .malformed("user information in host") }
+        request.pointee.set(name: Bytes(":authority"), value: host)
+        request.pointee.remove(name: Bytes("host"))
+        return nil
+    }
+}

@@ -1,0 +1,66 @@
+import MoongateConfig
+
+/// One configuration, compiled: immutable, shared by all workers, alive until its last exchange has ended.
+final class Generation: @unchecked Sendable {
+    // Unchecked because of the pointer to the compiled routes, which are written in `init` only.
+
+    /// Counts from 1 with every configuration that was put in force.
+    let number: UInt64
+    let config: Configuration
+    let routeTable: RouteTable
+    let metrics: GenerationMetrics
+    let program: PolicyProgram
+    let upstreamNames: NameIndex
+    private let routes: UnsafeMutablePointer<CompiledRoute>
+    let listenerIdentities: [ListenerIdentity]
+    /// By `ListenerIdentity`: the listener's index in the configuration, -1 for listeners that are gone.
+    private let listeners: [Int]
+
+    /// - Throws: what is wrong with the routes.
+    init(
+        number: UInt64, config: Configuration, program: PolicyProgram, registry: MetricsRegistry
+    ) throws(DiagnosticList) {
+        self.program = program
+        upstreamNames = NameIndex(config.upstreams.map(\.name))
+        self.number = number
+        self.config = config
+        let table = try RouteTable(routes: config.routes, listeners: config.listeners.map(\.name))
+        routeTable = table
+        metrics = GenerationMetrics(
+            registry: registry, routes: config.routes.map(\.name), upstreams: config.upstreams.map(\.name),
+            listeners: config.listeners.map(\.name), policies: program.instances.map(\.name))
+        listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }
+        listeners = Generation.indexes(listenerIdentities)
+        routes = Generation.compile(config)
+    }
+
+    deinit {
+        for index in config.routes.indices { routes[index].free() }
+        routes.deallocate()
+    }
+
+    /// Unchecked: `index` must be one that the route table gave.
+    @inline(__always) func route(_ index: Int) -> UnsafePointer<CompiledRoute> { UnsafePointer(routes + index) }
+
+    /// -1 if the listener is not part of this generation.
+    @inline(__always) func listenerIndex(_ listener: ListenerIdentity) -> Int {
+        listener.number < listeners.count ? listeners[listener.number] : -1
+    }
+
+    private static func indexes(_ listeners: [ListenerIdentity]) -> [Int] {
+        var indexes = [Int](repeating: -1, count: (listeners.map(\.number).max() ?? -1) + 1)
+        for (index, listener) in listeners.enumerated() { indexes[listener.number] = index }
+        return indexes
+    }
+
+    private static func compile(_ config: Configuration) -> UnsafeMutablePointer<CompiledRoute> {
+        let places = Dictionary(
+            config.upstreams.enumerated().map { ($1.name, Int32($0)) }, uniquingKeysWith: { first, _ in first })
+        let routes = UnsafeMutablePointer<CompiledRoute>.allocate(capacity: max(1, config.routes.count))
+        for (index, route) in config.routes.enumerated() {
+            let upstreams = route.upstreams.compactMap { places[$0.name] }
+            (routes + index).initialize(to: CompiledRoute(route, upstreams: upstreams))
+        }
+        return routes
+    }
+}

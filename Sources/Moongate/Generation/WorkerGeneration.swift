@@ -1,0 +1,46 @@
+/// A generation as one worker uses it: what is shared and immutable, together with this worker's upstreams and
+/// counters. Every exchange holds the one it began with, so that an old one ends with its last exchange.
+final class WorkerGeneration {
+    let shared: Generation
+    /// This worker's counters, by the generation's indexes.
+    let metrics: GenerationMetrics.WorkerView
+    /// By the generation's index.
+    private let upstreams: [Upstream]
+    /// The script engine with all policies of the generation; `nil` without any.
+    let policies: PolicyHost?
+
+    init(
+        _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream], policies: PolicyHost?
+    ) {
+        self.shared = shared
+        self.metrics = metrics
+        self.upstreams = upstreams
+        self.policies = policies
+    }
+
+    var number: UInt64 { shared.number }
+
+    @inline(__always) func match(_ facts: ConnectionFacts, _ request: UnsafeMutablePointer<HeaderList>) -> Int {
+        shared.routeTable.match(listener: shared.listenerIndex(facts.listener), headers: request.pointee)
+    }
+
+    @inline(__always) func route(_ index: Int) -> UnsafePointer<CompiledRoute> { shared.route(index) }
+    @inline(__always) func upstream(_ index: Int) -> Upstream { upstreams[index] }
+
+    // MARK: Policies
+
+    var upstreamNames: Unmanaged<NameIndex> { Unmanaged.passUnretained(shared.upstreamNames) }
+
+    @inline(__always) func listenerChain(_ listener: ListenerIdentity) -> PolicyChain? {
+        policies == nil ? nil : shared.program.listenerChain(shared.listenerIndex(listener))
+    }
+
+    @inline(__always) func routeChain(_ route: Int) -> PolicyChain? {
+        policies == nil ? nil : shared.program.routeChain(route)
+    }
+
+    /// Empty for -1.
+    func policyName(_ instance: Int32) -> String {
+        instance < 0 ? "" : shared.program.instances[Int(instance)].name
+    }
+}

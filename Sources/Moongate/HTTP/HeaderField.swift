@@ -1,0 +1,13 @@
+/// One name and value. Bytes belong to the `HeaderList` that holds the field.
+struct HeaderField {
+    /// Lower case.
+    var name: Bytes
+    var value: Bytes
+    /// What keeps `name` and `value` alive where they came off the wire; `nil` for bytes in the list's arena
+    /// and for literals.
+    var nameOwner: SharedBytes?
+    var valueOwner: SharedBytes?
+    var id: FieldName
+    /// The sender asked that no hop ever puts it into a compression table (RFC 7541 §6.2.3).
+    var neverIndexed: Bool
+}

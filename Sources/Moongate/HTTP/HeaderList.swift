@@ -1,0 +1,191 @@
+import Glibc
+
+/// The fields of one header or trailer section, in order, pseudo-headers first.
+///
+/// Fields that came off the wire share nghttp2's buffers; fields that were added or changed live in the list's
+/// own arena. A list is part of a pooled object, belongs to one worker, and is emptied with `reset` for the
+/// next use: in the steady state it allocates nothing. Not copyable by meaning: hand out pointers to it.
+struct HeaderList {
+    /// What all values that are added to one list may take in bytes, so that a script cannot grow it for ever.
+    static let arenaLimit = 1 << 20
+
+    /// Without an allocation until the first field comes.
+    private var fields: UnsafeMutablePointer<HeaderField>
+    private var capacity = 0
+    private(set) var count = 0
+    private var arena = Arena()
+
+    init() { fields = .allocate(capacity: 0) }
+
+    /// Gives all memory back. The list must not be used afterwards.
+    mutating func destroy() {
+        reset()
+        arena.free()
+        fields.deallocate()
+    }
+
+    mutating func reset() {
+        for index in 0..<count { release(index) }
+        count = 0
+        arena.reset()
+    }
+
+    @inline(__always) var isEmpty: Bool { count == 0 }
+
+    /// Unchecked: `index` must be below `count`.
+    @inline(__always) subscript(index: Int) -> HeaderField { fields[index] }
+
+    // MARK: Looking up
+
+    /// The first field with an interned name other than `.other`.
+    @inline(__always) func first(_ id: FieldName) -> HeaderField? {
+        for index in 0..<count where fields[index].id == id { return fields[index] }
+        return nil
+    }
+
+    @inline(__always) func value(_ id: FieldName) -> Bytes? { first(id)?.value }
+
+    /// The position of the first field called `name` (lower case) at or behind `start`.
+    func index(of name: Bytes, from start: Int = 0) -> Int? {
+        var index = start
+        while index < count {
+            if fields[index].name.equals(name) { return index }
+            index += 1
+        }
+        return nil
+    }
+
+    /// The size that RFC 9113 §6.5.2 counts: name + value + 32 per field.
+    var encodedSize: Int {
+        var size = 0
+        for index in 0..<count { size += fields[index].name.count + fields[index].value.count + 32 }
+        return size
+    }
+
+    /// Bytes of added and changed fields since the last reset.
+    var arenaSize: Int { arena.total }
+
+    // MARK: Filling
+
+    /// Appends a field that came off the wire; the list takes shares of both buffers.
+    @inline(__always) mutating func append(name: SharedBytes, value: SharedBytes, neverIndexed: Bool) {
+        name.retain()
+        value.retain()
+        let nameBytes = name.bytes
+        push(
+            HeaderField(
+                name: nameBytes, value: value.bytes, nameOwner: name, valueOwner: value,
+                id: FieldName.identify(nameBytes), neverIndexed: neverIndexed))
+    }
+
+    /// Appends a copy of `name`, made lower case, and of `value`.
+    mutating func add(name: Bytes, value: Bytes, neverIndexed: Bool = false) {
+        let stored = lowercasedCopy(name)
+        push(
+            HeaderField(
+                name: stored, value: arena.copy(value), nameOwner: nil, valueOwner: nil,
+                id: FieldName.identify(stored), neverIndexed: neverIndexed))
+    }
+
+    /// Appends literals, which are not copied.
+    mutating func add(_ name: StaticString, _ value: StaticString) {
+        let name = Bytes(name)
+        push(
+            HeaderField(
+                name: name, value: Bytes(value), nameOwner: nil, valueOwner: nil, id: FieldName.identify(name),
+                neverIndexed: false))
+    }
+
+    /// Appends a literal name and a copy of `value`.
+    mutating func add(_ name: StaticString, _ value: Bytes) {
+        let name = Bytes(name)
+        push(
+            HeaderField(
+                name: name, value: arena.copy(value), nameOwner: nil, valueOwner: nil,
+                id: FieldName.identify(name), neverIndexed: false))
+    }
+
+    /// Appends everything `other` holds; buffers off the wire are shared, the rest is copied.
+    mutating func append(contentsOf other: borrowing HeaderList) {
+        for index in 0..<other.count {
+            var field = other.fields[index]
+            if let owner = field.nameOwner { owner.retain() } else { field.name = arena.copy(field.name) }
+            if let owner = field.valueOwner { owner.retain() } else { field.value = arena.copy(field.value) }
+            push(field)
+        }
+    }
+
+    // MARK: Changing
+
+    /// Removes every field called `name`, then adds one: at the place of the first that went, so that
+    /// pseudo-headers stay in front, else (for a pseudo-header) at the front, else at the end. `name` is lower
+    /// case and must not point into this list; `value` may.
+    mutating func set(name: Bytes, value: Bytes) {
+        guard let place = index(of: name) else {
+            add(name: name, value: value)
+            if name.count > 0 && name[0] == UInt8(ascii: ":") { moveLastToFront() }
+            return
+        }
+        let copy = arena.copy(value)
+        fields[place].valueOwner?.release()
+        fields[place].valueOwner = nil
+        fields[place].value = copy
+        removeAll(named: name, from: place + 1)
+    }
+
+    /// Removes every field called `name` (lower case), which must not point into this list.
+    mutating func remove(name: Bytes) { removeAll(named: name, from: 0) }
+
+    /// Unchecked: `index` must be below `count`.
+    mutating func remove(at index: Int) {
+        release(index)
+        let behind = count - index - 1
+        if behind > 0 { memmove(fields + index, fields + index + 1, behind * MemoryLayout<HeaderField>.stride) }
+        count -= 1
+    }
+
+    private mutating func removeAll(named name: Bytes, from start: Int) {
+        var kept = start
+        for index in start..<max(start, count) {
+            if fields[index].name.equals(name) {
+                release(index)
+            } else {
+                fields[kept] = fields[index]
+                kept += 1
+            }
+        }
+        count = min(count, kept)
+    }
+
+    private mutating func moveLastToFront() {
+        let last = fields[count - 1]
+        memmove(fields + 1, fields, (count - 1) * MemoryLayout<HeaderField>.stride)
+        fields[0] = last
+    }
+
+    private func release(_ index: Int) {
+        fields[index].nameOwner?.release()
+        fields[index].valueOwner?.release()
+    }
+
+    @inline(__always) private mutating func push(_ field: HeaderField) {
+        if count == capacity { grow() }
+        (fields + count).initialize(to: field)
+        count += 1
+    }
+
+    private mutating func grow() {
+        let wanted = max(16, capacity * 2)
+        let larger = UnsafeMutablePointer<HeaderField>.allocate(capacity: wanted)
+        memcpy(larger, fields, count * MemoryLayout<HeaderField>.stride)
+        fields.deallocate()
+        fields = larger
+        capacity = wanted
+    }
+
+    private mutating func lowercasedCopy(_ name: Bytes) -> Bytes {
+        let target = arena.allocate(name.count)
+        for index in 0..<name.count { target[index] = name[index].asciiLowercased }
+        return Bytes(target, name.count)
+    }
+}

@@ -1,0 +1,58 @@
+/// What becomes of a connection's streams. One object per worker and side; a stream is known by its
+/// owner, the opaque pointer that the record's side of the exchange names.
+///
+/// Called from within nghttp2: implementations may submit frames and reset streams, but never feed or drain the
+/// same session. All calls are made on the worker's thread.
+class StreamDelegate {
+    /// What a header section is.
+    enum Section {
+        /// A request's head.
+        case request
+        /// A response's head; 1xx ones come in any number before the final one.
+        case response
+        /// Trailers, or (from an upstream) a final head behind a 1xx one: the delegate knows which it waits for.
+        case further
+    }
+
+    /// A client opens a stream; returns the record's side with its owner set, `nil` to refuse (`REFUSED_STREAM`).
+    func streamOpened(_ connection: HTTP2Connection) -> HTTP2StreamPointer? { nil }
+
+    /// A header section begins; returns where its fields are to be put.
+    func sectionBegan(_ stream: UnsafeMutableRawPointer, _ section: Section) -> UnsafeMutablePointer<HeaderList>? {
+        nil
+    }
+
+    /// The section is complete. `tooLarge`: fields beyond the connection's limit were left out.
+    func sectionEnded(_ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool) {}
+
+    /// Body bytes, valid during the call.
+    func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {}
+
+    /// A DATA frame with END_STREAM has been received whole.
+    func dataEnded(_ stream: UnsafeMutableRawPointer) {}
+
+    /// The connection can send body bytes of the stream: up to `limit` to `target`.
+    func readBody(
+        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+    ) -> BodyRead { .later }
+
+    /// The frame that ends our side of the stream has been handed to the transport.
+    func endSent(_ stream: UnsafeMutableRawPointer) {}
+
+    /// The stream is gone. `code` is `noError` after a complete exchange or a reset that says so; `reason` tells how
+    /// the connection ended where that ended the stream.
+    func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {}
+}
+
+/// What there was to send.
+enum BodyRead {
+    case bytes(Int)
+    /// The last bytes (0 is allowed); the frame ends the stream.
+    case last(Int)
+    /// The last bytes (0 is allowed); a trailer section was submitted and ends the stream.
+    case lastBeforeTrailers(Int)
+    /// Nothing now: the connection asks again after `resume`.
+    case later
+    /// The body will not be completed; the stream is reset with `INTERNAL_ERROR`.
+    case failed
+}

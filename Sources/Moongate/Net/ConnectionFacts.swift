@@ -1,0 +1,42 @@
+/// What is known of a client's connection for as long as it lives.
+final class ConnectionFacts {
+    struct TLS {
+        /// `TLSv1.2` or `TLSv1.3`.
+        var version: String
+        var cipher: String
+        /// The name the client asked for (SNI); empty if it sent none.
+        var serverName: String
+    }
+
+    let listener: ListenerIdentity
+    let listenerName: String
+    let remote: SocketAddress
+    let local: SocketAddress
+    /// `nil` in cleartext, and until the handshake is done.
+    var tls: TLS?
+
+    /// The listener's name and the client's `ip:port`, for logs.
+    let listenerBytes: Bytes
+    let remoteBytes: Bytes
+    /// `ip:port`
+    let remoteText: String
+    let localText: String
+
+    init(listener: ListenerIdentity, listenerName: String, remote: SocketAddress, local: SocketAddress, tls: TLS? = nil)
+    {
+        self.listener = listener
+        self.listenerName = listenerName
+        self.remote = remote
+        self.local = local
+        self.tls = tls
+        remoteText = remote.description
+        localText = local.description
+        listenerBytes = Bytes.allocated(listenerName)
+        remoteBytes = Bytes.allocated(remoteText)
+    }
+
+    deinit {
+        listenerBytes.base.deallocate()
+        remoteBytes.base.deallocate()
+    }
+}

@@ -1,0 +1,143 @@
+import COpenSSL
+import Glibc
+
+/// TLS on one accepted connection. Owned by the connection, used on its thread; it does not close the socket.
+final class TLSSession {
+    let fd: Int32
+    /// `SSL`
+    private let pointer: OpaquePointer
+    /// Kept alive for the callbacks.
+    private let context: TLSServerContext
+    private var isEstablished = false
+    /// Set once the connection is of no further use; OpenSSL must not be asked again after a fatal fault.
+    private var failure: IOFailure?
+    private var peerHasClosed = false
+
+    /// `nil` if memory is short.
+    init?(_ context: TLSServerContext, fd: Int32) {
+        ERR_clear_error()
+        guard let session = SSL_new(context.pointer) else { return nil }
+        pointer = session
+        self.context = context
+        self.fd = fd
+        guard SSL_set_fd(session, fd) == 1 else { return nil }
+        SSL_set_accept_state(session)
+    }
+
+    deinit { SSL_free(pointer) }
+
+    func handshake() -> HandshakeResult {
+        if let failure { return .failed(failure) }
+        if isEstablished { return .finished }
+        ERR_clear_error()
+        errno = 0
+        let status = SSL_do_handshake(pointer)
+        guard status == 1 else {
+            switch outcome(.handshake, status, errno) {
+            case .wouldBlockRead: return .wouldBlockRead
+            case .wouldBlockWrite: return .wouldBlockWrite
+            case .failed(let failure): return .failed(failure)
+            case .closed, .bytes: return .failed(fail(.handshake, .closedByPeer))
+            }
+        }
+        guard hasHTTP2 else { return .failed(fail(.handshake, .noHTTP2)) }
+        isEstablished = true
+        return .finished
+    }
+
+    /// Fills the buffer as far as bytes are there.
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        guard let base = buffer.baseAddress else { return .bytes(0) }
+        var total = 0
+        while total < buffer.count {
+            if let failure { return total > 0 ? .bytes(total) : .failed(failure) }
+            if peerHasClosed { return total > 0 ? .bytes(total) : .closed }
+            ERR_clear_error()
+            errno = 0
+            var count = 0
+            let status = SSL_read_ex(pointer, base + total, buffer.count - total, &count)
+            if status == 1 {
+                total += count
+                continue
+            }
+            let end = outcome(.read, status, errno)
+            return total > 0 ? .bytes(total) : end
+        }
+        return .bytes(total)
+    }
+
+    /// Writes record by record until everything is written or the socket is full.
+    func write(_ bytes: Bytes) -> IOResult {
+        var total = 0
+        while total < bytes.count {
+            if let failure { return total > 0 ? .bytes(total) : .failed(failure) }
+            ERR_clear_error()
+            errno = 0
+            var count = 0
+            let status = SSL_write_ex(pointer, bytes.base + total, bytes.count - total, &count)
+            if status == 1 {
+                total += count
+                continue
+            }
+            let end = outcome(.write, status, errno)
+            return total > 0 ? .bytes(total) : end
+        }
+        return .bytes(total)
+    }
+
+    /// Bytes that OpenSSL holds back, decrypted or not: epoll knows nothing of them.
+    var hasPendingInput: Bool { SSL_has_pending(pointer) == 1 }
+
+    /// Sends close_notify if the connection is in order (RFC 8446 §6.1) and the socket takes it; waits for nothing.
+    func shutdown() {
+        guard isEstablished, failure == nil else { return }
+        ERR_clear_error()
+        _ = SSL_shutdown(pointer)
+        ERR_clear_error()
+    }
+
+    /// `TLSv1.2`, `TLSv1.3`
+    var version: String { String(cString: SSL_get_version(pointer)) }
+
+    /// OpenSSL's name, `TLS_AES_128_GCM_SHA256`. `nil` before the handshake.
+    var cipher: String? { SSL_get_current_cipher(pointer).map { String(cString: SSL_CIPHER_get_name($0)) } }
+
+    /// What the client asked for by SNI, as sent.
+    var serverName: String? {
+        SSL_get_servername(pointer, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
+    }
+
+    /// Whether a ticket spared the full handshake.
+    var isResumed: Bool { SSL_session_reused(pointer) == 1 }
+}
+
+extension TLSSession {
+    private var hasHTTP2: Bool {
+        var name: UnsafePointer<UInt8>?
+        var length: UInt32 = 0
+        SSL_get0_alpn_selected(pointer, &name, &length)
+        guard let name else { return false }
+        return Bytes(name, Int(length)).equals("h2")
+    }
+
+    /// What a call that moved nothing means. `code` is `errno` right after the call.
+    private func outcome(_ operation: IOFailure.Operation, _ status: Int32, _ code: Int32) -> IOResult {
+        switch SSL_get_error(pointer, status) {
+        case SSL_ERROR_WANT_READ: return .wouldBlockRead
+        case SSL_ERROR_WANT_WRITE: return .wouldBlockWrite
+        case SSL_ERROR_ZERO_RETURN:
+            peerHasClosed = true
+            return .closed
+        case SSL_ERROR_SYSCALL:
+            return .failed(fail(operation, code == 0 ? .closedByPeer : .system(code)))
+        default:
+            return .failed(fail(operation, .tls(ERR_peek_last_error())))
+        }
+    }
+
+    private func fail(_ operation: IOFailure.Operation, _ cause: IOFailure.Cause) -> IOFailure {
+        let fault = IOFailure(operation, cause)
+        failure = fault
+        return fault
+    }
+}

@@ -1,0 +1,87 @@
+import Glibc
+
+/// The byte stream of one connection: a socket, in cleartext or under TLS.
+///
+/// Used on the connection's thread. A copy is another name for the same socket; whoever holds the connection calls
+/// `close` once.
+struct Transport {
+    /// Non-blocking. -1 once closed.
+    private(set) var fd: Int32
+    /// `nil`: cleartext.
+    private(set) var session: TLSSession?
+
+    @inline(__always)
+    init(plain fd: Int32) {
+        self.fd = fd
+        session = nil
+    }
+
+    @inline(__always)
+    init(tls session: TLSSession) {
+        fd = session.fd
+        self.session = session
+    }
+
+    @inline(__always) var isTLS: Bool { session != nil }
+
+    /// Fills the buffer as far as bytes are there; `.bytes` below its size means that the socket has run dry.
+    @inline(__always)
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        guard let session else { return Transport.receive(fd, buffer) }
+        return session.read(into: buffer)
+    }
+
+    /// Writes as much as fits. Under TLS, what was not taken must come again first in the next call: bytes that were
+    /// offered once may be moved in memory, but neither changed nor withdrawn.
+    @inline(__always)
+    func write(_ bytes: Bytes) -> IOResult {
+        guard let session else { return Transport.send(fd, bytes) }
+        return session.write(bytes)
+    }
+
+    /// Input that has left the socket already, so that no event will tell of it: read again without waiting.
+    @inline(__always) var hasPendingInput: Bool { session?.hasPendingInput ?? false }
+
+    /// Does nothing in cleartext.
+    func handshake() -> HandshakeResult { session?.handshake() ?? .finished }
+
+    /// Tells the peer that nothing more will be written; what it still sends can be read.
+    func shutdown() {
+        session?.shutdown()
+        _ = Glibc.shutdown(fd, Int32(SHUT_WR))
+    }
+
+    /// Closes the socket; the transport must not be used afterwards.
+    mutating func close() {
+        session = nil
+        if fd >= 0 { _ = Glibc.close(fd) }
+        fd = -1
+    }
+
+    @inline(__always)
+    private static func receive(_ fd: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        while true {
+            let count = recv(fd, buffer.baseAddress, buffer.count, 0)
+            if count > 0 { return .bytes(count) }
+            if count == 0 { return buffer.isEmpty ? .bytes(0) : .closed }
+            switch errno {
+            case EAGAIN: return .wouldBlockRead
+            case EINTR: continue
+            default: return .failed(.current(.read))
+            }
+        }
+    }
+
+    @inline(__always)
+    private static func send(_ fd: Int32, _ bytes: Bytes) -> IOResult {
+        while true {
+            let count = Glibc.send(fd, bytes.base, bytes.count, Int32(MSG_NOSIGNAL))
+            if count >= 0 { return .bytes(count) }
+            switch errno {
+            case EAGAIN: return .wouldBlockWrite
+            case EINTR: continue
+            default: return .failed(.current(.write))
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Glibc
+
+/// Moves lines from rings to a destination as far as that is possible without waiting.
+///
+/// Lines come out whole: one that was begun is finished before another ring's turn, and one whose beginning went to
+/// a destination that is gone is dropped.
+struct LogPump {
+    enum Progress: Equatable {
+        /// Nothing to do.
+        case idle
+        case worked
+        /// The destination takes no more for now.
+        case blocked(file: Int32)
+    }
+
+    private let rings: [ByteRing]
+    private let lost: (UInt64) -> Void
+    private var destination: LogDestination?
+    /// The ring whose newest line is written in part.
+    private var cutRing: Int?
+
+    init(rings: [ByteRing], lost: @escaping (UInt64) -> Void) {
+        self.rings = rings
+        self.lost = lost
+    }
+
+    /// - Parameter destination: `nil` throws lines away.
+    mutating func use(_ destination: LogDestination?) {
+        guard destination !== self.destination else { return }
+        self.destination = destination
+        guard let index = cutRing else { return }
+        skipLine(rings[index])
+        cutRing = nil
+        lost(1)
+    }
+
+    mutating func pump() -> Progress {
+        var progress = Progress.idle
+        if let index = cutRing {
+            progress = drain(index)
+            if case .blocked = progress { return progress }
+        }
+        for index in rings.indices {
+            switch drain(index) {
+            case .idle: continue
+            case .worked: progress = .worked
+            case .blocked(let file): return .blocked(file: file)
+            }
+        }
+        return progress
+    }
+
+    /// Writes what the ring holds now; what comes meanwhile waits for the next turn.
+    private mutating func drain(_ index: Int) -> Progress {
+        let ring = rings[index]
+        var left = ring.unread
+        guard left > 0 else { return .idle }
+        while left > 0 {
+            let chunk = ring.readable()
+            let piece = chunk[0..<min(left, chunk.count)]
+            var count = piece.count
+            if let destination {
+                switch LogPump.write(piece, to: destination) {
+                case .wrote(let written):
+                    count = written
+                    cutRing = piece[count - 1] == UInt8(ascii: "\n") ? nil : index
+                case .failed:
+                    lost(LogPump.lines(piece))
+                    cutRing = nil
+                case .wouldBlock: return .blocked(file: destination.file)
+                }
+            }
+            ring.consume(count)
+            left -= count
+        }
+        return .worked
+    }
+
+    private enum WriteResult {
+        case wrote(Int)
+        case wouldBlock
+        case failed
+    }
+
+    private static func write(_ bytes: Bytes, to destination: LogDestination) -> WriteResult {
+        var count = bytes.count
+        if !destination.isRegularFile {
+            var wait = pollfd(fd: destination.file, events: Int16(POLLOUT), revents: 0)
+            if poll(&wait, 1, 0) == 0 { return .wouldBlock }
+            // A pipe that is ready takes this much without waiting, even if it is in blocking mode, which must not
+            // be changed: the other end of our standard output may belong to a shell.
+            count = min(count, Int(PIPE_BUF))
+        }
+        while true {
+            let written = Glibc.write(destination.file, bytes.base, count)
+            if written > 0 { return .wrote(written) }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: return .wouldBlock
+            default: return .failed
+            }
+        }
+    }
+
+    private func skipLine(_ ring: ByteRing) {
+        while true {
+            let chunk = ring.readable()
+            guard !chunk.isEmpty else { return }
+            guard let end = chunk.firstIndex(of: UInt8(ascii: "\n")) else {
+                ring.consume(chunk.count)
+                continue
+            }
+            return ring.consume(end + 1)
+        }
+    }
+
+    private static func lines(_ bytes: Bytes) -> UInt64 {
+        bytes.buffer.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
+    }
+}

@@ -1,0 +1,194 @@
+/// What `/metrics` shows, in a fixed order: families as listed here, series by name.
+extension MetricsRegistry {
+    /// Reads every counter; takes no lock that a worker takes.
+    func exposition() -> [UInt8] {
+        var text = PrometheusText()
+        writeRequests(to: &text)
+        writeDurations(to: &text)
+        writePolicies(to: &text)
+        writeUpstreams(to: &text)
+        writeListeners(to: &text)
+        writeLogs(to: &text)
+        writeReloads(to: &text)
+        writeProcess(to: &text)
+        return text.bytes
+    }
+
+    private func writeRequests(to text: inout PrometheusText) {
+        let routes = self.routes.living()
+        text.family(
+            "moongate_requests_total", .counter,
+            "Finished gRPC requests by the status that the client saw.")
+        for route in routes {
+            for status in 0...RouteCells.Column.otherGRPCStatus {
+                let count = route.block.total(RouteCells.Column.grpcStatus + status)
+                // Status 0 is always shown, so that each route has a series from the start.
+                guard count > 0 || status == 0 else { continue }
+                let label = status == RouteCells.Column.otherGRPCStatus ? "other" : String(status)
+                text.sample([("route", route.name), ("grpc_status", label)], count)
+            }
+        }
+        text.family(
+            "moongate_http_requests_total", .counter,
+            "Finished requests that are not gRPC, by class of the HTTP status; none: ended without one.")
+        for route in routes {
+            for digit in 0..<6 {
+                let count = route.block.total(RouteCells.Column.httpClass + digit)
+                guard count > 0 else { continue }
+                text.sample([("route", route.name), ("http_status", digit == 0 ? "none" : "\(digit)xx")], count)
+            }
+        }
+        text.family("moongate_request_bytes_total", .counter, "Body bytes received from clients.")
+        for route in routes { text.sample([("route", route.name)], route.block.total(RouteCells.Column.bytesIn)) }
+        text.family("moongate_response_bytes_total", .counter, "Body bytes sent to clients.")
+        for route in routes { text.sample([("route", route.name)], route.block.total(RouteCells.Column.bytesOut)) }
+    }
+
+    private func writeDurations(to text: inout PrometheusText) {
+        text.family(
+            "moongate_request_duration_seconds", .histogram,
+            "Time from a request's head to the end of its stream.")
+        let first = RouteCells.Column.duration
+        for route in routes.living() {
+            let columns = first..<first + LatencyHistogram.sumColumn
+            guard columns.contains(where: { route.block.total($0) > 0 }) else { continue }
+            text.histogram([("route", route.name)], route.block, first: first)
+        }
+    }
+
+    private func writePolicies(to text: inout PrometheusText) {
+        let policies = self.policies.living()
+        text.family("moongate_policy_runs_total", .counter, "Hooks begun.")
+        for policy in policies {
+            for hook in PolicyHook.allCases {
+                text.sample(
+                    [("policy", policy.name), ("hook", hook.label)],
+                    policy.block.total(PolicyCells.Column.runs + hook.rawValue))
+            }
+        }
+        text.family("moongate_policy_replies_total", .counter, "Hooks that answered the request themselves.")
+        for policy in policies {
+            for hook in PolicyHook.allCases {
+                text.sample(
+                    [("policy", policy.name), ("hook", hook.label)],
+                    policy.block.total(PolicyCells.Column.replies + hook.rawValue))
+            }
+        }
+        text.family("moongate_policy_errors_total", .counter, "Hooks that failed.")
+        for policy in policies {
+            for hook in PolicyHook.allCases {
+                for reason in PolicyErrorReason.allCases {
+                    let count = policy.block.total(PolicyCells.Column.error(hook, reason))
+                    guard count > 0 || reason == .script else { continue }
+                    text.sample(
+                        [("policy", policy.name), ("hook", hook.label), ("reason", reason.label)], count)
+                }
+            }
+        }
+    }
+
+    private func writeUpstreams(to text: inout PrometheusText) {
+        typealias Column = UpstreamCells.Column
+        let upstreams = self.upstreams.living()
+        text.family("moongate_upstream_connections", .gauge, "Connections to endpoints, open or being opened.")
+        for upstream in upstreams {
+            text.gauge([("upstream", upstream.name)], upstream.block.total(Column.openConnections))
+        }
+        text.family("moongate_upstream_streams", .gauge, "Requests in flight.")
+        for upstream in upstreams {
+            text.gauge([("upstream", upstream.name)], upstream.block.total(Column.openStreams))
+        }
+        text.family("moongate_upstream_requests_total", .counter, "Requests sent, retries included.")
+        for upstream in upstreams {
+            text.sample([("upstream", upstream.name)], upstream.block.total(Column.requests))
+        }
+        text.family("moongate_upstream_connects_total", .counter, "Attempts to connect, by how they ended.")
+        for upstream in upstreams {
+            text.sample(
+                [("upstream", upstream.name), ("result", "success")], upstream.block.total(Column.connects))
+            text.sample(
+                [("upstream", upstream.name), ("result", "failure")], upstream.block.total(Column.connectFailures))
+        }
+    }
+
+    private func writeListeners(to text: inout PrometheusText) {
+        typealias Column = ListenerCells.Column
+        let listeners = self.listeners.living()
+        text.family("moongate_downstream_connections", .gauge, "Open client connections.")
+        for listener in listeners {
+            for worker in 0..<workers {
+                text.gauge(
+                    [("listener", listener.name), ("worker", String(worker))],
+                    listener.block.row(worker)[Column.openConnections].value)
+            }
+        }
+        text.family("moongate_downstream_streams", .gauge, "Client requests in flight.")
+        for listener in listeners {
+            text.gauge([("listener", listener.name)], listener.block.total(Column.openStreams))
+        }
+        let counters: [(String, Int, String)] = [
+            ("moongate_downstream_accepted_total", Column.accepted, "Client connections accepted."),
+            (
+                "moongate_downstream_handshake_failures_total", Column.handshakeFailures,
+                "Client connections that ended before TLS and HTTP/2 were agreed."
+            ),
+            ("moongate_downstream_received_bytes_total", Column.bytesIn, "HTTP/2 bytes read from clients."),
+            ("moongate_downstream_sent_bytes_total", Column.bytesOut, "HTTP/2 bytes written to clients."),
+        ]
+        for (name, column, help) in counters {
+            text.family(name, .counter, help)
+            for listener in listeners { text.sample([("listener", listener.name)], listener.block.total(column)) }
+        }
+    }
+
+    private func writeLogs(to text: inout PrometheusText) {
+        let values = process.values
+        text.family(
+            "moongate_access_log_dropped_total", .counter,
+            "Access log lines lost: the queue was full, or the destination refused them.")
+        let full = (0..<workers).reduce(0) { $0 &+ worker($1).accessLogDrops.value }
+        text.sample([("reason", "queue_full")], full)
+        text.sample([("reason", "write_error")], values.accessLogFailures)
+        text.family("moongate_log_dropped_total", .counter, "Operational log lines lost in the same ways.")
+        text.sample(values.operationalLogDrops)
+        text.family("moongate_worker_loop_turns_total", .counter, "Wake-ups of the event loop.")
+        for worker in 0..<workers {
+            text.sample([("worker", String(worker))], self.worker(worker).loopTurns.value)
+        }
+    }
+
+    private func writeReloads(to text: inout PrometheusText) {
+        let values = process.values
+        text.family("moongate_reloads_total", .counter, "Reloads since the start, by how they ended.")
+        text.sample([("result", "success")], values.reloadSuccesses)
+        text.sample([("result", "failure")], values.reloadFailures)
+        text.sample([("result", "unchanged")], values.reloadsUnchanged)
+        text.family("moongate_last_reload_failed", .gauge, "1 when the newest files on disk are not the ones served.")
+        text.sample(values.lastReloadFailed ? 1 as UInt64 : 0)
+        text.family(
+            "moongate_generation_timestamp_seconds", .gauge, "When the serving generation was put into force.")
+        text.sample(UInt64(max(0, values.lastSuccess)))
+        text.family("moongate_generation", .gauge, "Number of the serving generation.")
+        text.sample(values.generation)
+    }
+
+    private func writeProcess(to text: inout PrometheusText) {
+        let status = ProcessStatus.read()
+        text.family("moongate_workers", .gauge, "Event loop threads.")
+        text.sample(UInt64(workers))
+        text.family("process_cpu_seconds_total", .counter, "User and system CPU time.")
+        text.sample(status.cpuSeconds)
+        text.family("process_resident_memory_bytes", .gauge, "Resident memory.")
+        text.sample(status.residentBytes)
+        text.family("process_virtual_memory_bytes", .gauge, "Virtual memory.")
+        text.sample(status.virtualBytes)
+        text.family("process_threads", .gauge, "Threads.")
+        text.sample(status.threads)
+        text.family("process_open_fds", .gauge, "Open file descriptors.")
+        text.sample(status.openFiles)
+        text.family("process_max_fds", .gauge, "Most file descriptors that may be open.")
+        text.sample(status.maxOpenFiles)
+        text.family("process_start_time_seconds", .gauge, "Start of the process since the epoch.")
+        text.sample(process.startTime)
+    }
+}

@@ -1,0 +1,51 @@
+/// What one worker counts for one upstream. A trivial view, see `RouteCells`.
+struct UpstreamCells {
+    enum Column {
+        static let openConnections = 0
+        static let connects = 1
+        static let connectFailures = 2
+        static let openStreams = 3
+        static let requests = 4
+        static let count = 5
+    }
+
+    let row: CounterRow
+
+    /// Gauge: connections that are open or being opened.
+    var openConnections: Counter { row[Column.openConnections] }
+    /// Connections that became usable.
+    var connects: Counter { row[Column.connects] }
+    /// Attempts that ended before the connection was usable.
+    var connectFailures: Counter { row[Column.connectFailures] }
+    /// Gauge: requests in flight.
+    var openStreams: Counter { row[Column.openStreams] }
+    /// Requests sent, retries included.
+    var requests: Counter { row[Column.requests] }
+}
+
+/// What one worker counts for one listener. A trivial view, see `RouteCells`.
+struct ListenerCells {
+    enum Column {
+        static let openConnections = 0
+        static let accepted = 1
+        static let handshakeFailures = 2
+        static let openStreams = 3
+        static let bytesIn = 4
+        static let bytesOut = 5
+        static let count = 6
+    }
+
+    let row: CounterRow
+
+    /// Gauge.
+    var openConnections: Counter { row[Column.openConnections] }
+    var accepted: Counter { row[Column.accepted] }
+    /// TLS or HTTP/2 openings that failed.
+    var handshakeFailures: Counter { row[Column.handshakeFailures] }
+    /// Gauge: requests in flight.
+    var openStreams: Counter { row[Column.openStreams] }
+    /// Bytes read from client sockets, framing included, TLS removed.
+    var bytesIn: Counter { row[Column.bytesIn] }
+    /// Bytes written to client sockets, framing included, before TLS.
+    var bytesOut: Counter { row[Column.bytesOut] }
+}

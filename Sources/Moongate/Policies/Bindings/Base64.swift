@@ -1,0 +1,56 @@
+/// Base64 (RFC 4648 §4). Decoding takes missing padding, as scripts written for Envoy expect.
+enum Base64 {
+    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+    static func encodedCount(_ count: Int) -> Int { (count + 2) / 3 * 4 }
+
+    /// Writes `encodedCount` bytes.
+    static func encode(_ source: Bytes, to target: UnsafeMutablePointer<UInt8>) {
+        let letters = alphabet.utf8Start
+        var place = 0
+        for start in stride(from: 0, to: source.count, by: 3) {
+            let left = source.count - start
+            let second = left > 1 ? source[start + 1] : 0
+            let third = left > 2 ? source[start + 2] : 0
+            let group = UInt32(source[start]) << 16 | UInt32(second) << 8 | UInt32(third)
+            target[place] = letters[Int(group >> 18)]
+            target[place + 1] = letters[Int(group >> 12 & 63)]
+            target[place + 2] = left > 1 ? letters[Int(group >> 6 & 63)] : UInt8(ascii: "=")
+            target[place + 3] = left > 2 ? letters[Int(group & 63)] : UInt8(ascii: "=")
+            place += 4
+        }
+    }
+
+    /// Writes at most as many bytes as it reads and gives their number; `nil` if the text is no Base64.
+    static func decode(_ source: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int? {
+        var end = source.count
+        while end > 0, source.count - end < 2, source[end - 1] == UInt8(ascii: "=") { end -= 1 }
+        // Padding only fills groups of four; one letter alone holds no byte.
+        guard end == source.count || source.count % 4 == 0, end % 4 != 1 else { return nil }
+        var bits: UInt32 = 0
+        var held: UInt32 = 0
+        var count = 0
+        for index in 0..<end {
+            guard let value = value(of: source[index]) else { return nil }
+            bits = bits << 6 | value
+            held += 6
+            if held >= 8 {
+                held -= 8
+                target[count] = UInt8(truncatingIfNeeded: bits >> held)
+                count += 1
+            }
+        }
+        return count
+    }
+
+    private static func value(of letter: UInt8) -> UInt32? {
+        switch letter {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(letter) - 65
+        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(letter) - 97 + 26
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(letter) - 48 + 52
+        case UInt8(ascii: "+"): 62
+        case UInt8(ascii: "/"): 63
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import CMoongate
+import MoongateLua
+
+/// One call of a script into a binding: its arguments, and where results go.
+typealias BindingCall = UnsafeMutablePointer<mg_call>
+
+extension UnsafeMutablePointer where Pointee == mg_call {
+    // MARK: Who
+
+    /// The host whose script calls. Leaves without one cannot happen: it is set before any file is loaded.
+    var host: PolicyHost? {
+        pointee.context.map { Unmanaged<PolicyHost>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// The run whose hook calls; `nil` while loading and initialising.
+    @inline(__always) var run: PolicyRun? { PolicyRun(opaque: pointee.scope) }
+
+    /// What the method was called on.
+    @inline(__always) func native<Native>(as type: Native.Type) -> UnsafeMutablePointer<Native>? {
+        pointee.object?.pointee.native?.assumingMemoryBound(to: type)
+    }
+
+    // MARK: Arguments
+
+    /// A string argument; empty if it is absent. Until the leaf returns.
+    @inline(__always) func bytes(_ index: Int) -> Bytes {
+        let value = pointee.arguments[index]
+        guard value.kind == MG_STRING, let base = value.bytes else { return .empty }
+        return Bytes(base, Int(value.size))
+    }
+
+    @inline(__always) func integer(_ index: Int) -> Int64 { pointee.arguments[index].integer }
+    @inline(__always) func isAbsent(_ index: Int) -> Bool { pointee.arguments[index].kind == MG_NIL }
+
+    /// A table or any other plain value; `nil` if it is or holds a function, thread or object.
+    func value(_ index: Int) -> LuaValue? { LuaValue(pointee.arguments[index], tape: pointee.input) }
+
+    // MARK: Results
+
+    @inline(__always) func give(_ bytes: Bytes) {
+        var value = mg_value()
+        value.kind = MG_STRING
+        value.size = UInt32(truncatingIfNeeded: bytes.count)
+        value.bytes = bytes.base
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    func give(_ integer: Int64) {
+        var value = mg_value()
+        value.kind = MG_INTEGER
+        value.integer = integer
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    func give(_ number: Double) {
+        var value = mg_value()
+        value.kind = MG_NUMBER
+        value.number = number
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    func give(_ bool: Bool) {
+        var value = mg_value()
+        value.kind = MG_BOOLEAN
+        value.boolean = bool
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    func giveNil() { giveMark(MG_NIL) }
+
+    /// A value without content: MG_NIL, MG_LIST, MG_TABLE, MG_END, MG_SCOPE_TABLE.
+    func giveMark(_ kind: mg_kind) {
+        var value = mg_value()
+        value.kind = kind
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    @inline(__always) func give(_ object: UnsafeMutablePointer<mg_object>?) {
+        guard let object else { return giveNil() }
+        var value = mg_value()
+        value.kind = MG_OBJECT
+        value.object = UnsafeMutableRawPointer(object)
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    func give(reference: Int32) {
+        var value = mg_value()
+        value.kind = MG_REFERENCE
+        value.integer = Int64(reference)
+        _ = mg_tape_push(pointee.output, value)
+    }
+
+    /// A copy of the text; at most one for each call.
+    func give(copyOf text: String) {
+        text.withBytes { bytes in
+            guard let copy = mg_call_scratch(self, max(1, bytes.count)) else { return giveNil() }
+            copy.update(from: bytes.base, count: bytes.count)
+            give(Bytes(UnsafePointer(copy), bytes.count))
+        }
+    }
+
+    /// Any value; at most one for each call.
+    func give(_ value: LuaValue) -> mg_action {
+        let keeper = LuaTextKeeper()
+        guard value.write(to: pointee.output, keeping: keeper) else { return fail("the value is too large") }
+        host?.keeper = keeper
+        return MG_RETURN
+    }
+
+    // MARK: Errors
+
+    /// Raises a script error.
+    func fail(_ message: StaticString) -> mg_action {
+        mg_call_fail(self, message.utf8Start, message.utf8CodeUnitCount)
+    }
+
+    func fail(_ message: String) -> mg_action { message.withBytes { mg_call_fail(self, $0.base, $0.count) } }
+}

@@ -1,0 +1,89 @@
+/// What scripts may write into header lists, so that no script can make a malformed or split message.
+enum HeaderRules {
+    /// Fields that one list may have after scripts have written to it.
+    private static let fieldLimit = 4096
+
+    static func hasUpperCase(_ name: Bytes) -> Bool {
+        for index in 0..<name.count where name[index] &- 65 < 26 { return true }
+        return false
+    }
+
+    /// Without the blanks at both ends, which are not part of a value (RFC 9110 §5.5) and forbidden in HTTP/2 (RFC 9113
+    /// §8.2.1).
+    static func trimmed(_ value: Bytes) -> Bytes {
+        var start = 0
+        var end = value.count
+        while start < end, isBlank(value[start]) { start += 1 }
+        while end > start, isBlank(value[end - 1]) { end -= 1 }
+        return value[start..<end]
+    }
+
+    /// What is wrong with a field; `nil`: nothing.
+    static func fault(name: Bytes, value: Bytes, isRequest: Bool) -> String? {
+        guard isName(name, isRequest: isRequest) else { return "'\(name.string)' is no header name" }
+        for index in 0..<value.count where value[index] < 32 && value[index] != 9 || value[index] == 127 {
+            return "the value of header '\(name.string)' contains a control character"
+        }
+        switch FieldName.identify(name) {
+        case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade:
+            // RFC 9113 §8.2.2.
+            return "header '\(name.string)' does not exist in HTTP/2"
+        case .te where !value.equals("trailers"): return "header 'te' can only be 'trailers' in HTTP/2"
+        case .path where !(value.count > 0 && (value[0] == UInt8(ascii: "/") || value.equals("*"))):
+            return "':path' must begin with a slash"
+        case .method where value.isEmpty: return "':method' must not be empty"
+        case .status where status(value) == nil: return ":status must be between 200-599"
+        default: return nil
+        }
+    }
+
+    /// A response status that a script may set: three digits, 200 to 599.
+    static func status(_ value: Bytes) -> Int? {
+        guard value.count == 3 else { return nil }
+        var status = 0
+        for index in 0..<3 {
+            guard value[index] &- 48 < 10 else { return nil }
+            status = status * 10 + Int(value[index] &- 48)
+        }
+        return (200...599).contains(status) ? status : nil
+    }
+
+    /// RFC 9113 §8.3.1, §8.3.2: a message without these is malformed.
+    static func isRequired(_ name: Bytes) -> Bool {
+        switch FieldName.identify(name) {
+        case .method, .scheme, .path, .status: true
+        default: false
+        }
+    }
+
+    static func hasRoom(_ list: UnsafeMutablePointer<HeaderList>, for count: Int) -> Bool {
+        list.pointee.arenaSize + count <= HeaderList.arenaLimit && list.pointee.count < fieldLimit
+    }
+
+    /// A token (RFC 9110 §5.6.2) in lower case, or a pseudo-header of this kind of message.
+    private static func isName(_ name: Bytes, isRequest: Bool) -> Bool {
+        guard name.count > 0 else { return false }
+        if name[0] == UInt8(ascii: ":") {
+            switch FieldName.identify(name) {
+            case .method, .scheme, .path, .authority: return isRequest
+            case .status: return !isRequest
+            default: return false
+            }
+        }
+        for index in 0..<name.count where !isTokenCharacter(name[index]) { return false }
+        return true
+    }
+
+    private static func isTokenCharacter(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "!"), UInt8(ascii: "#")...UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"),
+            UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "^")...UInt8(ascii: "`"), UInt8(ascii: "|"),
+            UInt8(ascii: "~"):
+            true
+        default: false
+        }
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool { byte == 32 || byte == 9 }
+}

@@ -1,0 +1,217 @@
+import CMoongate
+import MoongateLua
+
+/// The header map: what `handle:headers()` gives.
+///
+/// Names compare without case, and `host` means `:authority`. Reading never copies a list; a Lua string comes into
+/// being for what a script asks for.
+enum HeadersBinding {
+    static var bindings: [LuaBinding] {
+        [
+            LuaBinding("get", "s", get),
+            LuaBinding("getAll", "s", getAll),
+            LuaBinding("getAtIndex", "si", getAtIndex),
+            LuaBinding("getNumValues", "s", getNumValues),
+            LuaBinding("has", "s", has),
+            LuaBinding("add", "ss", add),
+            LuaBinding("replace", "ss", replace),
+            LuaBinding("set", "ss", replace),
+            LuaBinding("remove", "s", remove),
+            LuaBinding("setHttp1ReasonPhrase", "s") { _ in MG_RETURN },
+        ]
+    }
+
+    // MARK: Reading
+
+    /// The value; several joined with commas, as RFC 9110 §5.2 allows and Envoy does.
+    private static let get: mg_leaf = { call in
+        guard let list = list(call) else { return MG_RETURN }
+        return withName(call) { name in
+            guard let first = list.pointee.index(of: name) else {
+                call.giveNil()
+                return MG_RETURN
+            }
+            guard list.pointee.index(of: name, from: first + 1) != nil else {
+                call.give(list.pointee[first].value)
+                return MG_RETURN
+            }
+            return giveJoined(call, list, name, first)
+        }
+    }
+
+    private static func giveJoined(
+        _ call: BindingCall, _ list: UnsafeMutablePointer<HeaderList>, _ name: Bytes, _ first: Int
+    ) -> mg_action {
+        var count = -1
+        forEach(list, name, from: first) { count += $0.count + 1 }
+        guard let target = mg_call_scratch(call, max(1, count)) else { return call.fail("not enough memory") }
+        var place = 0
+        forEach(list, name, from: first) { value in
+            if place > 0 || value.base != list.pointee[first].value.base {
+                target[place] = UInt8(ascii: ",")
+                place += 1
+            }
+            (target + place).update(from: value.base, count: value.count)
+            place += value.count
+        }
+        call.give(Bytes(UnsafePointer(target), place))
+        return MG_RETURN
+    }
+
+    private static let getAll: mg_leaf = { call in
+        guard let list = list(call) else { return MG_RETURN }
+        return withName(call) { name in
+            call.giveMark(MG_LIST)
+            forEach(list, name, from: 0) { call.give($0) }
+            call.giveMark(MG_END)
+            return MG_RETURN
+        }
+    }
+
+    /// Counts from 0.
+    private static let getAtIndex: mg_leaf = { call in
+        guard let list = list(call) else { return MG_RETURN }
+        return withName(call) { name in
+            var left = call.integer(1)
+            var found: Bytes?
+            forEach(list, name, from: 0) { value in
+                if left == 0 { found = value }
+                left -= 1
+            }
+            if let found { call.give(found) } else { call.giveNil() }
+            return MG_RETURN
+        }
+    }
+
+    private static let getNumValues: mg_leaf = { call in
+        guard let list = list(call) else { return MG_RETURN }
+        return withName(call) { name in
+            var count: Int64 = 0
+            forEach(list, name, from: 0) { _ in count += 1 }
+            call.give(count)
+            return MG_RETURN
+        }
+    }
+
+    private static let has: mg_leaf = { call in
+        guard let list = list(call) else { return MG_RETURN }
+        return withName(call) { name in
+            call.give(list.pointee.index(of: name) != nil)
+            return MG_RETURN
+        }
+    }
+
+    /// One step of `pairs(headers)`, in the order of the list.
+    static let step: mg_leaf = { call in
+        guard let list = list(call), call.pointee.position < Int64(list.pointee.count) else { return MG_RETURN }
+        let field = list.pointee[Int(call.pointee.position)]
+        call.pointee.position += 1
+        call.give(field.name)
+        call.give(field.value)
+        return MG_RETURN
+    }
+
+    // MARK: Writing
+
+    private static let add: mg_leaf = { call in
+        write(call) { list, name, value in
+            guard name[0] == UInt8(ascii: ":"), let place = list.pointee.index(of: name) else {
+                if name[0] == UInt8(ascii: ":") {
+                    list.pointee.set(name: name, value: value)
+                } else {
+                    list.pointee.add(name: name, value: value)
+                }
+                return MG_RETURN
+            }
+            // A pseudo-header occurs once (RFC 9113 §8.3): as in Envoy, the values are joined.
+            let old = list.pointee[place].value
+            guard let target = mg_call_scratch(call, old.count + 1 + value.count) else {
+                return call.fail("not enough memory")
+            }
+            target.update(from: old.base, count: old.count)
+            target[old.count] = UInt8(ascii: ",")
+            (target + old.count + 1).update(from: value.base, count: value.count)
+            list.pointee.set(name: name, value: Bytes(UnsafePointer(target), old.count + 1 + value.count))
+            return MG_RETURN
+        }
+    }
+
+    private static let replace: mg_leaf = { call in
+        write(call) { list, name, value in
+            list.pointee.set(name: name, value: value)
+            return MG_RETURN
+        }
+    }
+
+    private static let remove: mg_leaf = { call in
+        guard let list = list(call) else { return MG_RETURN }
+        if let refusal = refuseWrite(call) { return refusal }
+        return withName(call) { name in
+            guard !HeaderRules.isRequired(name) else { return call.fail("header '\(name.string)' cannot be removed") }
+            list.pointee.remove(name: name)
+            noteWrite(call)
+            return MG_RETURN
+        }
+    }
+
+    private static func write(
+        _ call: BindingCall, _ body: (UnsafeMutablePointer<HeaderList>, Bytes, Bytes) -> mg_action
+    ) -> mg_action {
+        guard let list = list(call), let map = call.native(as: PolicyHeaderMap.self) else { return MG_RETURN }
+        if let refusal = refuseWrite(call) { return refusal }
+        return withName(call) { name in
+            let value = HeaderRules.trimmed(call.bytes(1))
+            if let fault = HeaderRules.fault(name: name, value: value, isRequest: map.pointee.isRequest) {
+                return call.fail(fault)
+            }
+            guard HeaderRules.hasRoom(list, for: name.count + value.count) else {
+                return call.fail("the headers have grown too large")
+            }
+            let action = body(list, name, value)
+            noteWrite(call)
+            return action
+        }
+    }
+
+    private static func refuseWrite(_ call: BindingCall) -> mg_action? {
+        guard let object = call.pointee.object, object.pointee.iterators > 0 else { return nil }
+        return call.fail("header map cannot be modified while iterating")
+    }
+
+    /// Routes are chosen by headers: a request that was changed is routed again.
+    private static func noteWrite(_ call: BindingCall) {
+        guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, let run = map.pointee.run else {
+            return
+        }
+        if run.pointee.phase == .request { run.pointee.subject.routeCacheCleared = true }
+    }
+
+    // MARK: Parts
+
+    @inline(__always) private static func list(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
+        guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
+        return map.pointee.isRequest ? run.pointee.subject.request : run.pointee.subject.response
+    }
+
+    /// Lends the name in lower case, `host` as `:authority`.
+    @inline(__always) private static func withName(
+        _ call: BindingCall, _ body: (Bytes) -> mg_action
+    ) -> mg_action {
+        let name = call.bytes(0)
+        if name.count == 4 && name.equalsIgnoringCase(Bytes("host")) { return body(Bytes(":authority")) }
+        guard HeaderRules.hasUpperCase(name) else { return body(name) }
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: name.count) { buffer in
+            for index in 0..<name.count { buffer[index] = name[index].asciiLowercased }
+            guard let base = buffer.baseAddress else { return MG_RETURN }
+            return body(Bytes(UnsafePointer(base), name.count))
+        }
+    }
+
+    @inline(__always) private static func forEach(
+        _ list: UnsafeMutablePointer<HeaderList>, _ name: Bytes, from start: Int, _ body: (Bytes) -> Void
+    ) {
+        for index in start..<max(start, list.pointee.count) where list.pointee[index].name.equals(name) {
+            body(list.pointee[index].value)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+import CMoongate
+import Logging
+import MoongateConfig
+import MoongateLua
+
+/// `require "moon"`: what policies need beside the handle.
+enum MoonLibrary {
+    static var bindings: [LuaBinding] {
+        [
+            LuaBinding("hash", "si?", hash),
+            LuaBinding("equal", "ss", equal),
+            LuaBinding("random", "", random),
+            LuaBinding("file", "s", file),
+            LuaBinding("cidr", "=v", constructs: PolicyClasses.addressSet, AddressSetBinding.make),
+            LuaBinding("passwords", "=t", constructs: PolicyClasses.passwords, PasswordsBinding.make),
+            LuaBinding("password.verify", "~ss", PasswordsBinding.verifyHash),
+        ]
+    }
+
+    /// The same whole number for the same text in every process and release, not negative.
+    private static let hash: mg_leaf = { call in
+        let seed = call.isAbsent(1) ? 0 : UInt64(bitPattern: call.integer(1))
+        // Without the sign, so that `% n` and comparisons do what scripts expect.
+        call.give(Int64(StableHash.hash(call.bytes(0), seed: seed) >> 1))
+        return MG_RETURN
+    }
+
+    /// Takes the same time wherever the first difference is.
+    private static let equal: mg_leaf = { call in
+        call.give(ConstantTime.equal(call.bytes(0), call.bytes(1)))
+        return MG_RETURN
+    }
+
+    /// A number in [0, 1) that nobody can foresee.
+    private static let random: mg_leaf = { call in
+        call.give(StableHash.fraction(UInt64.random(in: 0...UInt64.max)))
+        return MG_RETURN
+    }
+
+    /// The contents of a data file, read when the policies are loaded and watched from then on.
+    private static let file: mg_leaf = { call in
+        guard let host = call.host, let files = host.files else {
+            return call.fail("moon.file is for loading and on_init: data files are part of a configuration")
+        }
+        let name = call.bytes(0).string
+        let path = name.hasPrefix("/") ? name : "\(host.program.folder)/\(name)"
+        do {
+            let bytes = try files.read(path)
+            host.dataVersion.pointee = bytes.withUnsafeBufferPointer { buffer in
+                StableHash.hash(
+                    buffer.baseAddress.map { Bytes($0, buffer.count) } ?? .empty, seed: host.dataVersion.pointee)
+            }
+            return call.give(LuaValue(try DataFile.parse(bytes, path: path)))
+        } catch let fault as PolicyFileFault {
+            return call.fail("\(name): \(fault.message)")
+        } catch {
+            return call.fail("\(error)")
+        }
+    }
+
+    // MARK: For the VM
+
+    static let print: mg_leaf = { call in
+        call.host?.log(.info, call.bytes(0), of: call.run)
+        return MG_RETURN
+    }
+
+    /// `require "a.b"` finds `a/b.lua` or `a/b/init.lua` in the policy path, while policies are loaded.
+    static let moduleSource: mg_leaf = { call in
+        guard let host = call.host, let files = host.files else { return MG_RETURN }
+        let name = call.bytes(0).string.split(separator: ".").joined(separator: "/")
+        guard !name.isEmpty, !name.utf8.contains(0) else { return MG_RETURN }
+        for folder in host.program.modulePath {
+            for candidate in ["\(name).lua", "\(name)/init.lua"] where files.exists("\(folder)/\(candidate)") {
+                guard let source = try? files.read("\(folder)/\(candidate)") else { return MG_RETURN }
+                let keeper = LuaTextKeeper()
+                _ = LuaValue.string(String(decoding: source, as: UTF8.self)).write(
+                    to: call.pointee.output, keeping: keeper)
+                _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: keeper)
+                host.keeper = keeper
+                return MG_RETURN
+            }
+        }
+        return MG_RETURN
+    }
+}

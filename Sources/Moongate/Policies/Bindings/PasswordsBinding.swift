@@ -1,0 +1,98 @@
+import CMoongate
+import MoongateLua
+
+/// `moon.passwords{user = hash, …}`: hashed passwords, asked with `passwords:verify(user, password)`.
+///
+/// A check takes some 60 ms, so it runs on other threads while the hook waits; what was found right is remembered.
+/// Unknown users cost the same as wrong passwords.
+enum PasswordsBinding {
+    private final class Passwords {
+        let names: NameIndex
+        let hashes: [PasswordHash]
+        /// The hashes' texts.
+        let texts: [Bytes]
+
+        init(_ users: [(name: String, hash: PasswordHash)]) {
+            names = NameIndex(users.map(\.name))
+            hashes = users.map(\.hash)
+            texts = hashes.map { Bytes.allocated($0.text) }
+        }
+
+        deinit { for text in texts { text.base.deallocate() } }
+    }
+
+    static var bindings: [LuaBinding] { [LuaBinding("verify", "~ss", verify)] }
+
+    static let make: mg_leaf = { call in
+        guard case .table(let entries) = call.value(0) else {
+            return call.fail("moon.passwords: a table of hashes by user is needed")
+        }
+        var users: [(name: String, hash: PasswordHash)] = []
+        for entry in entries {
+            guard case .string(let name) = entry.key, case .string(let text) = entry.value else {
+                return call.fail("moon.passwords: users and hashes must be texts")
+            }
+            do {
+                users.append((name, try PasswordHash(text)))
+            } catch {
+                return call.fail("user \"\(name)\": \(error)")
+            }
+        }
+        call.pointee.created = Unmanaged.passRetained(Passwords(users)).toOpaque()
+        return MG_RETURN
+    }
+
+    static let release: @convention(c) (UnsafeMutableRawPointer) -> Void = {
+        Unmanaged<Passwords>.fromOpaque($0).release()
+    }
+
+    /// True or false; nil and "busy" when too many checks are waiting.
+    private static let verify: mg_leaf = { call in
+        guard let native = call.pointee.object?.pointee.native else { return MG_RETURN }
+        let passwords = Unmanaged<Passwords>.fromOpaque(native).takeUnretainedValue()
+        let user = call.bytes(0)
+        let place = passwords.names.index(of: user)
+        if place >= 0 {
+            return check(call, user, passwords.hashes[place], passwords.texts[place], isKnown: true)
+        }
+        guard let decoy = PasswordHash.decoy(for: user, among: passwords.hashes) else {
+            call.give(false)
+            return MG_RETURN
+        }
+        return decoy.text.withBytes { check(call, user, decoy, $0, isKnown: false) }
+    }
+
+    /// `moon.password.verify(hash, password)`: one hash, without a list of users.
+    static let verifyHash: mg_leaf = { call in
+        do {
+            let text = call.bytes(0)
+            return check(call, .empty, try PasswordHash(text.string), text, isKnown: true)
+        } catch {
+            return call.fail("\(error)")
+        }
+    }
+
+    private static func check(
+        _ call: BindingCall, _ user: Bytes, _ hash: PasswordHash, _ text: Bytes, isKnown: Bool
+    ) -> mg_action {
+        guard let host = call.host, let run = call.run, let credentials = host.credentials else {
+            return call.fail("passwords cannot be checked here")
+        }
+        let password = call.bytes(1)
+        let scope = host.dataVersionBytes
+        let isRemembered = credentials.isVerified(
+            scope: scope, user: user, password: password, hash: text, now: Clock.now())
+        if isKnown && isRemembered {
+            call.give(true)
+            return MG_RETURN
+        }
+        let answer = host.completion(of: run)
+        let isQueued = credentials.verify(scope: scope, user: user, password: password, hash: hash) { isRight in
+            answer([.bool(isRight && isKnown)])
+        }
+        guard !isQueued else { return MG_WAIT }
+        call.giveNil()
+        call.give(Bytes("busy"))
+        return MG_RETURN
+    }
+}

@@ -1,0 +1,33 @@
+import CMoongate
+import Glibc
+
+/// The handle's clock: wall clock time since 1970.
+enum TimeBinding {
+    private static func microseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    }
+
+    /// `EnvoyTimestampResolution` as an argument: 1 milliseconds (and the default), 2 microseconds; 0 for others.
+    private static func resolution(_ call: BindingCall) -> Int64 {
+        let value = call.pointee.arguments[0]
+        if value.kind == MG_NIL { return 1 }
+        return value.kind == MG_INTEGER && (1...2).contains(value.integer) ? value.integer : 0
+    }
+
+    static let timestamp: mg_leaf = { call in
+        guard resolution(call) == 1 else { return call.fail("timestamp format must be MILLISECOND.") }
+        call.give(microseconds() / 1000)
+        return MG_RETURN
+    }
+
+    static let timestampString: mg_leaf = { call in
+        switch resolution(call) {
+        case 1: call.give(copyOf: String(microseconds() / 1000))
+        case 2: call.give(copyOf: String(microseconds()))
+        default: return call.fail("timestamp format must be MILLISECOND or MICROSECOND.")
+        }
+        return MG_RETURN
+    }
+}

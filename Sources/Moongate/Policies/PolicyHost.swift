@@ -1,0 +1,211 @@
+import CMoongate
+import Logging
+import MoongateConfig
+import MoongateLua
+
+/// What a host needs from outside.
+struct PolicyServices {
+    /// For what scripts log, and for their errors.
+    var logger: Logger
+    /// `nil`: scripts cannot check passwords.
+    var verifier: PasswordVerifier?
+    /// Counts runs and errors by policy.
+    var registry: MetricsRegistry
+    /// The worker's index, in `registry`.
+    var worker: Int
+}
+
+/// An instance as a worker runs it. References are those of the host's VM.
+struct PolicyInstance {
+    /// 0: the file has no such hook.
+    var request: Int32 = 0
+    var response: Int32 = 0
+    /// The settings as a read-only table.
+    var config: Int32 = 0
+    var onError: PolicyReference.OnError
+    var cells: PolicyCells
+}
+
+/// The policies of a generation on one worker: a VM with every file loaded and every instance initialised, and the
+/// pool of runs.
+///
+/// Made on the thread that loads configurations, then handed whole to the worker's thread, where it is used.
+final class PolicyHost {
+    let vm: LuaVM
+    let program: PolicyProgram
+    let instances: UnsafeMutablePointer<PolicyInstance>
+    let services: PolicyServices
+    /// Runs closures on the worker's thread; set there before the first run.
+    var post: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
+    /// Called with the owner of a run that paused, when its verdict is known. May end the run.
+    var resumed: ((UnsafeMutableRawPointer, PolicyVerdict) -> Void)?
+    /// Texts of the results that a leaf gives, until the next one does.
+    var keeper: LuaTextKeeper?
+    /// Answers for `moon.file` and `require`; gone once everything is loaded.
+    private(set) var files: PolicyFileRecord?
+    /// Stands for the contents of all data files: part of what verified passwords are remembered by.
+    let dataVersion: UnsafeMutablePointer<UInt64>
+    let credentials: CredentialCache?
+
+    private let entries: [MetricsRegistry.Entry]
+    private var firstFree: UnsafeMutablePointer<PolicyRunRecord>?
+    private var lastFree: UnsafeMutablePointer<PolicyRunRecord>?
+    private var freeCount = 0
+    private var records: [UnsafeMutablePointer<PolicyRunRecord>] = []
+
+    /// Runs rest in the pool at least so long that as many others have begun: a handle that a script kept stays
+    /// dead for a while, and any later use of it touches the exchange that runs, never another.
+    private static let restingRuns = 16
+
+    /// Loads everything from what an earlier host of the program recorded.
+    convenience init(_ program: PolicyProgram, services: PolicyServices) throws(DiagnosticList) {
+        try self.init(program, record: PolicyFileRecord(replaying: program.answers), services: services)
+    }
+
+    /// - Throws: everything that is wrong with files and settings.
+    init(_ program: PolicyProgram, record: PolicyFileRecord, services: PolicyServices) throws(DiagnosticList) {
+        do {
+            vm = try LuaVM(limits: program.limits)
+        } catch {
+            throw DiagnosticList([
+                Diagnostic(location: .unknown, message: "policies.memory_limit is too small for a script engine")
+            ])
+        }
+        self.program = program
+        self.services = services
+        files = record
+        credentials = services.verifier.flatMap { CredentialCache($0) }
+        dataVersion = .allocate(capacity: 1)
+        dataVersion.initialize(to: 0)
+        let entries = program.instances.map { services.registry.policies.entry($0.name) }
+        self.entries = entries
+        instances = .allocate(capacity: max(1, program.instances.count))
+        for (index, instance) in program.instances.enumerated() {
+            let cells = PolicyCells(row: entries[index].block.row(services.worker))
+            (instances + index).initialize(to: PolicyInstance(onError: instance.onError, cells: cells))
+        }
+        vm.setContext(Unmanaged.passUnretained(self).toOpaque())
+        var loading = PolicyLoading(host: self)
+        try loading.run()
+        files = nil
+    }
+
+    deinit {
+        for record in records {
+            record.pointee.destroy()
+            record.deinitialize(count: 1)
+            record.deallocate()
+        }
+        instances.deallocate()
+        dataVersion.deallocate()
+    }
+
+    // MARK: Runs
+
+    /// A run for one exchange, whose subject the caller fills in. `nil`: the VM's memory is spent.
+    func begin(owner: UnsafeMutableRawPointer?) -> PolicyRun? {
+        while freeCount <= PolicyHost.restingRuns && addRun() {}
+        guard let record = firstFree else { return nil }
+        firstFree = record.pointee.nextFree
+        if firstFree == nil { lastFree = nil }
+        freeCount -= 1
+        record.pointee.owner = owner
+        return PolicyRun(record)
+    }
+
+    /// Ends a run, waiting or not. Nothing of it is used afterwards.
+    func end(_ run: PolicyRun) {
+        let record = run.pointer
+        run.stopWaiting()
+        vm.end(run.scopePointer)
+        record.pointee.subject = PolicySubject()
+        record.pointee.owner = nil
+        record.pointee.phase = .idle
+        record.pointee.chain = nil
+        record.pointee.ran.removeAll()
+        record.pointee.replyBody = .empty
+        record.pointee.arena.reset()
+        if record.pointee.dynamicMetadata != nil { record.pointee.dynamicMetadata = nil }
+        giveBack(record)
+    }
+
+    private func giveBack(_ record: UnsafeMutablePointer<PolicyRunRecord>) {
+        record.pointee.nextFree = nil
+        if let lastFree { lastFree.pointee.nextFree = record } else { firstFree = record }
+        lastFree = record
+        freeCount += 1
+    }
+
+    /// False: the VM's memory is spent.
+    private func addRun() -> Bool {
+        let record = UnsafeMutablePointer<PolicyRunRecord>.allocate(capacity: 1)
+        record.initialize(to: PolicyRunRecord(host: self))
+        records.append(record)
+        record.pointee.requestMap.run = record
+        record.pointee.responseMap.run = record
+        guard let objects = try? PolicyClasses.makeObjects(PolicyRun(record), vm) else { return false }
+        record.pointee.objects = objects
+        giveBack(record)
+        return true
+    }
+
+    // MARK: Waiting
+
+    /// Names the current wait of a run, for an answer that comes from another thread.
+    struct Token: Sendable {
+        fileprivate let run: UInt
+        fileprivate let number: UInt64
+    }
+
+    /// Called by a leaf that is about to say MG_WAIT.
+    func wait(_ run: PolicyRun) -> Token {
+        run.pointer.pointee.waitNumber &+= 1
+        return Token(run: UInt(bitPattern: run.pointer), number: run.pointer.pointee.waitNumber)
+    }
+
+    /// The answer to a wait has come; on the worker's thread. Nothing happens if the exchange has ended meanwhile.
+    func complete(_ token: Token, with results: [LuaValue]) {
+        guard let pointer = UnsafeMutablePointer<PolicyRunRecord>(bitPattern: token.run) else { return }
+        guard pointer.pointee.waitNumber == token.number, pointer.pointee.waiting != nil else { return }
+        let verdict = PolicyRun(pointer).resume(with: results)
+        guard verdict != .pause, let owner = pointer.pointee.owner else { return }
+        resumed?(owner, verdict)
+    }
+
+    /// What to call on any thread with the answer to a wait.
+    func completion(of run: PolicyRun) -> @Sendable ([LuaValue]) -> Void {
+        let token = wait(run)
+        let host = LoopBound(self)
+        let post = post
+        return { results in post? { host.value?.complete(token, with: results) } }
+    }
+
+    var dataVersionBytes: Bytes {
+        Bytes(UnsafeRawPointer(dataVersion).assumingMemoryBound(to: UInt8.self), MemoryLayout<UInt64>.size)
+    }
+
+    // MARK: Log
+
+    func log(_ error: LuaError, of run: PolicyRun) {
+        services.logger.error(
+            "\(error.message)",
+            metadata: [
+                "policy": "\(program.instances[Int(run.pointer.pointee.current)].name)",
+                "hook": "\(run.hook.label)",
+                "reason": "\(PolicyErrorReason(error.reason).label)",
+                "request": "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))",
+                "traceback": "\(error.traceback)",
+            ])
+    }
+
+    /// - Parameter run: `nil` while loading.
+    func log(_ level: Logger.Level, _ text: Bytes, of run: PolicyRun?) {
+        guard level >= services.logger.logLevel else { return }
+        var metadata: Logger.Metadata = [:]
+        if let run {
+            metadata["policy"] = "\(program.instances[Int(run.pointer.pointee.current)].name)"
+            metadata["request"] = "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))"
+        }
+        services.logger.log(level: level, "\(text.string)", metadata: metadata)
+    }
+}

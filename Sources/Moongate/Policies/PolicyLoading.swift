@@ -1,0 +1,95 @@
+import MoongateConfig
+import MoongateLua
+
+/// Loads the files of a program into a host's VM and initialises the instances.
+struct PolicyLoading {
+    private struct Hooks {
+        var request: LuaReference?
+        var response: LuaReference?
+        var initialise: LuaReference?
+    }
+    private let host: PolicyHost
+    private var diagnostics: [Diagnostic] = []
+
+    init(host: PolicyHost) { self.host = host }
+
+    mutating func run() throws(DiagnosticList) {
+        do {
+            try PolicyClasses.define(in: host.vm)
+        } catch {
+            throw DiagnosticList([Diagnostic(location: .unknown, message: "script engine: \(error.message)")])
+        }
+        let hooks = host.program.files.map { load($0) }
+        for (index, instance) in host.program.instances.enumerated() {
+            if let hooks = hooks[instance.file] { initialise(index, instance, hooks) }
+        }
+        if !diagnostics.isEmpty { throw DiagnosticList(diagnostics) }
+    }
+
+    private mutating func load(_ file: PolicyProgram.File) -> Hooks? {
+        do {
+            let loaded = try host.vm.load(file.source, name: file.chunkName)
+            return Hooks(
+                request: try hook("request", loaded, file), response: try hook("response", loaded, file),
+                initialise: try host.vm.function("on_init", in: loaded))
+        } catch {
+            report(error, file, otherwise: SourceLocation(file: file.path, line: 0, column: 0))
+            return nil
+        }
+    }
+
+    /// The hook of a phase under either of its names.
+    private func hook(_ phase: String, _ loaded: LuaFile, _ file: PolicyProgram.File) throws(LuaError) -> LuaReference?
+    {
+        let native = try host.vm.function("on_\(phase)", in: loaded)
+        let envoy = try host.vm.function("envoy_on_\(phase)", in: loaded)
+        guard native == nil || envoy == nil else {
+            throw LuaError(reason: .runtime, message: "on_\(phase) and envoy_on_\(phase) are the same hook; keep one")
+        }
+        return native ?? envoy
+    }
+
+    private mutating func initialise(_ index: Int, _ instance: PolicyProgram.Instance, _ hooks: Hooks) {
+        let file = host.program.files[instance.file]
+        do throws(LuaError) {
+            let config = try host.vm.makeTable(LuaValue(instance.settings))
+            host.instances[index].config = config.raw
+            host.instances[index].request = hooks.request?.raw ?? 0
+            host.instances[index].response = hooks.response?.raw ?? 0
+            guard let initialise = hooks.initialise else { return }
+            if host.vm.start(initialise, argument: config) != .finished { throw host.vm.lastError }
+        } catch {
+            var named = error
+            if error.line(in: file.chunkName) == 0 { named.message = "policy \(instance.name): \(error.message)" }
+            report(named, file, otherwise: instance.location)
+        }
+    }
+
+    /// Errors that name a line of the file get that place, without saying it twice.
+    private mutating func report(_ error: LuaError, _ file: PolicyProgram.File, otherwise: SourceLocation) {
+        let line = error.line(in: file.chunkName)
+        guard line > 0 else {
+            diagnostics.append(Diagnostic(location: otherwise, message: error.message))
+            return
+        }
+        let prefix = "\(file.chunkName):\(line): "
+        let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
+        diagnostics.append(
+            Diagnostic(location: SourceLocation(file: file.path, line: line, column: 0), message: message))
+    }
+}
+
+extension LuaValue {
+    /// Settings as scripts see them.
+    init(_ value: SettingValue) {
+        switch value {
+        case .null: self = .null
+        case .bool(let bool): self = .bool(bool)
+        case .integer(let integer): self = .integer(integer)
+        case .number(let number): self = .number(number)
+        case .string(let text): self = .string(text)
+        case .list(let values): self = .list(values.map(LuaValue.init))
+        case .table(let entries): self = .table(entries.map { Entry(.string($0.key), LuaValue($0.value)) })
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import MoongateConfig
+import MoongateLua
+
+/// The policies that a configuration names, found and read, but not loaded yet.
+struct PolicyPlan {
+    private(set) var instances: [PolicyProgram.Instance] = []
+    private(set) var files: [PolicyProgram.File] = []
+    private(set) var listenerChains: [[Int32]] = []
+    private(set) var routeChains: [[Int32]] = []
+    let limits: LuaVM.Limits
+    let folder: String
+    let modulePath: [String]
+
+    private var fileIndexes: [String: Int] = [:]
+    private var instanceIndexes: [PolicyProgram.Instance.Identity: Int] = [:]
+    private var diagnostics: [Diagnostic] = []
+
+    /// - Throws: every policy that was not found or cannot be read.
+    init(
+        _ config: Configuration, folder: String, shipped: String?, record: PolicyFileRecord
+    ) throws(DiagnosticList) {
+        self.folder = folder
+        modulePath = config.policies.path + (shipped.map { [$0] } ?? [])
+        let milliseconds = max(1, config.policies.timeLimit.nanoseconds / 1_000_000)
+        limits = LuaVM.Limits(memory: config.policies.memoryLimit, milliseconds: UInt32(clamping: milliseconds))
+        for listener in config.listeners { listenerChains.append(chain(listener.policies, record)) }
+        for route in config.routes { routeChains.append(chain(route.policies, record)) }
+        if !diagnostics.isEmpty { throw DiagnosticList(diagnostics) }
+    }
+
+    private mutating func chain(_ references: [PolicyReference], _ record: PolicyFileRecord) -> [Int32] {
+        references.compactMap { reference in
+            guard let file = find(reference, record) else { return nil }
+            let instance = PolicyProgram.Instance(
+                name: PolicyPlan.shownName(reference.name), file: file, settings: reference.settings,
+                onError: reference.onError, location: reference.location)
+            return Int32(index(of: instance))
+        }
+    }
+
+    private mutating func index(of instance: PolicyProgram.Instance) -> Int {
+        if let known = instanceIndexes[instance.identity] { return known }
+        instances.append(instance)
+        instanceIndexes[instance.identity] = instances.count - 1
+        return instances.count - 1
+    }
+
+    private mutating func find(_ reference: PolicyReference, _ record: PolicyFileRecord) -> Int? {
+        guard let (path, chunkName) = locate(reference, record) else { return nil }
+        if let known = fileIndexes[path] { return known }
+        do {
+            files.append(PolicyProgram.File(path: path, chunkName: chunkName, source: try record.read(path)))
+            fileIndexes[path] = files.count - 1
+            return files.count - 1
+        } catch {
+            diagnostics.append(
+                Diagnostic(
+                    location: reference.location,
+                    message: "policy \(reference.name) cannot be read: \(error.message)"))
+            return nil
+        }
+    }
+
+    private mutating func locate(
+        _ reference: PolicyReference, _ record: PolicyFileRecord
+    ) -> (path: String, chunkName: String)? {
+        let name = reference.name
+        if name.hasSuffix(".lua") {
+            return (name, name.split(separator: "/").suffix(2).joined(separator: "/"))
+        }
+        for folder in modulePath {
+            for file in ["\(name)/init.lua", "\(name).lua"] where record.exists("\(folder)/\(file)") {
+                return ("\(folder)/\(file)", file)
+            }
+        }
+        let searched = modulePath.isEmpty ? "no folder; set policies.path" : modulePath.joined(separator: ", ")
+        diagnostics.append(
+            Diagnostic(
+                location: reference.location, message: "there is no policy called \(name)",
+                hint: "searched \(searched) for \(name)/init.lua and \(name).lua"))
+        return nil
+    }
+
+    private static func shownName(_ name: String) -> String {
+        guard name.hasSuffix(".lua") else { return name }
+        let parts = name.dropLast(4).split(separator: "/")
+        guard let last = parts.last else { return name }
+        return last == "init" && parts.count > 1 ? String(parts[parts.count - 2]) : String(last)
+    }
+}

@@ -1,0 +1,112 @@
+import MoongateConfig
+import MoongateLua
+
+/// The policies of one configuration: which instances there are, and which run where. Immutable, shared by workers.
+///
+/// An instance is a file with settings. The same file with the same settings is the same instance wherever it is
+/// named, so that an exchange which changes its route runs it once.
+final class PolicyProgram: @unchecked Sendable {
+    // Unchecked because of the chains, which are written in `init` only.
+
+    struct Instance: Sendable {
+        /// What makes two uses of a policy one instance.
+        struct Identity: Hashable {
+            var file: Int
+            var settings: SettingValue
+            var onError: PolicyReference.OnError
+        }
+        /// For logs and metrics: the policy's name, or its file's without folder and ending.
+        var name: String
+        /// Index of the file in `files`.
+        var file: Int
+        var settings: SettingValue
+        var onError: PolicyReference.OnError
+        /// Where the configuration names it first.
+        var location: SourceLocation
+
+        var identity: Identity { Identity(file: file, settings: settings, onError: onError) }
+    }
+
+    struct File: Sendable, Equatable {
+        /// Absolute.
+        var path: String
+        /// As scripts' error messages call it.
+        var chunkName: String
+        var source: [UInt8]
+    }
+
+    let instances: [Instance]
+    let files: [File]
+    let limits: LuaVM.Limits
+    /// Folder of the configuration file, against which scripts' paths are taken.
+    let folder: String
+    /// Folders for `require`.
+    let modulePath: [String]
+    let answers: [String: PolicyFileRecord.Answer]
+    /// Instance indexes in order, by the configuration's listeners and routes.
+    private let listenerChains: [PolicyChain]
+    private let routeChains: [PolicyChain]
+
+    fileprivate init(_ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer]) {
+        instances = plan.instances
+        files = plan.files
+        limits = plan.limits
+        folder = plan.folder
+        modulePath = plan.modulePath
+        self.answers = answers
+        listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
+        routeChains = plan.routeChains.map { PolicyChain(copying: $0) }
+    }
+
+    deinit {
+        for chain in listenerChains + routeChains { chain.free() }
+    }
+
+    /// No route and no listener has a policy.
+    var isEmpty: Bool { instances.isEmpty }
+
+    /// - Parameter index: of the listener or route in the configuration; -1 gives the empty chain.
+    func listenerChain(_ index: Int) -> PolicyChain? { index >= 0 ? listenerChains[index] : nil }
+    func routeChain(_ index: Int) -> PolicyChain? { index >= 0 ? routeChains[index] : nil }
+
+    /// Whether the VMs of this program would come out the same from `plan`, so that they may go on.
+    fileprivate func serves(_ plan: PolicyPlan) -> Bool {
+        instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
+            && folder == plan.folder
+            && modulePath == plan.modulePath
+    }
+}
+
+/// The instances that run on one listener or route, in order. Kept by the program.
+typealias PolicyChain = FlatArray<Int32>
+
+extension PolicyProgram {
+    /// What `make` gives: the program, and the host that was made to try it.
+    struct Made {
+        var program: PolicyProgram
+        /// The first worker's; `nil` if nothing changed and the running hosts may go on with `program`.
+        var host: PolicyHost?
+    }
+
+    /// Finds, loads and initialises all policies of a configuration.
+    ///
+    /// - Parameters:
+    ///   - folder: of the configuration file.
+    ///   - shipped: folder of the policies that ship; searched last.
+    ///   - previous: the program in force. Where only chains differ, the hosts of its VMs may go on.
+    ///   - services: for the first host.
+    /// - Throws: everything that is wrong, in one list.
+    static func make(
+        _ config: Configuration, folder: String, shipped: String?, loader: PolicySourceLoader,
+        previous: PolicyProgram? = nil, services: PolicyServices
+    ) throws(DiagnosticList) -> Made {
+        let record = PolicyFileRecord(loader)
+        let plan = try PolicyPlan(config, folder: folder, shipped: shipped, record: record)
+        if let previous, previous.serves(plan), PolicyFileRecord.isUnchanged(previous.answers, loader) {
+            return Made(program: PolicyProgram(plan, answers: previous.answers), host: nil)
+        }
+        let trial = PolicyProgram(plan, answers: [:])
+        let host = try PolicyHost(trial, record: record, services: services)
+        return Made(program: PolicyProgram(plan, answers: record.answers), host: host)
+    }
+}

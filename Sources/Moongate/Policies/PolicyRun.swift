@@ -1,0 +1,101 @@
+import CMoongate
+import MoongateLua
+
+/// Where one exchange stands with its policies. Pooled by the host whose VM runs them, to which it is pinned.
+struct PolicyRunRecord {
+    enum Phase: UInt8 {
+        case idle, request, response
+    }
+
+    /// What the objects that scripts hold are bound to.
+    var scope = mg_scope()
+    var subject = PolicySubject()
+    /// The exchange, for `PolicyHost.resumed`.
+    var owner: UnsafeMutableRawPointer?
+    let host: Unmanaged<PolicyHost>
+    var objects = PolicyObjects()
+    var requestMap = PolicyHeaderMap(isRequest: true)
+    var responseMap = PolicyHeaderMap(isRequest: false)
+
+    var phase = Phase.idle
+    /// In the request phase: what runs.
+    var chain: PolicyChain?
+    /// Request phase: the next place in the chain. Response phase: how many of `ran` are still to come.
+    var position = 0
+    /// The instance whose hook runs or waits.
+    var current: Int32 = 0
+    /// Instances that were reached in the request phase, in order.
+    var ran = InstanceList()
+
+    var waiting: LuaThread?
+    /// Tells the answers to one wait from those to another.
+    var waitNumber: UInt64 = 0
+
+    /// The body of a local reply; empty for gRPC, whose message is in the head. Until the run ends.
+    var replyBody = Bytes.empty
+    var arena = Arena()
+    /// Made when a script first sets something.
+    var dynamicMetadata: DynamicMetadata?
+    var nextFree: UnsafeMutablePointer<PolicyRunRecord>?
+
+    init(host: PolicyHost) { self.host = .passUnretained(host) }
+
+    /// Frees what the record owns. The VM owns the objects.
+    mutating func destroy() {
+        arena.free()
+        ran.free()
+    }
+}
+
+typealias PolicyRun = Pooled<PolicyRunRecord>
+
+/// The objects of one run that scripts get to see; made once, armed anew for every exchange.
+struct PolicyObjects {
+    var handle: UnsafeMutablePointer<mg_object>?
+    var requestHeaders: UnsafeMutablePointer<mg_object>?
+    var responseHeaders: UnsafeMutablePointer<mg_object>?
+    var streamInfo: UnsafeMutablePointer<mg_object>?
+    var dynamicMetadata: UnsafeMutablePointer<mg_object>?
+    var metadata: UnsafeMutablePointer<mg_object>?
+    var tls: UnsafeMutablePointer<mg_object>?
+}
+
+/// A header list as a script sees it.
+struct PolicyHeaderMap {
+    let isRequest: Bool
+    var run: UnsafeMutablePointer<PolicyRunRecord>?
+
+    init(isRequest: Bool) { self.isRequest = isRequest }
+}
+
+/// Instance indexes in the order they were added. Kept for reuse; grows only when a longer chain comes along.
+struct InstanceList {
+    private var base: UnsafeMutablePointer<Int32>
+    private var capacity = 8
+    private(set) var count = 0
+
+    init() { base = .allocate(capacity: 8) }
+
+    func free() { base.deallocate() }
+
+    @inline(__always) subscript(index: Int) -> Int32 { base[index] }
+
+    mutating func removeAll() { count = 0 }
+
+    func contains(_ instance: Int32) -> Bool {
+        for index in 0..<count where base[index] == instance { return true }
+        return false
+    }
+
+    mutating func append(_ instance: Int32) {
+        if count == capacity {
+            let larger = UnsafeMutablePointer<Int32>.allocate(capacity: capacity * 2)
+            larger.initialize(from: base, count: count)
+            base.deallocate()
+            base = larger
+            capacity *= 2
+        }
+        base[count] = instance
+        count += 1
+    }
+}

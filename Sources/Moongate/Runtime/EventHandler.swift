@@ -1,0 +1,13 @@
+/// What stands behind a file descriptor of an event loop.
+///
+/// Subclasses are used on their loop's thread only.
+class EventHandler {
+    /// The kernel reports `events` (`EPOLLIN`, …) for the descriptor.
+    func ready(_ events: UInt32) {}
+
+    /// The end of a loop turn, after `EventLoop.flushLater`.
+    func flush() {}
+
+    /// The next turn, after `EventLoop.runAgain`: there may be input that the kernel will not report.
+    func again() {}
+}

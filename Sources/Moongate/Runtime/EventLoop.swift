@@ -1,0 +1,163 @@
+import CMoongate
+import Glibc
+
+/// One thread's epoll loop: descriptors, timers, posted work, and buffers that everything on the thread shares.
+///
+/// A turn goes: wait, handle what is ready, run posted work, fire timers, then flush: whatever the turn wants to
+/// send leaves in one write per connection. Thread-confined but for `mailbox`.
+final class EventLoop {
+    static let readBufferSize = 64 * 1024
+    static let writeBufferSize = 128 * 1024
+    private static let eventsPerTurn = 256
+
+    let mailbox: Mailbox
+    let blocks = BlockPool()
+    /// Filled by one read and used up before the next.
+    let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: readBufferSize, alignment: 64)
+    /// Filled and written within one flush.
+    let writeBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: writeBufferSize, alignment: 64)
+
+    /// Counts the turns, where somebody wants to know.
+    var turns: Counter?
+
+    /// The time at the beginning of the turn.
+    private(set) var now: Instant
+
+    private let epoll: Int32
+    private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: eventsPerTurn)
+    private let timers: TimerWheel
+    private var toFlush: [Unmanaged<EventHandler>] = []
+    private var flushing: [Unmanaged<EventHandler>] = []
+    private var toRunAgain: [EventHandler] = []
+    private var graveyard: [EventHandler] = []
+    private var isStopping = false
+    private let waker: MailboxHandler
+
+    /// - Throws: `SystemError` when the process is out of file descriptors.
+    init() throws(SystemError) {
+        mailbox = try Mailbox()
+        waker = MailboxHandler(mailbox)
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        guard epoll >= 0 else { throw SystemError("epoll_create1") }
+        now = Clock.now()
+        timers = TimerWheel(now: now)
+        toFlush.reserveCapacity(1024)
+        flushing.reserveCapacity(1024)
+        try add(mailbox.descriptor, EPOLLIN.rawValue, waker)
+    }
+
+    deinit {
+        close(epoll)
+        readBuffer.deallocate()
+        writeBuffer.deallocate()
+        events.deallocate()
+    }
+
+    // MARK: Descriptors
+
+    /// Reports `events` of `descriptor` to `handler`, which the caller keeps alive until `bury`.
+    func add(_ descriptor: Int32, _ events: UInt32, _ handler: EventHandler) throws(SystemError) {
+        try control(EPOLL_CTL_ADD, descriptor, events, handler)
+    }
+
+    func modify(_ descriptor: Int32, _ events: UInt32, _ handler: EventHandler) throws(SystemError) {
+        try control(EPOLL_CTL_MOD, descriptor, events, handler)
+    }
+
+    /// Before the descriptor is closed.
+    func remove(_ descriptor: Int32) {
+        var event = epoll_event()
+        epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, &event)
+    }
+
+    private func control(
+        _ operation: Int32, _ descriptor: Int32, _ events: UInt32, _ handler: EventHandler
+    ) throws(SystemError) {
+        var event = epoll_event()
+        event.events = events
+        event.data.ptr = Unmanaged.passUnretained(handler).toOpaque()
+        guard epoll_ctl(epoll, operation, descriptor, &event) == 0 else { throw SystemError("epoll_ctl") }
+    }
+
+    // MARK: The end of the turn
+
+    /// Calls `handler.flush()` once this turn ends. The caller asks once per turn (it keeps a flag).
+    @inline(__always) func flushLater(_ handler: EventHandler) { toFlush.append(Unmanaged.passUnretained(handler)) }
+
+    /// Calls `handler.again()` in the next turn, which then does not wait.
+    func runAgain(_ handler: EventHandler) { toRunAgain.append(handler) }
+
+    /// Keeps `handler` alive until this turn has ended, since events and flushes may still name it.
+    func bury(_ handler: EventHandler) { graveyard.append(handler) }
+
+    // MARK: Timers
+
+    @inline(__always) func set(_ timer: UnsafeMutablePointer<Timer>, at deadline: Instant) {
+        timers.set(timer, at: deadline)
+    }
+
+    @inline(__always) func clear(_ timer: UnsafeMutablePointer<Timer>) { timers.clear(timer) }
+
+    // MARK: Running
+
+    /// Turns until `stop`.
+    func run() {
+        while !isStopping { turn() }
+    }
+
+    /// Ends `run` after the current turn. On the loop's thread.
+    func stop() { isStopping = true }
+
+    /// One turn; `limit` bounds the wait in milliseconds (-1: none).
+    func turn(limit: Int = -1) {
+        let count = wait(limit: limit)
+        now = Clock.now()
+        turns?.add()
+        runAgainNow()
+        for index in 0..<count {
+            guard let opaque = events[index].data.ptr else { continue }
+            let mask = events[index].events
+            Unmanaged<EventHandler>.fromOpaque(opaque)._withUnsafeGuaranteedRef { $0.ready(mask) }
+        }
+        timers.advance(to: now) { timer in
+            guard let action = timer.pointee.action, let target = timer.pointee.target else { return }
+            action(target)
+        }
+        flushAll()
+        if !graveyard.isEmpty { graveyard.removeAll(keepingCapacity: true) }
+    }
+
+    private func wait(limit: Int) -> Int {
+        var delay = limit
+        if !toRunAgain.isEmpty {
+            delay = 0
+        } else if timers.count > 0, let next = timers.delay(now: Clock.now()) {
+            delay = limit < 0 ? next : min(next, limit)
+        }
+        let count = epoll_wait(epoll, events, Int32(EventLoop.eventsPerTurn), Int32(clamping: delay))
+        return max(0, Int(count))
+    }
+
+    private func runAgainNow() {
+        guard !toRunAgain.isEmpty else { return }
+        let list = toRunAgain
+        toRunAgain = []
+        for handler in list { handler.again() }
+    }
+
+    /// Flushing may ask for more flushing (a window opens, a stream ends): until nothing is left.
+    private func flushAll() {
+        while !toFlush.isEmpty {
+            swap(&toFlush, &flushing)
+            for index in flushing.indices { flushing[index]._withUnsafeGuaranteedRef { $0.flush() } }
+            flushing.removeAll(keepingCapacity: true)
+        }
+    }
+}
+
+/// Runs what other threads posted.
+private final class MailboxHandler: EventHandler {
+    private let mailbox: Mailbox
+    init(_ mailbox: Mailbox) { self.mailbox = mailbox }
+    override func ready(_ events: UInt32) { mailbox.drain() }
+}

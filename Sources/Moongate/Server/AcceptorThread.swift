@@ -1,0 +1,72 @@
+/// The thread that accepts for all listeners, as the control thread sees it.
+final class AcceptorThread: Sendable {
+    private let table: LoopBound<AcceptorTable>
+    private let mailbox: Mailbox
+    private let thread: OSThread
+
+    /// - Throws: when the system has no descriptors or threads left.
+    init(distributor: ConnectionDistributor) throws {
+        let table = AcceptorTable(loop: try EventLoop(), distributor: distributor)
+        self.table = LoopBound(table)
+        mailbox = table.loop.mailbox
+        let handover = Handover(table)
+        thread = try OSThread.start(name: "acceptor") {
+            guard let table = handover.take() else { return }
+            table.loop.run()
+            withExtendedLifetime(table) {}
+        }
+    }
+
+    /// Accepts on `socket` from now on; on a socket that is known, with these settings from now on.
+    func accept(on socket: ListeningSocket, _ settings: ListenerSettings) {
+        post { $0.accept(on: socket, settings) }
+    }
+
+    /// Closes the socket.
+    func stop(_ socket: ListeningSocket) { post { $0.stop(socket) } }
+
+    /// Ends the thread; sockets that are still accepted on are closed.
+    func end() {
+        post { $0.end() }
+        thread.join()
+    }
+
+    private func post(_ work: @escaping @Sendable (AcceptorTable) -> Void) {
+        let table = table
+        mailbox.post { if let table = table.value { work(table) } }
+    }
+}
+
+/// A bound socket. Whoever binds it gives it to the acceptor thread or closes it.
+struct ListeningSocket: Sendable, Hashable {
+    let descriptor: Int32
+    /// With the real port where 0 was asked for.
+    let address: SocketAddress
+}
+
+/// The acceptors; lives on the acceptor thread.
+private final class AcceptorTable {
+    let loop: EventLoop
+    private let distributor: ConnectionDistributor
+    private var acceptors: [ListeningSocket: Acceptor] = [:]
+
+    init(loop: EventLoop, distributor: ConnectionDistributor) {
+        self.loop = loop
+        self.distributor = distributor
+    }
+
+    func accept(on socket: ListeningSocket, _ settings: ListenerSettings) {
+        if let acceptor = acceptors[socket] { return acceptor.use(settings) }
+        let acceptor = Acceptor(loop: loop, socket: socket.descriptor, local: socket.address, distributor, settings)
+        acceptors[socket] = acceptor
+        acceptor.start()
+    }
+
+    func stop(_ socket: ListeningSocket) { acceptors.removeValue(forKey: socket)?.stop() }
+
+    func end() {
+        for acceptor in acceptors.values { acceptor.stop() }
+        acceptors.removeAll()
+        loop.stop()
+    }
+}

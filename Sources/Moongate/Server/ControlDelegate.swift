@@ -1,0 +1,41 @@
+import MoongateConfig
+
+/// Why the files are read again.
+enum ReloadReason: String, Sendable {
+    case signal
+    case fileChange = "file_change"
+    /// Asked for within the process.
+    case command
+}
+
+/// What became of a reload, and the files it looked at.
+struct ReloadResult: Sendable {
+    enum Outcome: Sendable, Equatable {
+        /// A new generation serves.
+        case applied(generation: UInt64)
+        /// The files say what the serving generation says.
+        case unchanged
+        /// The old generation goes on; for people, with file and line.
+        case failed(String)
+    }
+    var outcome: Outcome
+    /// Also when it failed: the fault is mended in one of these.
+    var files: FileSnapshot
+}
+
+/// What the control loop steers. Every call comes on the control thread.
+protocol ControlDelegate: AnyObject {
+    /// Reads, builds and switches, all or nothing.
+    func reload(_ reason: ReloadReason) -> ReloadResult
+
+    func reopenLogs()
+
+    /// The settings in force now.
+    var drainSettings: DrainConfig { get }
+
+    /// Stop accepting and send GOAWAY. `ControlHandle.drained` is to be called when no connection is left.
+    func drain()
+
+    /// End every stream that is left with `UNAVAILABLE`; then as above.
+    func endStreams()
+}

@@ -1,0 +1,58 @@
+/// What other threads may say to the control thread and ask it.
+final class ControlHandle: Sendable {
+    enum Command: Sendable, Equatable {
+        case reload
+        case drained
+        case terminate
+    }
+
+    private struct State {
+        var commands: [Command] = []
+        var readiness = Readiness.starting
+        var lastFailure: String?
+    }
+
+    private let state = Locked(State())
+    private let bell: Doorbell
+
+    /// - Throws: `SystemError` when the system has no descriptor left.
+    init() throws(SystemError) { bell = try Doorbell() }
+
+    /// Reloads as soon as the control thread is free.
+    func reload() { post(.reload) }
+
+    /// Every worker has closed its last connection.
+    func drained() { post(.drained) }
+
+    /// As SIGTERM.
+    func terminate() { post(.terminate) }
+
+    /// For `/ready`.
+    var readiness: Readiness { state.withLock { $0.readiness } }
+
+    /// Why the newest files are not the ones that serve; `nil` when they are.
+    var lastReloadFailure: String? { state.withLock { $0.lastFailure } }
+
+    private func post(_ command: Command) {
+        state.withLock { $0.commands.append(command) }
+        bell.ring()
+    }
+}
+
+/// The control thread's side.
+extension ControlHandle {
+    /// Readable when there are commands.
+    var file: Int32 { bell.file }
+
+    func takeCommands() -> [Command] {
+        bell.answer()
+        return state.withLock { state in
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+
+    func set(readiness: Readiness) { state.withLock { $0.readiness = readiness } }
+
+    func set(lastReloadFailure: String?) { state.withLock { $0.lastFailure = lastReloadFailure } }
+}

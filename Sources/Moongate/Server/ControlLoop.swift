@@ -1,0 +1,158 @@
+import Glibc
+import Logging
+
+/// The control thread: waits for signals, changed files and commands, and does one thing after the other.
+final class ControlLoop {
+    private let handle: ControlHandle
+    private let signals: ProcessSignals
+    private let watcher: FileWatcher
+    private let metrics: ProcessMetrics
+    private let log: Logger
+    private var debounce = Debounce()
+    private var lifecycle = Lifecycle()
+    private var files: FileSnapshot
+    /// When files are looked at, without inotify.
+    private var nextLook: Instant = 0
+
+    /// - Parameters:
+    ///   - files: what the first generation was made of.
+    ///   - metrics: counts reloads. The delegate tells it of each generation itself.
+    init(
+        handle: ControlHandle, signals: ProcessSignals, watcher: FileWatcher, files: FileSnapshot,
+        metrics: ProcessMetrics, log: Logger
+    ) {
+        self.handle = handle
+        self.signals = signals
+        self.watcher = watcher
+        self.files = files
+        self.metrics = metrics
+        self.log = log
+    }
+
+    /// Runs on the calling thread until the process is to end.
+    func run(_ delegate: any ControlDelegate) {
+        watch(at: Clock.now())
+        handle.set(readiness: .ready)
+        while lifecycle.phase != .stopped {
+            wait()
+            for command in handle.takeCommands() { obey(command, delegate) }
+            while let signal = signals.next() { obey(signal, delegate) }
+            look()
+            if debounce.take(at: Clock.now()) { filesChanged(delegate) }
+            perform(lifecycle.timePassed(at: Clock.now()), delegate)
+        }
+    }
+
+    private func wait() {
+        let now = Clock.now()
+        let look = watcher.file < 0 ? nextLook : nil
+        let wake = [debounce.due, lifecycle.deadline, look].compactMap { $0 }.min()
+        // Rounded up: waking just before the moment would spin.
+        let milliseconds = wake.map { $0 > now ? Int32(min(($0 - now + 999_999) / 1_000_000, 60_000)) : 0 } ?? -1
+        var waits = [handle.file, signals.file, watcher.file].map {
+            pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+        }
+        poll(&waits, nfds_t(waits.count), milliseconds)
+    }
+
+    private func obey(_ command: ControlHandle.Command, _ delegate: any ControlDelegate) {
+        switch command {
+        case .reload: reload(.command, delegate)
+        case .drained: perform(lifecycle.drained(), delegate)
+        case .terminate: terminate(skipDelay: false, delegate)
+        }
+    }
+
+    private func obey(_ signal: ProcessSignals.Signal, _ delegate: any ControlDelegate) {
+        switch signal {
+        case .reload:
+            delegate.reopenLogs()
+            reload(.signal, delegate)
+        case .terminate: terminate(skipDelay: false, delegate)
+        case .interrupt: terminate(skipDelay: true, delegate)
+        }
+    }
+
+    private func terminate(skipDelay: Bool, _ delegate: any ControlDelegate) {
+        let settings = delegate.drainSettings
+        perform(lifecycle.terminate(settings, skipDelay: skipDelay, at: Clock.now()), delegate)
+    }
+
+    private func perform(_ actions: [Lifecycle.Action], _ delegate: any ControlDelegate) {
+        for action in actions {
+            switch action {
+            case .announce:
+                handle.set(readiness: .draining)
+                log.notice("shutting down; a second signal stops at once")
+            case .drain:
+                log.notice("draining: no new connections, streams may finish")
+                delegate.drain()
+            case .endStreams:
+                log.warning("the grace time is over: ending the streams that are left")
+                delegate.endStreams()
+            case .stop: log.notice("stopped")
+            }
+        }
+    }
+
+    /// Asks the watcher; without inotify only now and then.
+    private func look() {
+        let now = Clock.now()
+        if watcher.file < 0 {
+            guard now >= nextLook else { return }
+            nextLook = now + FileWatcher.pollInterval.nanoseconds
+        }
+        if watcher.changed() { debounce.changed(at: now) }
+    }
+
+    private func filesChanged(_ delegate: any ControlDelegate) {
+        // What was reported may be what the last reload has read already.
+        if files.changedPaths().isEmpty { return }
+        reload(.fileChange, delegate)
+    }
+
+    private func reload(_ reason: ReloadReason, _ delegate: any ControlDelegate) {
+        guard lifecycle.phase == .running else {
+            log.notice("no reload: shutting down", metadata: ["reason": "\(reason.rawValue)"])
+            return
+        }
+        debounce.forget()
+        let began = Clock.now()
+        let result = delegate.reload(reason)
+        let now = Clock.now()
+        let took = Double((now - began) / 1000) / 1000
+        report(result.outcome, metadata: ["reason": "\(reason.rawValue)", "duration_ms": "\(took)"])
+        if case .failed = result.outcome {
+            // The old generation's files stay watched: a mistake in the first file read hides all the others.
+            files.merge(result.files)
+        } else {
+            files = result.files
+        }
+        watch(at: now)
+    }
+
+    private func report(_ outcome: ReloadResult.Outcome, metadata: Logger.Metadata) {
+        switch outcome {
+        case .applied(let generation):
+            metrics.reloadSucceeded()
+            handle.set(lastReloadFailure: nil)
+            log.notice("reloaded", metadata: metadata.merging(["generation": "\(generation)"]) { $1 })
+        case .unchanged:
+            metrics.reloadFoundNothingNew()
+            handle.set(lastReloadFailure: nil)
+            log.info("nothing to reload: the files say what they said", metadata: metadata)
+        case .failed(let reason):
+            metrics.reloadFailed()
+            handle.set(lastReloadFailure: reason)
+            log.error(
+                "reload refused, the old generation goes on",
+                metadata: metadata.merging(["error": "\(reason)"]) { $1 })
+        }
+    }
+
+    private func watch(at now: Instant) {
+        watcher.watch(files.paths)
+        // Between reading and watching a file may have changed unseen.
+        if !files.changedPaths().isEmpty { debounce.changed(at: now) }
+    }
+}

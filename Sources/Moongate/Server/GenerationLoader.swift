@@ -1,0 +1,133 @@
+import Logging
+import MoongateConfig
+
+/// Makes everything a configuration needs from its files, before anything of it is in force.
+struct GenerationLoader {
+    /// A configuration that is sound and ready to be switched to.
+    struct Candidate {
+        let generation: Generation
+        /// In the order of the configuration's listeners.
+        let listeners: [ListenerSettings]
+        let accessLog: LogDestination?
+        /// A script engine for every worker; empty where those that run go on, or where there is no policy.
+        let policyHosts: [Handover<PolicyHost>]
+        /// Things worth knowing that do not keep the configuration from serving.
+        let warnings: [Diagnostic]
+    }
+
+    let path: String
+    let registry: MetricsRegistry
+    let ticketKeys: TicketKeys
+    /// For what policies log.
+    let logger: Logger
+    /// `nil`: nothing is going to run, so no password will be checked.
+    let verifier: PasswordVerifier?
+
+    /// Reads, checks and compiles.
+    /// - Parameter previous: the program in force, whose script engines may go on.
+    /// - Throws: `DiagnosticList` with everything that is wrong, as far as it can be seen at once.
+    func load(_ reader: FileSnapshotReader, number: UInt64, previous: PolicyProgram?) throws -> Candidate {
+        let config = try configuration(reader)
+        var faults: [Diagnostic] = []
+        let policies = GenerationLoader.collect(&faults) { try makePolicies(config, reader, previous) }
+        // Routes are checked even where the policies have faults, to report everything at once.
+        let generation = GenerationLoader.collect(&faults) {
+            let program = try policies?.program ?? emptyProgram(reader)
+            return try Generation(number: number, config: config, program: program, registry: registry)
+        }
+        var warnings: [Diagnostic] = []
+        let listeners = config.listeners.compactMap { listener in
+            GenerationLoader.collect(&faults) { try settings(listener, reader, &warnings) }
+        }
+        let accessLog = GenerationLoader.collect(&faults) { try AccessLog.open(config.accessLog) }
+        guard faults.isEmpty, let generation, let accessLog, let policies else { throw DiagnosticList(faults) }
+        return Candidate(
+            generation: generation, listeners: listeners, accessLog: accessLog, policyHosts: policies.hosts,
+            warnings: warnings)
+    }
+
+    // MARK: Policies
+
+    private struct Policies {
+        let program: PolicyProgram
+        let hosts: [Handover<PolicyHost>]
+    }
+
+    private func makePolicies(
+        _ config: Configuration, _ reader: FileSnapshotReader, _ previous: PolicyProgram?
+    ) throws -> Policies {
+        let made = try make(config, reader, previous)
+        guard let first = made.host, !made.program.isEmpty else { return Policies(program: made.program, hosts: []) }
+        var hosts = [Handover(first)]
+        for worker in 1..<max(1, registry.workers) {
+            hosts.append(Handover(try PolicyHost(made.program, services: services(worker: worker))))
+        }
+        return Policies(program: made.program, hosts: hosts)
+    }
+
+    private func make(
+        _ config: Configuration, _ reader: FileSnapshotReader, _ previous: PolicyProgram?
+    ) throws -> PolicyProgram.Made {
+        let folder = path.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
+        return try PolicyProgram.make(
+            config, folder: folder.isEmpty ? "/" : folder, shipped: ShippedPolicies.folder(),
+            loader: PolicySourceLoader(read: { try reader.read($0) }, exists: { reader.exists($0) }),
+            previous: previous, services: services(worker: 0))
+    }
+
+    private func emptyProgram(_ reader: FileSnapshotReader) throws -> PolicyProgram {
+        try make(Configuration(), reader, nil).program
+    }
+
+    private func services(worker: Int) -> PolicyServices {
+        PolicyServices(logger: logger, verifier: verifier, registry: registry, worker: worker)
+    }
+
+    // MARK: Parts
+
+    private func configuration(_ reader: FileSnapshotReader) throws -> Configuration {
+        let bytes = try GenerationLoader.read(path, reader)
+        return try ConfigurationParser.parse(utf8: bytes, file: path)
+    }
+
+    static func read(_ path: String, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {
+        do {
+            return try reader.read(path)
+        } catch {
+            throw DiagnosticList([
+                Diagnostic(
+                    location: SourceLocation(file: path, line: 0, column: 0), message: error.description,
+                    hint: "name the configuration with --config")
+            ])
+        }
+    }
+
+    private func settings(
+        _ listener: ListenerConfig, _ reader: FileSnapshotReader, _ warnings: inout [Diagnostic]
+    ) throws -> ListenerSettings {
+        var context: TLSServerContext?
+        if let tls = listener.tls {
+            let made = try TLSServerContext(
+                listener: listener.name, config: tls, ticketKeys: ticketKeys, contents: { try reader.read($0) })
+            warnings += made.warnings
+            context = made
+        }
+        return ListenerSettings(
+            identity: .of(listener.name), name: listener.name,
+            maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes, tls: context)
+    }
+
+    /// The value, or its faults added to `faults`.
+    private static func collect<Value>(_ faults: inout [Diagnostic], _ make: () throws -> Value) -> Value? {
+        do {
+            return try make()
+        } catch let list as DiagnosticList {
+            faults += list.diagnostics
+        } catch let fault as Diagnostic {
+            faults.append(fault)
+        } catch {
+            faults.append(Diagnostic(location: .unknown, message: "\(error)"))
+        }
+        return nil
+    }
+}

@@ -1,0 +1,227 @@
+import Glibc
+import Logging
+import MoongateConfig
+
+/// The whole edge: reads the configuration, starts the threads, steers them until the process ends.
+///
+/// Everything here runs on the control thread.
+public final class Server {
+    private let path: String
+    private let registry: MetricsRegistry
+    private let operationalLog: OperationalLog
+    private let log: Logger
+    private let accessLog: AccessLog
+    private let handle: ControlHandle
+    private let loader: GenerationLoader
+    private let resolver: Resolver
+    private let workers: [WorkerThread]
+    private let acceptors: AcceptorThread
+    private let listeners: ListenerSet
+    private var admin: AdminServer?
+    private var generation: Generation
+    private var files: FileSnapshot
+
+    /// Runs an edge until it is told to end; returns the process's exit code: 0 after a drain, 2 for a configuration
+    /// that cannot be used (reported on standard error as `moongate check` does), 1 if the system refuses something.
+    /// - Parameter path: of the configuration file.
+    public static func run(path: String) -> Int32 {
+        ProcessSignals.takeOver()
+        do {
+            let signals = try ProcessSignals()
+            let server = try Server(path: path)
+            server.serve(signals)
+            return 0
+        } catch let faults as DiagnosticList {
+            Server.complain(faults.description)
+            return 2
+        } catch {
+            Server.complain("moongate: \(error)")
+            return 1
+        }
+    }
+
+    /// For faults before the log runs.
+    private static func complain(_ text: String) {
+        let line = Array((text + "\n").utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+    }
+
+    /// Loads the configuration, binds the listeners and starts all threads.
+    private init(path: String) throws {
+        self.path = path
+        try FileLimit.raise()
+        var logs: [OperationalLog] = []
+        let parts = ServerPlan.Parts(
+            path: path, ticketKeys: TicketKeys(),
+            logger: { registry in
+                let log = try OperationalLog(process: registry.process)
+                logs.append(log)
+                return log.logger("policy")
+            }, verifier: try PasswordVerifier())
+        let attempt = FileSnapshot.consistent { reader in try ServerPlan(parts, reader) }
+        files = attempt.snapshot
+        let plan = try attempt.result.get()
+        registry = plan.registry
+        loader = plan.loader
+        generation = plan.candidate.generation
+        // A further try to read stable files makes a further log; the last one belongs to this plan.
+        for log in logs.dropLast() { log.close() }
+        operationalLog = try logs.last ?? OperationalLog(process: registry.process)
+        log = operationalLog.logger("moongate")
+        accessLog = try AccessLog(metrics: registry)
+        accessLog.use(plan.candidate.accessLog)
+        handle = try ControlHandle()
+        resolver = try Resolver()
+        let roster = WorkerRoster()
+        let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
+        workers = try Server.startWorkers(plan, accessLog, resolver, distributor)
+        roster.set(workers)
+        acceptors = try AcceptorThread(distributor: distributor)
+        listeners = ListenerSet(acceptors: acceptors)
+        let bound = try listeners.bind(generation.config.listeners)
+        admin = try makeAdmin(generation.config.admin)
+        switchListeners(bound, plan.candidate)
+        try admin?.start()
+    }
+
+    private static func startWorkers(
+        _ plan: ServerPlan, _ accessLog: AccessLog, _ resolver: Resolver, _ distributor: ConnectionDistributor
+    ) throws -> [WorkerThread] {
+        try (0..<plan.registry.workers).map { index in
+            try WorkerThread(
+                WorkerPlan(
+                    index: index, generation: plan.candidate.generation, registry: plan.registry,
+                    accessLog: accessLog, resolver: resolver, distributor: distributor,
+                    policies: plan.candidate.policyHosts.isEmpty ? nil : plan.candidate.policyHosts[index]))
+        }
+    }
+
+    private func serve(_ signals: ProcessSignals) {
+        registry.process.generationPublished(generation.number)
+        announce()
+        let control = ControlLoop(
+            handle: handle, signals: signals, watcher: FileWatcher(), files: files, metrics: registry.process, log: log)
+        control.run(self)
+        shutDown()
+    }
+
+    /// One line that tells people and scripts where the edge can be reached.
+    private func announce() {
+        var fields: Logger.Metadata = ["workers": "\(registry.workers)", "generation": "\(generation.number)"]
+        for listener in generation.config.listeners {
+            if let address = listeners.address(of: listener) { fields["listener.\(listener.name)"] = "\(address)" }
+        }
+        if let admin { fields["admin"] = "\(admin.address)" }
+        log.notice("ready", metadata: fields)
+    }
+
+    private func shutDown() {
+        listeners.stop()
+        acceptors.end()
+        for worker in workers { worker.post { $0.loop.stop() } }
+        for worker in workers { worker.join() }
+        admin?.stop()
+        resolver.stop()
+        loader.verifier?.stop()
+        accessLog.close()
+        operationalLog.close()
+    }
+
+    // MARK: Switching
+
+    private func switchListeners(_ bound: ListenerSet.Bound, _ candidate: GenerationLoader.Candidate) {
+        listeners.use(bound, Array(zip(candidate.generation.config.listeners, candidate.listeners)))
+    }
+
+    /// `nil` if the configuration wants none.
+    private func makeAdmin(_ config: AdminConfig?) throws -> AdminServer? {
+        guard let config else { return nil }
+        guard let address = SocketAddress(listening: config.address) else {
+            throw DiagnosticList([
+                Diagnostic(location: .unknown, message: "admin.address must be an IP address and a port")
+            ])
+        }
+        let registry = registry
+        let handle = handle
+        return try AdminServer(
+            address: address,
+            endpoints: AdminEndpoints(metrics: { registry.exposition() }, readiness: { handle.readiness }))
+    }
+}
+
+extension Server: ControlDelegate {
+    var drainSettings: DrainConfig { generation.config.drain }
+
+    func reopenLogs() { accessLog.reopen() }
+
+    func reload(_ reason: ReloadReason) -> ReloadResult {
+        let attempt = FileSnapshot.consistent { reader in
+            try loader.load(reader, number: generation.number + 1, previous: generation.program)
+        }
+        switch attempt.result {
+        case .failure(let fault):
+            return ReloadResult(outcome: .failed("\(fault)"), files: attempt.snapshot)
+        case .success(let candidate):
+            if attempt.snapshot.hasSameContent(as: files) {
+                files = attempt.snapshot
+                return ReloadResult(outcome: .unchanged, files: files)
+            }
+            do {
+                try adopt(candidate)
+            } catch {
+                return ReloadResult(outcome: .failed("\(error)"), files: attempt.snapshot)
+            }
+            files = attempt.snapshot
+            return ReloadResult(outcome: .applied(generation: generation.number), files: files)
+        }
+    }
+
+    func drain() {
+        listeners.stop()
+        let count = workers.count
+        let handle = handle
+        let done = Countdown(count) { handle.drained() }
+        for worker in workers { worker.post { $0.drain { done.one() } } }
+    }
+
+    func endStreams() { for worker in workers { worker.post { $0.endStreams() } } }
+
+    /// Everything that can fail comes first; then the switch, which cannot.
+    private func adopt(_ candidate: GenerationLoader.Candidate) throws {
+        let new = candidate.generation
+        try checkWorkers(new.config)
+        let bound = try listeners.bind(new.config.listeners)
+        let adminChanges = new.config.admin != generation.config.admin
+        do {
+            if adminChanges {
+                let next = try makeAdmin(new.config.admin)
+                try next?.start()
+                admin?.stop()
+                admin = next
+            }
+        } catch {
+            listeners.abandon(bound)
+            throw error
+        }
+        for (index, worker) in workers.enumerated() {
+            let policies = candidate.policyHosts.isEmpty ? nil : candidate.policyHosts[index]
+            worker.post { $0.adopt(new, policies) }
+        }
+        switchListeners(bound, candidate)
+        accessLog.use(candidate.accessLog)
+        for warning in candidate.warnings { log.warning("\(warning)") }
+        generation = new
+        registry.process.generationPublished(new.number)
+    }
+
+    private func checkWorkers(_ config: Configuration) throws {
+        let wanted = config.workers ?? ServerPlan.cores()
+        guard wanted != registry.workers else { return }
+        throw DiagnosticList([
+            Diagnostic(
+                location: SourceLocation(file: path, line: 0, column: 0),
+                message: "workers cannot change from \(registry.workers) to \(wanted) while the edge runs",
+                hint: "restart to change the number of workers")
+        ])
+    }
+}

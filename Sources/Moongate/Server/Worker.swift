@@ -1,0 +1,139 @@
+import MoongateConfig
+
+/// One event loop thread with everything that lives on it: clients' connections, upstreams, exchanges.
+///
+/// Made and used on its own thread; others reach it through its loop's mailbox.
+final class Worker: ConnectionOwner {
+    let index: Int
+    let loop: EventLoop
+    private let library: HTTP2Library
+    private let host: ExchangeHost
+    private let downstreamStreams: DownstreamStreams
+    private let upstreamServices: UpstreamServices
+    private let registry: MetricsRegistry
+    private let distributor: ConnectionDistributor
+    private var upstreams: [String: Upstream] = [:]
+    private let connections: WorkerConnections
+
+    init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
+        index = plan.index
+        self.loop = loop
+        registry = plan.registry
+        distributor = plan.distributor
+        library = try HTTP2Library()
+        connections = WorkerConnections(loop: loop)
+        let streams = UpstreamStreams()
+        upstreamServices = UpstreamServices(
+            loop: loop, library: library, streams: streams, waiter: ExchangeWaiter(), resolver: plan.resolver)
+        var upstreams: [String: Upstream] = [:]
+        let first = Worker.generation(
+            plan.generation, plan.index, plan.registry, upstreamServices, &upstreams,
+            Worker.prepared(plan.policies, loop)
+        )
+        self.upstreams = upstreams
+        host = ExchangeHost(loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index))
+        downstreamStreams = DownstreamStreams(host)
+        super.init()
+        loop.turns = registry.worker(index).loopTurns
+    }
+
+    // MARK: Clients
+
+    func accept(_ accepted: AcceptedConnection) {
+        Socket.setNoDelay(accepted.descriptor)
+        let transport: Transport
+        if let tls = accepted.listener.tls {
+            guard let session = TLSSession(tls, fd: accepted.descriptor) else {
+                Socket.close(accepted.descriptor)
+                return distributor.connectionEnded(worker: index)
+            }
+            transport = Transport(tls: session)
+        } else {
+            transport = Transport(plain: accepted.descriptor)
+        }
+        let facts = ConnectionFacts(
+            listener: accepted.listener.identity, listenerName: accepted.listener.name, remote: accepted.remote,
+            local: accepted.local)
+        let services = DownstreamServices(
+            worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self)
+        let connection = DownstreamConnection(
+            services: services, transport: transport, facts: facts,
+            maxConcurrentStreams: accepted.listener.maxConcurrentStreams,
+            maxHeaderBytes: accepted.listener.maxHeaderBytes,
+            metrics: registry.listeners.entry(accepted.listener.name))
+        connections.insert(connection)
+        connection.begin()
+    }
+
+    override func connectionClosed(_ connection: DownstreamConnection) {
+        connections.remove(connection)
+        distributor.connectionEnded(worker: index)
+    }
+
+    // MARK: Generations
+
+    /// - Parameter policies: `nil` where the script engine of the generation before goes on.
+    func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
+        let engine = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.policies
+        let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, engine)
+        host.use(next)
+        connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
+    }
+
+    // MARK: The end
+
+    /// Sends GOAWAY to all clients; `whenDone` is called once no connection is left.
+    func drain(_ whenDone: @escaping @Sendable () -> Void) { connections.drainAll(whenDone) }
+
+    /// Ends every stream with `UNAVAILABLE`.
+    func endStreams() {
+        connections.forEach { connection in
+            connection.streams.forEach { Exchange(owner: $0).fail(.draining) }
+        }
+    }
+
+    /// The engine, at home on this worker.
+    private static func prepared(_ policies: Handover<PolicyHost>?, _ loop: EventLoop) -> PolicyHost? {
+        guard let host = policies?.take() else { return nil }
+        let mailbox = loop.mailbox
+        host.post = { mailbox.post($0) }
+        host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
+        return host
+    }
+
+    /// Carries the upstreams over that are still configured and ends the others.
+    private static func generation(
+        _ shared: Generation, _ worker: Int, _ registry: MetricsRegistry, _ services: UpstreamServices,
+        _ upstreams: inout [String: Upstream], _ policies: PolicyHost?
+    ) -> WorkerGeneration {
+        var kept: [String: Upstream] = [:]
+        let list = shared.config.upstreams.map { config -> Upstream in
+            let upstream: Upstream
+            if let existing = upstreams.removeValue(forKey: config.name) {
+                existing.update(config)
+                upstream = existing
+            } else {
+                upstream = Upstream(
+                    config, services: services, metrics: registry.upstreams.entry(config.name), worker: worker)
+            }
+            kept[config.name] = upstream
+            return upstream
+        }
+        // One that is gone ends with the last generation that uses it.
+        upstreams = kept
+        return WorkerGeneration(
+            shared, metrics: shared.metrics.worker(worker), upstreams: list, policies: policies)
+    }
+}
+
+/// What a worker is made from, on its way to the worker's thread.
+struct WorkerPlan: Sendable {
+    let index: Int
+    let generation: Generation
+    let registry: MetricsRegistry
+    let accessLog: AccessLog
+    let resolver: Resolver
+    let distributor: ConnectionDistributor
+    /// `nil` without policies.
+    let policies: Handover<PolicyHost>?
+}

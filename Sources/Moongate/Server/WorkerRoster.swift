@@ -1,0 +1,12 @@
+/// Reaches the workers by number, also for those who are made before them.
+final class WorkerRoster: Sendable {
+    private let workers = Locked<[WorkerThread]>([])
+
+    func set(_ list: [WorkerThread]) { workers.withLock { $0 = list } }
+
+    func deliver(_ connection: AcceptedConnection, to index: Int) {
+        let worker = workers.withLock { $0.indices.contains(index) ? $0[index] : nil }
+        guard let worker else { return Socket.close(connection.descriptor) }
+        worker.post { $0.accept(connection) }
+    }
+}

@@ -1,0 +1,30 @@
+/// A worker with its thread, as the rest of the process sees it.
+final class WorkerThread: Sendable {
+    private let worker: LoopBound<Worker>
+    private let mailbox: Mailbox
+    private let thread: OSThread
+
+    /// Starts the worker.
+    /// - Throws: when the system has no descriptors or threads left.
+    init(_ plan: WorkerPlan) throws {
+        let loop = try EventLoop()
+        let worker = try Worker(plan, loop: loop)
+        self.worker = LoopBound(worker)
+        mailbox = loop.mailbox
+        let handover = Handover(worker)
+        thread = try OSThread.start(name: "worker-\(plan.index)", stackSize: 8 << 20) {
+            guard let worker = handover.take() else { return }
+            worker.loop.run()
+            withExtendedLifetime(worker) {}
+        }
+    }
+
+    /// Runs `work` on the worker's thread.
+    func post(_ work: @escaping @Sendable (Worker) -> Void) {
+        let worker = worker
+        mailbox.post { if let worker = worker.value { work(worker) } }
+    }
+
+    /// Waits until the worker's loop has ended.
+    func join() { thread.join() }
+}

@@ -1,0 +1,69 @@
+/// An HTTP/2 connection to an endpoint, shared by the streams of many clients.
+final class UpstreamConnection: HTTP2Connection {
+    /// Bytes that one stream of a response may have under way: its window.
+    static let streamWindow: Int32 = 256 * 1024
+    /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
+    static let connectionWindow: Int32 = 4 * 1024 * 1024
+    /// Our own bound on streams per connection, for upstreams that allow any number.
+    private static let streamLimit = 1000
+
+    let endpoint: Endpoint
+    /// No new streams: the upstream said GOAWAY, the endpoint was removed, or stream ids run out.
+    private(set) var isRetired = false
+
+    init(endpoint: Endpoint, transport: Transport) {
+        self.endpoint = endpoint
+        let services = endpoint.services
+        super.init(
+            loop: services.loop, library: services.library, delegate: services.streams, transport: transport,
+            maxHeaderBytes: 1 << 20)
+    }
+
+    @inline(__always) var hasRoom: Bool {
+        !isRetired && !isClosed && streams.count < min(peerStreamLimit, UpstreamConnection.streamLimit)
+    }
+
+    func begin() {
+        begin(
+            .client,
+            [
+                (.enablePush, 0),
+                (.initialWindowSize, UInt32(UpstreamConnection.streamWindow)),
+                (.maxHeaderListSize, UInt32(maxHeaderBytes)),
+            ], window: UpstreamConnection.connectionWindow)
+    }
+
+    /// Takes no new streams and ends with its last one.
+    func retire() {
+        guard !isRetired else { return }
+        isRetired = true
+        endpoint.connectionRetired(self)
+        if streams.count == 0 { submitGoAway() }
+    }
+
+    /// Sends a request; `false` when the connection takes no more streams after all.
+    func open(
+        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
+    ) -> Bool {
+        guard submitRequest(headers, hasBody: hasBody, stream: stream) else {
+            retire()
+            return false
+        }
+        endpoint.streamOpened()
+        return true
+    }
+
+    override func goAwayReceived() { retire() }
+
+    override func settingsReceived() { endpoint.serveWaiting() }
+
+    override func streamEnded(_ code: ErrorCode) {
+        endpoint.streamEnded()
+        if isRetired && streams.count == 0 { submitGoAway() }
+    }
+
+    override func connectionClosed(_ reason: CloseReason) {
+        for _ in 0..<streams.count { endpoint.streamEnded() }
+        endpoint.connectionClosed(self, reason)
+    }
+}

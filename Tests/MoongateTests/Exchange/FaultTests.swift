@@ -1,0 +1,77 @@
+import Testing
+
+@testable import Moongate
+
+@Suite struct FaultTests {
+    @Test func S5beforeTheHeadAFaultIsAWholeAnswer() {
+        let outcome = Fault.deadlineExceeded.outcome(
+            headSent: false, isGRPC: true, atMessageBoundary: true, code: .cancel)
+        #expect(outcome == .reply)
+    }
+
+    @Test func X3atAMessageBoundaryAFaultIsTrailers() {
+        let outcome = Fault.unavailable("").outcome(
+            headSent: true, isGRPC: true, atMessageBoundary: true, code: .cancel)
+        #expect(outcome == .trailers)
+    }
+
+    @Test func X3withinAMessageTheResetKeepsItsCode() {
+        let outcome = Fault.unavailable("").outcome(
+            headSent: true, isGRPC: true, atMessageBoundary: false, code: .enhanceYourCalm)
+        #expect(outcome == .reset(.enhanceYourCalm))
+    }
+
+    @Test(
+        arguments: [
+            (0, GRPCStatus.internal), (1, .internal), (2, .internal), (7, .unavailable), (8, .cancelled),
+            (11, .resourceExhausted), (12, .permissionDenied), (5, .internal), (99, .internal),
+        ] as [(UInt32, GRPCStatus)])
+    func X1resetCodesBecomeStatuses(code: UInt32, status: GRPCStatus) {
+        #expect(Fault.upstreamReset(ErrorCode(rawValue: code), nil).status == status)
+    }
+
+    @Test func C3aLostConnectionIsUnavailable() {
+        let fault = Fault.upstreamReset(.cancel, .peerClosed)
+        #expect(fault.status == .unavailable)
+        #expect(fault.message.contains("closed by the peer"))
+    }
+}
+
+@Suite final class RequestCheckTests {
+    private let list = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+
+    init() { list.initialize(to: HeaderList()) }
+
+    deinit {
+        list.pointee.destroy()
+        list.deallocate()
+    }
+
+    private func fault(_ fields: (StaticString, StaticString)...) -> Fault? {
+        for (name, value) in fields { list.pointee.add(name, value) }
+        return RequestCheck.normalize(list)
+    }
+
+    @Test func R11hostAloneBecomesTheAuthority() {
+        #expect(fault((":method", "POST"), (":path", "/a/b"), ("host", "x:1")) == nil)
+        #expect(list.pointee.value(.authority)?.string == "x:1")
+        #expect(list.pointee.value(.host) == nil)
+    }
+
+    @Test func R11equalHostIsDropped() {
+        #expect(fault((":method", "POST"), (":path", "/"), (":authority", "X"), ("host", "x")) == nil)
+        #expect(list.pointee.value(.host) == nil)
+    }
+
+    @Test func R11differentHostIsMalformed() {
+        #expect(fault((":method", "POST"), (":path", "/"), (":authority", "x"), ("host", "y"))?.httpStatus == 400)
+    }
+
+    @Test func R11userInformationIsRefused() {
+        #expect(fault((":method", "POST"), (":path", "/"), (":authority", "a@x"))?.httpStatus == 400)
+    }
+
+    @Test func R10connectIsRefused() {
+        #expect(fault((":method", "CONNECT"), (":authority", "x"))?.httpStatus == 405)
+    }
+}

@@ -1,0 +1,77 @@
+import Testing
+
+@testable import Moongate
+
+@Suite final class HeaderListTests {
+    private var list = HeaderList()
+
+    deinit { list.destroy() }
+
+    private var text: [String] {
+        (0..<list.count).map { list[$0].name.string + "=" + list[$0].value.string }
+    }
+
+    @Test func addedNamesAreLowerCase() {
+        list.add(name: Bytes("X-Tenant"), value: Bytes("Acme"))
+        #expect(text == ["x-tenant=Acme"])
+    }
+
+    @Test func setReplacesAllAndKeepsThePlaceOfTheFirst() {
+        list.add("a", "1")
+        list.add("b", "2")
+        list.add("a", "3")
+        list.set(name: Bytes("a"), value: Bytes("4"))
+        #expect(text == ["a=4", "b=2"])
+    }
+
+    @Test func aNewPseudoHeaderGoesToTheFront() {
+        list.add(":method", "POST")
+        list.add("a", "1")
+        list.set(name: Bytes(":authority"), value: Bytes("x"))
+        #expect(text.first == ":authority=x")
+        #expect(list.value(.authority)?.string == "x")
+    }
+
+    @Test func removeTakesEveryFieldOfTheName() {
+        for _ in 0..<3 {
+            list.add("a", "1")
+            list.add("b", "2")
+        }
+        list.remove(name: Bytes("a"))
+        #expect(text == ["b=2", "b=2", "b=2"])
+    }
+
+    @Test func removeAtKeepsTheOthersInOrder() {
+        list.add("a", "1")
+        list.add("b", "2")
+        list.add("c", "3")
+        list.remove(at: 1)
+        #expect(text == ["a=1", "c=3"])
+    }
+
+    @Test func internedNamesAreFound() {
+        list.add("grpc-status", "7")
+        list.add("content-type", "application/grpc")
+        #expect(list.value(.grpcStatus)?.string == "7")
+        #expect(list.value(.contentType)?.string == "application/grpc")
+        #expect(list.value(.host) == nil)
+    }
+
+    @Test func aThousandFieldsFit() {
+        for index in 0..<1000 { "\(index)".withBytes { list.add("n", $0) } }
+        #expect(list.count == 1000)
+        #expect(list[999].value.string == "999")
+    }
+
+    @Test func resetForgetsEverything() {
+        list.add("a", "1")
+        list.reset()
+        #expect(list.isEmpty)
+        #expect(list.arenaSize == 0)
+    }
+
+    @Test func encodedSizeCountsNameValueAnd32() {
+        list.add("ab", "cde")
+        #expect(list.encodedSize == 37)
+    }
+}

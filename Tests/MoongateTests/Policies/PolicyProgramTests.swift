@@ -1,0 +1,151 @@
+import Logging
+import MoongateConfig
+import MoongateLua
+import Testing
+
+@testable import Moongate
+
+/// Finding and loading policies, and what is said when that fails.
+@Suite struct PolicyProgramTests {
+    private func faults(_ files: [String: String], _ uses: [PolicyBench.Use]) -> [String] {
+        do {
+            _ = try PolicyBench(files, uses)
+            return []
+        } catch let error as DiagnosticList {
+            return error.diagnostics.map(\.description)
+        } catch {
+            return ["\(error)"]
+        }
+    }
+
+    @Test func namesAreLookedForInThePathAndThenAmongTheShippedOnes() throws {
+        let text = { (mark: String) in "function on_request(h) h:headers():add('x', '\(mark)') end" }
+        let bench = try PolicyBench(
+            ["policies/one/init.lua": text("one"), "policies/two.lua": text("two")],
+            [.init("one"), .init("two"), .init("three")],
+            data: [
+                "/usr/share/policies/one/init.lua": text("shipped"),
+                "/usr/share/policies/three/init.lua": text("three"),
+            ])
+        let (_, call) = try bench.request()
+        #expect(call.request.all("x") == ["one", "two", "three"])
+        #expect(bench.program.instances.map(\.name) == ["one", "two", "three"])
+        call.end()
+    }
+
+    @Test func unknownPoliciesAreNamedWithTheirPlace() {
+        let found = faults([:], [.init("nothing")])
+        #expect(found.count == 1)
+        #expect(
+            found.first?.hasPrefix("moongate.yaml:7:3: there is no policy called nothing (hint: searched /etc/policies")
+                == true)
+        #expect(faults([:], [.init("gone.lua")]).first?.contains("cannot be read") == true)
+    }
+
+    @Test func brokenFilesAreNamedWithFileAndLine() {
+        let files = [
+            "syntax.lua": "x = 1\nx = = 2", "top.lua": "\n\nerror('no')",
+            "both.lua": "function on_request() end function envoy_on_request() end", "kind.lua": "on_response = 5",
+        ]
+        let found = faults(files, files.keys.sorted().map { .init($0) })
+        #expect(found.count == 4)
+        #expect(found[0] == "/etc/both.lua: on_request and envoy_on_request are the same hook; keep one")
+        #expect(found[1].contains("/etc/kind.lua: etc/kind.lua: 'on_response' is not a function"))
+        #expect(found[2].hasPrefix("/etc/syntax.lua:2: unexpected symbol near '='"))
+        #expect(found[3] == "/etc/top.lua:3: no")
+    }
+
+    @Test func onInitSeesTheSettingsAndMayRefuseThem() throws {
+        let text = """
+            function on_init(config)
+              if config.bad then error("unknown setting bad", 0) end
+              if config.worse then error("worse") end
+              seen = config
+            end
+            function on_request(h) h:headers():add("x-same", tostring(seen == h:config())) end
+            """
+        let setting = { (key: String) in SettingValue.table([.init(key: key, value: .bool(true))]) }
+        #expect(
+            faults(["p.lua": text], [.init("p.lua", settings: setting("bad"))])
+                == ["moongate.yaml:7:3: policy p: unknown setting bad"])
+        #expect(
+            faults(["p.lua": text], [.init("p.lua", settings: setting("worse"))]) == ["/etc/p.lua:3: worse"])
+        let bench = try PolicyBench(text, settings: setting("fine"))
+        let (_, call) = try bench.request()
+        #expect(call.request["x-same"] == "true")
+        call.end()
+    }
+
+    @Test func modulesComeFromThePolicyPath() throws {
+        let bench = try PolicyBench(
+            [
+                "p.lua": "local m = require 'lib.words' function on_request(h) h:headers():add('x', m.word) end",
+                "policies/lib/words.lua": "return { word = 'found' }",
+            ], [.init("p.lua")])
+        let (_, call) = try bench.request()
+        #expect(call.request["x"] == "found")
+        call.end()
+        #expect(
+            faults(["p.lua": "require 'none'"], [.init("p.lua")])
+                == ["/etc/p.lua:1: module 'none' not found in the policy path"])
+    }
+
+    @Test func dataFilesArePartOfTheProgram() throws {
+        let text = """
+            local moon = require "moon"
+            local users = moon.file("users.yaml")
+            local lines = moon.file("/etc/lines.txt")
+            function on_request(h) h:headers():add("x", users.ada.allow[2] .. #lines) end
+            """
+        let data = ["/etc/users.yaml": "ada: {allow: [a, b]}\n", "/etc/lines.txt": "one\n# no\ntwo\n"]
+        let bench = try PolicyBench(["p.lua": text], [.init("p.lua")], data: data)
+        let (_, call) = try bench.request()
+        #expect(call.request["x"] == "b2")
+        call.end()
+        #expect(Set(bench.program.answers.keys).isSuperset(of: ["/etc/users.yaml", "/etc/lines.txt", "/etc/p.lua"]))
+        #expect(
+            faults(["p.lua": text], [.init("p.lua")]).first?.hasPrefix("/etc/p.lua:2: users.yaml: no such file") == true
+        )
+    }
+
+    @Test func hostsOfOtherWorkersLoadTheSameBytes() throws {
+        let bench = try PolicyBench(
+            ["p.lua": "local d = require 'moon'.file('d.txt') function on_request(h) h:headers():add('x', d[1]) end"],
+            [.init("p.lua")], data: ["/etc/d.txt": "hello"])
+        let second = try PolicyHost(bench.program, services: bench.host.services)
+        let run = try #require(second.begin(owner: nil))
+        let call = try bench.call()
+        run.pointer.pointee.subject = call.subject
+        #expect(run.startRequest(try bench.chain) == .proceed)
+        #expect(call.request["x"] == "hello")
+        second.end(run)
+        call.end()
+    }
+
+    @Test func unchangedPoliciesKeepTheirMachines() throws {
+        let loader = { (text: String, data: String) in
+            PolicySourceLoader.memory(["/etc/p.lua": text, "/etc/d.txt": data])
+        }
+        let registry = MetricsRegistry(workers: 1)
+        let services = PolicyServices(logger: Logger(label: "t"), verifier: nil, registry: registry, worker: 0)
+        func make(_ text: String, _ data: String, _ routes: Int, _ previous: PolicyProgram?) throws
+            -> PolicyProgram.Made
+        {
+            var config = Configuration()
+            config.routes = (0..<routes).map { number in
+                RouteConfig(name: "r\(number)", policies: [PolicyReference(name: "/etc/p.lua")], upstreams: [])
+            }
+            return try PolicyProgram.make(
+                config, folder: "/etc", shipped: nil, loader: loader(text, data), previous: previous,
+                services: services)
+        }
+        let text = "local d = require 'moon'.file('d.txt')"
+        let first = try make(text, "1", 1, nil)
+        #expect(first.host != nil)
+        let second = try make(text, "1", 3, first.program)
+        #expect(second.host == nil)
+        #expect(second.program.routeChain(2)?.count == 1)
+        #expect(try make(text, "2", 3, second.program).host != nil)
+        #expect(try make(text + " ", "1", 3, second.program).host != nil)
+    }
+}
