@@ -1,0 +1,11 @@
+import ArgumentParser
+
+/// The command line.
+@main
+struct MoongateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "moongate",
+        abstract: "A gRPC edge proxy scripted with Lua policies.",
+        version: "0.1.0",
+        subcommands: [Run.self, Check.self, HashPassword.self, Schema.self])
+}
