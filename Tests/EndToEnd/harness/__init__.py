@@ -1,0 +1,1 @@
+"""Everything the tests need around a running proxy: processes, backends, frame-level peers."""

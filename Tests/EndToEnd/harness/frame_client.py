@@ -1,0 +1,82 @@
+"""A client that sends what a test tells it to, frame by frame."""
+import socket
+import ssl
+
+from hyperframe.frame import SettingsFrame, WindowUpdateFrame
+
+from .frames import PREFACE, FrameConnection
+from .ports import split
+
+REQUEST = [
+    (":method", "POST"), (":scheme", "http"), (":path", "/moongate.test.Probe/Unary"), (":authority", "test.example"),
+    ("content-type", "application/grpc"), ("te", "trailers"),
+]
+
+
+def request(path=None, authority=None, extra=(), method=None, content_type="application/grpc"):
+    """The head of a gRPC request with some of its fields changed; `None` leaves a field as it is, "" leaves it out."""
+    changes = {":path": path, ":authority": authority, ":method": method, "content-type": content_type}
+    fields = [(name, value if changes.get(name) is None else changes[name]) for name, value in REQUEST]
+    return [(name, value) for name, value in fields if value != ""] + list(extra)
+
+
+class FrameClient(FrameConnection):
+    """Connects, sends preface and SETTINGS, and hands out stream numbers."""
+
+    def __init__(self, address, settings=None, refill=True, tls=None, server_name=None, window=1 << 24):
+        """`window`: octets that the connection window is opened by, beyond the 65,535 it begins with."""
+        sock = socket.create_connection(split(address), timeout=10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            sock = tls.wrap_socket(sock, server_hostname=server_name)
+        sock.settimeout(None)
+        super().__init__(sock, settings, refill)
+        self.next_stream = 1
+        opening = PREFACE + SettingsFrame(0, settings=self.first_settings).serialize()
+        if window:
+            opening += WindowUpdateFrame(0, window).serialize()
+        self.send_raw(opening)
+        self.start_reading()
+
+    def new_stream(self):
+        stream, self.next_stream = self.next_stream, self.next_stream + 2
+        return stream
+
+    def open(self, headers=None, end_stream=False, **options):
+        """Begins a request and returns its stream."""
+        stream = self.new_stream()
+        self.send_headers(stream, headers or request(), end_stream, **options)
+        return stream
+
+    def call(self, headers=None, body=None, timeout=5.0):
+        """A whole request; returns the frames of the answer up to its end."""
+        stream = self.open(headers, end_stream=body is None)
+        if body is not None:
+            self.send_data(stream, body, end_stream=True)
+        return self.answer(stream, timeout)
+
+    def end(self, stream, timeout=5.0):
+        """Waits for the frame that ends the answer: END_STREAM or a reset. (A reset may follow END_STREAM.)"""
+        return self.wait_for(
+            lambda frame: frame.stream == stream and (frame.ends_stream or frame.type == "RstStream"), timeout,
+            f"end of stream {stream}")
+
+    def answer(self, stream, timeout=5.0):
+        """Waits until the answer has ended, and returns its frames up to its end."""
+        last = self.end(stream, timeout)
+        frames = self.of_stream(stream)
+        return frames[:frames.index(last) + 1]
+
+
+def trusting_context(protocols=("h2",), minimum=None, maximum=None):
+    """A TLS context that takes any certificate, for tests that look at it themselves."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    if minimum:
+        context.minimum_version = minimum
+    if maximum:
+        context.maximum_version = maximum
+    return context
