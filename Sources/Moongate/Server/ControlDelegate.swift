@@ -25,6 +25,9 @@ struct ReloadResult: Sendable {
 
 /// What the control loop steers. Every call comes on the control thread.
 protocol ControlDelegate: AnyObject {
+    /// Signals are obeyed, files are watched and `/ready` says so: whoever waits for the edge may be told.
+    func becameReady()
+
     /// Reads, builds and switches, all or nothing.
     func reload(_ reason: ReloadReason) -> ReloadResult
 

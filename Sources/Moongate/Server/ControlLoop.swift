@@ -33,6 +33,7 @@ final class ControlLoop {
     func run(_ delegate: any ControlDelegate) {
         watch(at: Clock.now())
         handle.set(readiness: .ready)
+        delegate.becameReady()
         while lifecycle.phase != .stopped {
             wait()
             for command in handle.takeCommands() { obey(command, delegate) }

@@ -98,21 +98,10 @@ public final class Server {
 
     private func serve(_ signals: ProcessSignals) {
         registry.process.generationPublished(generation.number)
-        announce()
         let control = ControlLoop(
             handle: handle, signals: signals, watcher: FileWatcher(), files: files, metrics: registry.process, log: log)
         control.run(self)
         shutDown()
-    }
-
-    /// One line that tells people and scripts where the edge can be reached.
-    private func announce() {
-        var fields: Logger.Metadata = ["workers": "\(registry.workers)", "generation": "\(generation.number)"]
-        for listener in generation.config.listeners {
-            if let address = listeners.address(of: listener) { fields["listener.\(listener.name)"] = "\(address)" }
-        }
-        if let admin { fields["admin"] = "\(admin.address)" }
-        log.notice("ready", metadata: fields)
     }
 
     private func shutDown() {
@@ -151,6 +140,16 @@ public final class Server {
 
 extension Server: ControlDelegate {
     var drainSettings: DrainConfig { generation.config.drain }
+
+    /// One line that tells people and scripts where the edge can be reached.
+    func becameReady() {
+        var fields: Logger.Metadata = ["workers": "\(registry.workers)", "generation": "\(generation.number)"]
+        for listener in generation.config.listeners {
+            if let address = listeners.address(of: listener) { fields["listener.\(listener.name)"] = "\(address)" }
+        }
+        if let admin { fields["admin"] = "\(admin.address)" }
+        log.notice("ready", metadata: fields)
+    }
 
     func reopenLogs() { accessLog.reopen() }
 

@@ -12,6 +12,8 @@ import Testing
         let handle: ControlHandle
         let process = ProcessMetrics()
         let events = Locked<[String]>([])
+        /// What `/ready` said when the delegate heard that the edge is ready.
+        let readinessWhenTold = Locked<Readiness?>(nil)
         private let thread = Locked<OSThread?>(nil)
 
         var path: String { folder.file("moongate.yaml") }
@@ -93,6 +95,7 @@ import Testing
             return ReloadResult(outcome: .applied(generation: generation), files: attempt.snapshot)
         }
 
+        func becameReady() { fixture.readinessWhenTold.withLock { $0 = fixture.handle.readiness } }
         func reopenLogs() { note("reopen") }
         func drain() { note("drain") }
         func endStreams() { note("end streams") }
@@ -101,6 +104,13 @@ import Testing
             fixture.note(event)
             during(event, fixture)
         }
+    }
+
+    @Test func readinessIsThereBeforeItIsAnnounced() throws {
+        let fixture = try Fixture()
+        defer { fixture.stop() }
+        #expect(fixture.eventually { fixture.readinessWhenTold.withLock { $0 } != nil })
+        #expect(fixture.readinessWhenTold.withLock { $0 } == .ready)
     }
 
     @Test(arguments: [false, true])
