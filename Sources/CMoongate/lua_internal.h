@@ -8,7 +8,7 @@
 
 #define MG_OBJECT_MAGIC 0x4d476f31u
 #define MG_ITERATOR_MAGIC 0x4d476931u
-#define MG_CLASSES 32
+#define MG_CLASSES 64
 #define MG_ARGUMENTS 8
 #define MG_TABLE_DEPTH 32
 /// Steps that one library call written in C may take before it must have asked the guard.

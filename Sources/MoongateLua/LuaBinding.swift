@@ -3,12 +3,26 @@ import CMoongate
 /// A function that scripts call and Swift carries out. See `mg_binding` for signatures.
 public struct LuaBinding {
     let record: mg_binding
+    /// In libraries dots make nested tables: `password.verify`.
+    public let name: StaticString
+    /// Parameters and results as LuaCATS writes them: `(name: string, value: string|number): boolean`.
+    public let type: StaticString
+    /// What it does, for people who write policies: sentences of Markdown.
+    public let doc: StaticString
 
     /// - Parameters:
+    ///   - type: parameters and results, see above.
+    ///   - doc: what it does.
     ///   - constructs: the class of the object that the function makes; 0: none.
     ///   - leaf: reads `arguments`, writes `output`, says what to do. Never calls Lua, never throws.
-    public init(_ name: StaticString, _ signature: StaticString, constructs: UInt16 = 0, _ leaf: mg_leaf) {
+    public init(
+        _ name: StaticString, _ signature: StaticString, type: StaticString = "", doc: StaticString = "",
+        constructs: UInt16 = 0, _ leaf: mg_leaf
+    ) {
         record = mg_binding(name: name.cString, signature: signature.cString, leaf: leaf, constructs: constructs)
+        self.name = name
+        self.type = type
+        self.doc = doc
     }
 }
 

@@ -43,7 +43,7 @@ public final class LuaVM {
 
     // MARK: Definitions
 
-    /// Defines class `kind` (1 to 31) of the objects that are lent to scripts.
+    /// Defines class `kind` (1 to 63) of the objects that are lent to scripts.
     ///
     /// - Parameters:
     ///   - iterate: one step of `pairs(object)`; a step without results ends the loop.

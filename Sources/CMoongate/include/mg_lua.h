@@ -170,7 +170,7 @@ uint64_t mg_lua_allocations(const mg_lua *_Nonnull vm);
 /// A full garbage collection.
 void mg_lua_collect(mg_lua *_Nonnull vm);
 
-/// Defines class `kind` (1 to 31). `name` must live as long as the VM.
+/// Defines class `kind` (1 to 63). `name` must live as long as the VM.
 /// - iterate: behind `pairs(object)`: one step per call, no result at the end; NULL: no `pairs`.
 /// - release: frees `native` of an object that belongs to Lua; NULL: nothing to free.
 bool mg_lua_define_class(

@@ -8,7 +8,13 @@ enum AddressSetBinding {
         init(_ set: CIDRSet) { self.set = set }
     }
 
-    static var bindings: [LuaBinding] { [LuaBinding("contains", "s", contains)] }
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.addressSet, name: "address set",
+            summary: "A set of networks, made by `moon.cidr`.", bindings: bindings, release: release)
+    }
+
+    private static var bindings: [LuaBinding] { [LuaBinding("contains", "s", contains)] }
 
     /// From one network or a list of them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
     static let make: mg_leaf = { call in

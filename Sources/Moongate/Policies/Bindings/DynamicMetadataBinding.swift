@@ -41,7 +41,14 @@ final class DynamicMetadata {
 
 /// `streamInfo():dynamicMetadata()`.
 enum DynamicMetadataBinding {
-    static var bindings: [LuaBinding] { [LuaBinding("get", "s", get), LuaBinding("set", "ssv", set)] }
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.dynamicMetadata, name: "dynamic metadata",
+            summary: "Values that policies leave for later hooks of the same request, by namespace and key.",
+            bindings: bindings, iterate: step)
+    }
+
+    private static var bindings: [LuaBinding] { [LuaBinding("get", "s", get), LuaBinding("set", "ssv", set)] }
 
     /// A copy of the namespace's values.
     private static let get: mg_leaf = { call in

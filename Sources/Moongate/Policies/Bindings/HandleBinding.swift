@@ -4,7 +4,14 @@ import MoongateLua
 
 /// The handle: what a hook is called with. Envoy's stream handle, extended.
 enum HandleBinding {
-    static var bindings: [LuaBinding] {
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.handle, name: "handle",
+            summary: "What hooks are called with: one request, its response, and what a policy can do about them.",
+            bindings: bindings)
+    }
+
+    private static var bindings: [LuaBinding] {
         [
             LuaBinding("headers", "", headers),
             LuaBinding("requestHeaders", "", requestHeaders),

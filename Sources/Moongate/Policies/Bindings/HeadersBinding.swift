@@ -6,7 +6,13 @@ import MoongateLua
 /// Names compare without case, and `host` means `:authority`. Reading never copies a list; a Lua string comes into
 /// being for what a script asks for.
 enum HeadersBinding {
-    static var bindings: [LuaBinding] {
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.headers, name: "header map",
+            summary: "The headers of a request or response, or its trailers.", bindings: bindings, iterate: step)
+    }
+
+    private static var bindings: [LuaBinding] {
         [
             LuaBinding("get", "s", get),
             LuaBinding("getAll", "s", getAll),

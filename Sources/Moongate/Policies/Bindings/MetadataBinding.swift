@@ -5,7 +5,14 @@ import MoongateLua
 /// `handle:metadata()` and `handle:filterContext()`: the settings of the policy, as scripts written for Envoy read
 /// theirs. `handle:config()` is the plain table.
 enum MetadataBinding {
-    static var bindings: [LuaBinding] { [LuaBinding("get", "s", get)] }
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.metadata, name: "metadata",
+            summary: "The settings of the policy, as scripts written for Envoy read theirs.", bindings: bindings,
+            iterate: step)
+    }
+
+    private static var bindings: [LuaBinding] { [LuaBinding("get", "s", get)] }
 
     private static let get: mg_leaf = { call in
         let key = call.bytes(0).string

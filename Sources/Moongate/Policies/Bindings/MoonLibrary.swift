@@ -5,7 +5,13 @@ import MoongateLua
 
 /// `require "moon"`: what policies need beside the handle.
 enum MoonLibrary {
-    static var bindings: [LuaBinding] {
+    static var definition: PolicyLibrary {
+        PolicyLibrary(
+            name: "moon", summary: "What policies need beside the handle: `local moon = require \"moon\"`.",
+            bindings: bindings)
+    }
+
+    private static var bindings: [LuaBinding] {
         [
             LuaBinding("hash", "si?", hash),
             LuaBinding("equal", "ss", equal),

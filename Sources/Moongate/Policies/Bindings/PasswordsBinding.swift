@@ -21,7 +21,14 @@ enum PasswordsBinding {
         deinit { for text in texts { text.base.deallocate() } }
     }
 
-    static var bindings: [LuaBinding] { [LuaBinding("verify", "~ss", verify)] }
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.passwords, name: "passwords",
+            summary: "A table of users and password hashes, made by `moon.passwords`.", bindings: bindings,
+            release: release)
+    }
+
+    private static var bindings: [LuaBinding] { [LuaBinding("verify", "~ss", verify)] }
 
     static let make: mg_leaf = { call in
         guard case .table(let entries) = call.value(0) else {

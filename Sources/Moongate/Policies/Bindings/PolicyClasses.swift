@@ -12,27 +12,34 @@ enum PolicyClasses {
     static let addressSet: UInt16 = 7
     static let passwords: UInt16 = 8
 
-    /// Everything a policy can call, in one place.
+    /// Everything a policy can call, in the order of the reference.
+    static var all: [PolicyClass] {
+        [
+            HandleBinding.definition,
+            HeadersBinding.definition,
+            StreamInfoBinding.definition,
+            DynamicMetadataBinding.definition,
+            MetadataBinding.definition,
+            TLSBinding.definition,
+            AddressSetBinding.definition,
+            PasswordsBinding.definition,
+        ]
+    }
+
+    static var libraries: [PolicyLibrary] { [MoonLibrary.definition, TimeBinding.resolutions] }
+
     static func define(in vm: LuaVM) throws(LuaError) {
-        try vm.define(class: handle, name: "handle", bindings: HandleBinding.bindings)
-        try vm.define(
-            class: headers, name: "header map", bindings: HeadersBinding.bindings, iterate: HeadersBinding.step)
-        try vm.define(class: streamInfo, name: "stream info", bindings: StreamInfoBinding.bindings)
-        try vm.define(
-            class: dynamicMetadata, name: "dynamic metadata", bindings: DynamicMetadataBinding.bindings,
-            iterate: DynamicMetadataBinding.step)
-        try vm.define(
-            class: metadata, name: "metadata", bindings: MetadataBinding.bindings, iterate: MetadataBinding.step)
-        try vm.define(class: tls, name: "TLS connection", bindings: TLSBinding.bindings)
-        try vm.define(
-            class: addressSet, name: "address set", bindings: AddressSetBinding.bindings,
-            release: AddressSetBinding.release)
-        try vm.define(
-            class: passwords, name: "passwords", bindings: PasswordsBinding.bindings,
-            release: PasswordsBinding.release)
-        try vm.define(library: "moon", bindings: MoonLibrary.bindings)
-        try vm.define(constant: "MILLISECOND", 1, in: "EnvoyTimestampResolution")
-        try vm.define(constant: "MICROSECOND", 2, in: "EnvoyTimestampResolution")
+        for item in all {
+            try vm.define(
+                class: item.number, name: item.name, bindings: item.bindings, iterate: item.iterate,
+                release: item.release)
+        }
+        for library in libraries {
+            if !library.bindings.isEmpty { try vm.define(library: library.name, bindings: library.bindings) }
+            for constant in library.constants {
+                try vm.define(constant: constant.name, constant.value, in: library.name)
+            }
+        }
         vm.setPrint(MoonLibrary.print)
         vm.setModuleSource(MoonLibrary.moduleSource)
     }

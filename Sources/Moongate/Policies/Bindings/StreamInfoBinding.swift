@@ -3,7 +3,13 @@ import MoongateLua
 
 /// `handle:streamInfo()`: the connection, the route, and dynamic metadata.
 enum StreamInfoBinding {
-    static var bindings: [LuaBinding] {
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.streamInfo, name: "stream info",
+            summary: "The connection, the route, and dynamic metadata.", bindings: bindings)
+    }
+
+    private static var bindings: [LuaBinding] {
         [
             LuaBinding("protocol", "") { call in
                 call.give(Bytes("HTTP/2"))
@@ -50,7 +56,13 @@ enum StreamInfoBinding {
 
 /// The client's TLS connection; scripts only get one where there is TLS.
 enum TLSBinding {
-    static var bindings: [LuaBinding] {
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.tls, name: "TLS connection",
+            summary: "The TLS of the connection to the client.", bindings: bindings)
+    }
+
+    private static var bindings: [LuaBinding] {
         [
             LuaBinding("tlsVersion", "") { call in
                 call.give(copyOf: call.run?.connectionFacts?.tls?.version ?? "")

@@ -1,8 +1,15 @@
 import CMoongate
 import Glibc
+import MoongateLua
 
 /// The handle's clock: wall clock time since 1970.
 enum TimeBinding {
+    static var resolutions: PolicyLibrary {
+        PolicyLibrary(
+            name: "EnvoyTimestampResolution", summary: "The resolutions of `timestamp` and `timestampString`.",
+            constants: [("MILLISECOND", 1), ("MICROSECOND", 2)])
+    }
+
     private static func microseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

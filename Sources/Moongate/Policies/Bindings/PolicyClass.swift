@@ -1,0 +1,24 @@
+import CMoongate
+import MoongateLua
+
+/// A class of objects that policies see: what registers it, and what documents it.
+struct PolicyClass {
+    /// Its number in the VM, 1 to 63; each is given once, in `PolicyClasses`.
+    var number: UInt16
+    /// As error messages and the reference call it.
+    var name: StaticString
+    var summary: StaticString
+    var bindings: [LuaBinding]
+    /// One step of `pairs(object)`; `nil`: it has no `pairs`.
+    var iterate: mg_leaf?
+    /// Frees what an object that scripts own holds; `nil`: the objects belong to a run.
+    var release: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
+}
+
+/// A table of functions that every policy file finds: registered and documented from here.
+struct PolicyLibrary {
+    var name: StaticString
+    var summary: StaticString
+    var bindings: [LuaBinding] = []
+    var constants: [(name: StaticString, value: Int64)] = []
+}
