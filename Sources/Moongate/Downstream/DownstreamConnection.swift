@@ -27,7 +27,7 @@ final class DownstreamConnection: HTTP2Connection {
         self.maxConcurrentStreams = maxConcurrentStreams
         resets = ResetBudget(now: services.loop.now)
         super.init(
-            loop: services.loop, library: services.library, delegate: services.streams, transport: transport,
+            loop: services.loop, library: services.library, acceptor: services.streams, transport: transport,
             maxHeaderBytes: maxHeaderBytes,
             traffic: TrafficCounters(received: cells.bytesIn, sent: cells.bytesOut))
     }

@@ -19,11 +19,11 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Finds an endpoint; the first attempt or a further one.
     func assign() {
-        guard let generation = self.generation else { return }
+        guard let host = self.host, let generation = self.generation else { return }
         let tried = self.endpoint
         self.attempts &+= 1
         self.phase = .connecting
-        switch generation.upstream(self.upstreamIndex).assign(opaque, excluding: tried) {
+        switch generation.upstream(self.upstreamIndex).assign(host.seeker(self), excluding: tried) {
         case .connection(let connection): send(on: connection)
         case .waiting(let endpoint): tries(endpoint)
         case .resolving: break

@@ -64,7 +64,7 @@ extension Pooled where Record == ExchangeRecord {
         self.responseHeadSent = true
         self.phase = .responding
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
-        self.downstream.submitResponse(responsePointer, hasBody: !isComplete)
+        downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete)
     }
 
     /// Bytes for the client, as its connection has room for them.

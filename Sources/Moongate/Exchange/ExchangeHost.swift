@@ -7,6 +7,7 @@ final class ExchangeHost {
     /// For listeners that are gone, the last generation that had them.
     private var last: [ListenerIdentity: WorkerGeneration] = [:]
     private let pool: Pool<ExchangeRecord>
+    private let upstreamStreams = UpstreamStreams()
     private let accessLog: AccessLogger
     /// The last request's number; they go up from a random start, so that two runs do not share them.
     private var numbers = UInt64.random(in: 0...UInt64.max)
@@ -47,6 +48,7 @@ final class ExchangeHost {
         let exchange = pool.take()
         exchange.downstream.owner = exchange.opaque
         exchange.upstream.owner = exchange.opaque
+        exchange.upstream.delegate = Unmanaged.passUnretained(upstreamStreams)
         exchange.hostReference = Unmanaged.passUnretained(self)
         exchange.factsReference = Unmanaged.passRetained(connection.facts)
         let generation = generation(for: connection.facts.listener)
@@ -73,6 +75,11 @@ final class ExchangeHost {
         exchange.generationReference?.release()
         exchange.pointer.pointee.forgetLastUse()
         pool.give(back: exchange)
+    }
+
+    /// An exchange as upstreams know it.
+    @inline(__always) func seeker(_ exchange: Exchange) -> StreamSeeker {
+        StreamSeeker(owner: exchange.opaque, delegate: Unmanaged.passUnretained(upstreamStreams))
     }
 
     var logsAccess: Bool { accessLog.isEnabled }

@@ -48,7 +48,7 @@ final class DownstreamStreams: StreamDelegate {
 }
 
 /// The upstreams' side of all exchanges of a worker.
-final class UpstreamStreams: StreamDelegate {
+final class UpstreamStreams: UpstreamStreamDelegate {
     override func sectionBegan(
         _ stream: UnsafeMutableRawPointer, _ section: Section
     ) -> UnsafeMutablePointer<HeaderList>? {
@@ -76,10 +76,9 @@ final class UpstreamStreams: StreamDelegate {
     override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
         Exchange(owner: stream).upstreamClosed(code, reason)
     }
-}
 
-/// Exchanges that wait for a connection.
-final class ExchangeWaiter: StreamWaiter {
+    // MARK: Waiting for a connection
+
     override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
         Exchange(owner: owner).send(on: connection)
     }

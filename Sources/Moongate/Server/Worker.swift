@@ -22,9 +22,7 @@ final class Worker: ConnectionOwner {
         distributor = plan.distributor
         library = try HTTP2Library()
         connections = WorkerConnections(loop: loop)
-        let streams = UpstreamStreams()
-        upstreamServices = UpstreamServices(
-            loop: loop, library: library, streams: streams, waiter: ExchangeWaiter(), resolver: plan.resolver)
+        upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver)
         var upstreams: [String: Upstream] = [:]
         let first = Worker.generation(
             plan.generation, plan.index, plan.registry, upstreamServices, &upstreams,

@@ -21,7 +21,7 @@ final class Endpoint {
 
     private var connections: [UpstreamConnection] = []
     private var connector: Connector?
-    private var waiting: [UnsafeMutableRawPointer] = []
+    private var waiting: [StreamSeeker] = []
     private var backoff = Backoff()
     private var retryTimer: OwnedTimer?
     private(set) var isRemoved = false
@@ -44,17 +44,17 @@ final class Endpoint {
     /// The measure of least request: streams under way, and those that wait for a connection or for room on one.
     var load: Int { activeStreams + waiting.count }
 
-    /// Finds room for a stream; `nil` means that it waits now, and `StreamWaiter` hears how it went.
-    @inline(__always) func assign(_ owner: UnsafeMutableRawPointer) -> UpstreamConnection? {
+    /// Finds room for a stream; `nil` means that it waits now, and its delegate hears how it went.
+    @inline(__always) func assign(_ seeker: StreamSeeker) -> UpstreamConnection? {
         for connection in connections where connection.hasRoom { return connection }
-        waiting.append(owner)
+        waiting.append(seeker)
         connectIfNeeded()
         return nil
     }
 
     /// A stream that waits is gone.
     func forget(_ owner: UnsafeMutableRawPointer) {
-        if let index = waiting.firstIndex(of: owner) { waiting.remove(at: index) }
+        if let index = waiting.firstIndex(where: { $0.owner == owner }) { waiting.remove(at: index) }
     }
 
     /// The endpoint left the configuration or the DNS answer: streams finish, new ones do not come.
@@ -141,14 +141,13 @@ final class Endpoint {
     func serveWaiting() {
         while !waiting.isEmpty {
             guard let connection = connections.first(where: \.hasRoom) else { return connectIfNeeded() }
-            let owner = waiting.removeFirst()
-            services.waiter.connectionReady(owner, connection)
+            waiting.removeFirst().connectionReady(connection)
         }
     }
 
     private func failWaiting(_ reason: String) {
         let failed = waiting
         waiting = []
-        for owner in failed { services.waiter.connectionFailed(owner, reason) }
+        for seeker in failed { seeker.connectionFailed(reason) }
     }
 }

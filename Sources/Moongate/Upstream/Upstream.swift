@@ -6,7 +6,7 @@ final class Upstream {
     /// What became of a stream that wants a connection.
     enum Assignment {
         case connection(UpstreamConnection)
-        /// It waits at this endpoint; `StreamWaiter` hears how it went.
+        /// It waits at this endpoint; its delegate hears how it went.
         case waiting(Endpoint)
         /// It waits for the first DNS answer.
         case resolving
@@ -22,7 +22,7 @@ final class Upstream {
     private var balancer: Balancer
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
-    private var waiting: [UnsafeMutableRawPointer] = []
+    private var waiting: [StreamSeeker] = []
     /// Keeps the memory of `cells`.
     private let metrics: MetricsRegistry.Entry
     private let cells: UpstreamCells
@@ -55,15 +55,15 @@ final class Upstream {
     }
 
     /// Chooses an endpoint for a stream and finds room there. `excluding`: where it was tried already.
-    func assign(_ owner: UnsafeMutableRawPointer, excluding: Endpoint? = nil) -> Assignment {
-        guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else { return unavailable(owner) }
-        guard let connection = endpoint.assign(owner) else { return .waiting(endpoint) }
+    func assign(_ seeker: StreamSeeker, excluding: Endpoint? = nil) -> Assignment {
+        guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else { return unavailable(seeker) }
+        guard let connection = endpoint.assign(seeker) else { return .waiting(endpoint) }
         return .connection(connection)
     }
 
     /// A stream that waits for DNS is gone.
     func forget(_ owner: UnsafeMutableRawPointer) {
-        if let index = waiting.firstIndex(of: owner) { waiting.remove(at: index) }
+        if let index = waiting.firstIndex(where: { $0.owner == owner }) { waiting.remove(at: index) }
     }
 
     private func pick(_ excluded: Endpoint?) -> Endpoint? {
@@ -76,9 +76,9 @@ final class Upstream {
         return index.map { endpoints[$0] }
     }
 
-    private func unavailable(_ owner: UnsafeMutableRawPointer) -> Assignment {
+    private func unavailable(_ seeker: StreamSeeker) -> Assignment {
         if endpoints.isEmpty && hosts.contains(where: \.isFirstAnswerPending) {
-            waiting.append(owner)
+            waiting.append(seeker)
             return .resolving
         }
         let reason =
@@ -131,14 +131,14 @@ final class Upstream {
     }
 
     private func serveWaiting() {
-        let owners = waiting
+        let seekers = waiting
         waiting = []
-        for owner in owners {
-            switch assign(owner) {
-            case .connection(let connection): services.waiter.connectionReady(owner, connection)
-            case .waiting(let endpoint): services.waiter.waits(owner, endpoint)
+        for seeker in seekers {
+            switch assign(seeker) {
+            case .connection(let connection): seeker.connectionReady(connection)
+            case .waiting(let endpoint): seeker.waits(endpoint)
             case .resolving: break
-            case .unavailable(let reason): services.waiter.connectionFailed(owner, reason)
+            case .unavailable(let reason): seeker.connectionFailed(reason)
             }
         }
     }

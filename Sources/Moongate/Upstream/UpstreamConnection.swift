@@ -15,8 +15,7 @@ final class UpstreamConnection: HTTP2Connection {
         self.endpoint = endpoint
         let services = endpoint.services
         super.init(
-            loop: services.loop, library: services.library, delegate: services.streams, transport: transport,
-            maxHeaderBytes: 1 << 20)
+            loop: services.loop, library: services.library, acceptor: nil, transport: transport, maxHeaderBytes: 1 << 20)
     }
 
     @inline(__always) var hasRoom: Bool {
@@ -41,7 +40,8 @@ final class UpstreamConnection: HTTP2Connection {
         if streams.count == 0 { submitGoAway() }
     }
 
-    /// Sends a request; `false` when the connection takes no more streams after all.
+    /// Sends a request on a stream whose delegate and owner are set; `false` when the connection takes no more streams
+    /// after all.
     func open(
         _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
     ) -> Bool {

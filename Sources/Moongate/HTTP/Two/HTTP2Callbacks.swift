@@ -61,12 +61,12 @@ enum HTTP2Callbacks {
     }
 
     /// Reads a body for sending; the data source carries the stream.
-    static let readBody: nghttp2_data_source_read_callback = { _, _, target, limit, flags, source, owner in
-        guard let target, let flags, let owner, let stream = source?.pointee.ptr else {
+    static let readBody: nghttp2_data_source_read_callback = { _, _, target, limit, flags, source, _ in
+        guard let target, let flags, let stream = source?.pointee.ptr else {
             return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
         }
-        let read = withConnection(owner) { $0.delegate.readBody(stream, into: target, limit: limit) }
-        switch read {
+        let reader = stream.assumingMemoryBound(to: HTTP2Stream.self)
+        switch reader.pointee.report({ $0.readBody($1, into: target, limit: limit) }) {
         case .bytes(let count):
             return count
         case .last(let count):
@@ -77,7 +77,7 @@ enum HTTP2Callbacks {
             return count
         case .later:
             return Int(NGHTTP2_ERR_DEFERRED.rawValue)
-        case .failed:
+        case .failed, nil:
             return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
         }
     }

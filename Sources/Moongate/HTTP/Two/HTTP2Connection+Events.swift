@@ -7,20 +7,19 @@ extension HTTP2Connection {
         sectionSize = 0
         sectionTarget = nil
         if frame.headers.cat == NGHTTP2_HCAT_REQUEST {
-            guard streams.count < streamLimit, let stream = delegate.streamOpened(self),
-                let owner = stream.pointee.owner
-            else {
+            guard streams.count < streamLimit, let acceptor, let stream = acceptor.streamOpened(self) else {
                 reset(id, .refusedStream)
                 return
             }
+            stream.pointee.delegate = Unmanaged.passUnretained(acceptor)
             attach(stream, id)
             streamBegan()
             nghttp2_session_set_stream_user_data(session, id, stream)
-            sectionTarget = delegate.sectionBegan(owner, .request)
+            sectionTarget = stream.pointee.report { $0.sectionBegan($1, .request) } ?? nil
             return
         }
-        guard let owner = owner(session, id) else { return }
-        sectionTarget = delegate.sectionBegan(owner, section(frame))
+        let section = section(frame)
+        sectionTarget = stream(session, id)?.pointee.report { $0.sectionBegan($1, section) } ?? nil
     }
 
     @inline(__always) func headerReceived(_ name: SharedBytes, _ value: SharedBytes, neverIndexed: Bool) {
@@ -33,24 +32,23 @@ extension HTTP2Connection {
     @inline(__always) func dataReceived(_ session: OpaquePointer, _ id: Int32, _ bytes: Bytes) {
         // On receipt, so that one slow stream never holds the window that all of them share (F1).
         nghttp2_session_consume_connection(session, bytes.count)
-        guard let owner = owner(session, id) else { return }
-        delegate.dataReceived(owner, bytes)
+        _ = stream(session, id)?.pointee.report { $0.dataReceived($1, bytes) }
     }
 
     func frameReceived(_ frame: nghttp2_frame) {
         guard let session else { return }
         switch UInt32(frame.hd.type) {
         case NGHTTP2_DATA.rawValue:
-            guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-                let owner = owner(session, frame.hd.stream_id)
-            else { return }
-            delegate.dataEnded(owner)
+            guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return }
+            _ = stream(session, frame.hd.stream_id)?.pointee.report { $0.dataEnded($1) }
         case NGHTTP2_HEADERS.rawValue:
             sectionTarget = nil
-            guard let owner = owner(session, frame.hd.stream_id) else { return }
             let endsStream = frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
-            delegate.sectionEnded(
-                owner, section(frame), endsStream: endsStream, tooLarge: sectionSize > maxHeaderBytes)
+            let section = section(frame)
+            let tooLarge = sectionSize > maxHeaderBytes
+            _ = stream(session, frame.hd.stream_id)?.pointee.report {
+                $0.sectionEnded($1, section, endsStream: endsStream, tooLarge: tooLarge)
+            }
         case NGHTTP2_RST_STREAM.rawValue:
             resetReceived()
         case NGHTTP2_SETTINGS.rawValue:
@@ -65,27 +63,23 @@ extension HTTP2Connection {
     }
 
     func streamClosed(_ session: OpaquePointer, _ id: Int32, _ code: ErrorCode) {
-        guard let user = nghttp2_session_get_stream_user_data(session, id) else { return }
-        let stream = user.assumingMemoryBound(to: HTTP2Stream.self)
-        guard let owner = stream.pointee.owner else { return }
+        guard let stream = stream(session, id) else { return }
         detach(stream)
         streamEnded(code)
-        delegate.streamClosed(owner, code, nil)
+        _ = stream.pointee.report { $0.streamClosed($1, code, nil) }
     }
 
     @inline(__always)
-    private func owner(_ session: OpaquePointer, _ id: Int32) -> UnsafeMutableRawPointer? {
-        guard let user = nghttp2_session_get_stream_user_data(session, id) else { return nil }
-        return user.assumingMemoryBound(to: HTTP2Stream.self).pointee.owner
+    private func stream(_ session: OpaquePointer, _ id: Int32) -> HTTP2StreamPointer? {
+        nghttp2_session_get_stream_user_data(session, id)?.assumingMemoryBound(to: HTTP2Stream.self)
     }
 
     @inline(__always) func frameSent(_ session: OpaquePointer, _ frame: UnsafePointer<nghttp2_frame>) {
         let type = UInt32(frame.pointee.hd.type)
         guard frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
-            type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
-            let owner = owner(session, frame.pointee.hd.stream_id)
+            type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue
         else { return }
-        delegate.endSent(owner)
+        _ = stream(session, frame.pointee.hd.stream_id)?.pointee.report { $0.endSent($1) }
     }
 
     /// A head or trailer that nghttp2 would not send leaves its stream open; end it, the fault is ours.

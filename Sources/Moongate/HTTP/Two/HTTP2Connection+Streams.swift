@@ -9,11 +9,11 @@ extension HTTP2Connection {
     func submitRequest(
         _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, stream: HTTP2StreamPointer
     ) -> Bool {
-        guard !isClosed, let session, let owner = stream.pointee.owner else { return false }
+        guard !isClosed, let session else { return false }
         let (pairs, count) = library.pairs(of: headers)
         let id: Int32
         if hasBody {
-            var provider = HTTP2Connection.provider(owner)
+            var provider = HTTP2Connection.provider(stream)
             id = nghttp2_submit_request(session, nil, pairs, count, &provider, stream)
         } else {
             id = nghttp2_submit_request(session, nil, pairs, count, nil, stream)
@@ -26,12 +26,13 @@ extension HTTP2Connection {
 
     /// Answers a client. `headers` must live until the stream is closed.
     func submitResponse(
-        _ id: Int32, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, owner: UnsafeMutableRawPointer
+        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
     ) {
         guard !isClosed, let session else { return }
+        let id = stream.pointee.id
         let (pairs, count) = library.pairs(of: headers)
         if hasBody {
-            var provider = HTTP2Connection.provider(owner)
+            var provider = HTTP2Connection.provider(stream)
             nghttp2_submit_response(session, id, pairs, count, &provider)
         } else {
             nghttp2_submit_response(session, id, pairs, count, nil)
@@ -103,8 +104,8 @@ extension HTTP2Connection {
         return Int(nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
     }
 
-    private static func provider(_ owner: UnsafeMutableRawPointer) -> nghttp2_data_provider {
+    private static func provider(_ stream: HTTP2StreamPointer) -> nghttp2_data_provider {
         nghttp2_data_provider(
-            source: nghttp2_data_source(ptr: owner), read_callback: HTTP2Callbacks.readBody)
+            source: nghttp2_data_source(ptr: stream), read_callback: HTTP2Callbacks.readBody)
     }
 }

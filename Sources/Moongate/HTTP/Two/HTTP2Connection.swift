@@ -5,7 +5,7 @@ import Glibc
 /// One HTTP/2 connection: a transport, an nghttp2 session, and the bytes between them.
 ///
 /// Reads when the kernel says so, feeds the session, and at the end of the loop turn sends everything the turn
-/// produced in one write. What the streams mean is the delegate's business; what the connection means (client,
+/// produced in one write. What a stream means is its delegate's business; what the connection means (client,
 /// upstream) is the subclass's. Lives on one worker's thread; its owner holds it until `connectionClosed`.
 class HTTP2Connection: EventHandler {
     /// Bytes that one turn reads from one connection before others get their turn.
@@ -13,7 +13,8 @@ class HTTP2Connection: EventHandler {
 
     let loop: EventLoop
     let library: HTTP2Library
-    let delegate: StreamDelegate
+    /// Takes the streams that the peer opens; `nil`: it may open none. Each stream names who hears of its events.
+    let acceptor: StreamDelegate?
     let descriptor: Int32
     /// The largest header section taken from the peer (RFC 9113 §6.5.2 arithmetic).
     let maxHeaderBytes: Int
@@ -41,12 +42,12 @@ class HTTP2Connection: EventHandler {
 
     /// - Parameter traffic: counts bytes of the transport, TLS removed.
     init(
-        loop: EventLoop, library: HTTP2Library, delegate: StreamDelegate, transport: Transport, maxHeaderBytes: Int,
+        loop: EventLoop, library: HTTP2Library, acceptor: StreamDelegate?, transport: Transport, maxHeaderBytes: Int,
         traffic: TrafficCounters? = nil
     ) {
         self.loop = loop
         self.library = library
-        self.delegate = delegate
+        self.acceptor = acceptor
         self.transport = transport
         self.maxHeaderBytes = maxHeaderBytes
         self.traffic = traffic
@@ -138,7 +139,7 @@ class HTTP2Connection: EventHandler {
         connectionClosed(reason)
         while let stream = streams.first {
             streams.remove(stream)
-            if let owner = stream.pointee.owner { delegate.streamClosed(owner, .cancel, reason) }
+            _ = stream.pointee.report { $0.streamClosed($1, .cancel, reason) }
         }
     }
 

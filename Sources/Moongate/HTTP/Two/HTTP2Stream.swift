@@ -3,6 +3,8 @@
 /// Part of a pooled record, at an address that does not change while the stream is open; nghttp2 carries that
 /// address as the stream's user data.
 struct HTTP2Stream {
+    /// Who hears of the stream's events; kept by whoever hands the stream to a connection.
+    var delegate: Unmanaged<StreamDelegate>?
     /// What the delegate knows the stream by.
     var owner: UnsafeMutableRawPointer?
     /// Set while the stream is open.
@@ -12,6 +14,12 @@ struct HTTP2Stream {
     fileprivate var previous: HTTP2StreamPointer?
 
     @inline(__always) var isOpen: Bool { connection != nil }
+
+    /// Calls `body` with the delegate and what it knows the stream by; `nil` for a stream that nobody owns.
+    @inline(__always) func report<Result>(_ body: (StreamDelegate, UnsafeMutableRawPointer) -> Result) -> Result? {
+        guard let delegate, let owner else { return nil }
+        return delegate._withUnsafeGuaranteedRef { body($0, owner) }
+    }
 }
 
 typealias HTTP2StreamPointer = UnsafeMutablePointer<HTTP2Stream>
@@ -71,12 +79,6 @@ extension HTTP2Stream {
         connection._withUnsafeGuaranteedRef { $0.reset(id, code) }
     }
 
-    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
-        guard let connection, let owner else { return }
-        let id = id
-        connection._withUnsafeGuaranteedRef { $0.submitResponse(id, headers, hasBody: hasBody, owner: owner) }
-    }
-
     func submitInterim(_ headers: UnsafeMutablePointer<HeaderList>) {
         guard let connection else { return }
         let id = id
@@ -87,5 +89,13 @@ extension HTTP2Stream {
         guard let connection else { return }
         let id = id
         connection._withUnsafeGuaranteedRef { $0.submitTrailers(id, headers) }
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == HTTP2Stream {
+    /// Answers a client. Asking a stream that is closed does nothing.
+    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.submitResponse(self, headers, hasBody: hasBody) }
     }
 }

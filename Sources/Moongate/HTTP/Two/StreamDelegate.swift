@@ -1,5 +1,5 @@
-/// What becomes of a connection's streams. One object per worker and side; a stream is known by its
-/// owner, the opaque pointer that the record's side of the exchange names.
+/// What becomes of streams. One object per worker and kind of stream; a stream is known by its owner, an opaque pointer
+/// to the record that it is part of.
 ///
 /// Called from within nghttp2: implementations may submit frames and reset streams, but never feed or drain the
 /// same session. All calls are made on the worker's thread.
