@@ -15,7 +15,8 @@ final class UpstreamConnection: HTTP2Connection {
         self.endpoint = endpoint
         let services = endpoint.services
         super.init(
-            loop: services.loop, library: services.library, acceptor: nil, transport: transport, maxHeaderBytes: 1 << 20)
+            loop: services.loop, library: services.library, acceptor: nil, transport: transport, maxHeaderBytes: 1 << 20
+        )
     }
 
     @inline(__always) var hasRoom: Bool {
