@@ -5,6 +5,8 @@ public struct LuaBinding {
     let record: mg_binding
     /// In libraries dots make nested tables: `password.verify`.
     public let name: StaticString
+    /// The letters of its arguments, see `mg_binding`.
+    public var signature: String { String(cString: record.signature) }
     /// Parameters and results as LuaCATS writes them: `(name: string, value: string|number): boolean`.
     public let type: StaticString
     /// What it does, for people who write policies: sentences of Markdown.

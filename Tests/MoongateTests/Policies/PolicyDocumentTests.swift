@@ -5,36 +5,38 @@ import Testing
 
 /// The documents about policies say what the code does.
 @Suite struct PolicyDocumentTests {
-    private static var bindings: [(owner: String, bindings: [LuaBinding])] {
-        PolicyClasses.all.map { ("\($0.name)", $0.bindings) }
-            + PolicyClasses.libraries.map { ("\($0.name)", $0.bindings) }
+    private static var functions: [(owner: String, function: PolicyAPI.Function)] {
+        PolicyAPI.classes.flatMap { item in item.functions.map { (item.name, $0) } }
+            + PolicyAPI.libraries.flatMap { library in library.functions.map { (library.name, $0) } }
     }
 
-    @Test func everyFunctionIsInTheReference() throws {
-        let text = try ShippedPolicy.file("docs/policy-api.md")
-        for (owner, bindings) in PolicyDocumentTests.bindings {
-            for binding in bindings {
-                let name = "\(binding.name)"
-                #expect(text.contains("\(name)(") || text.contains("`\(name)`"), "\(owner): \(name)")
+    @Test func committedReferenceIsWhatTheCodeSays() throws {
+        #expect(try ShippedPolicy.file("docs/policy-api.md") == PolicyAPI.markdown, "run scripts/generate-docs")
+    }
+
+    @Test func everyFunctionHasATypeAndADescription() throws {
+        let known = Set(PolicyAPI.classes.map(\.name) + PolicyAPI.libraries.map(\.name)).union(PolicyAPI.basicTypes)
+        for (owner, function) in PolicyDocumentTests.functions {
+            let name = "\(owner).\(function.name)"
+            #expect(function.doc.hasSuffix("."), "\(name): doc must be sentences")
+            do {
+                let type = try LuaFunctionType(parsing: function.type)
+                #expect(known.isSuperset(of: type.names), "\(name): \(Set(type.names).subtracting(known)) is no type")
+            } catch {
+                Issue.record("\(name): \(error)")
             }
         }
+        for hook in PolicyAPI.hooks { #expect(throws: Never.self) { try LuaFunctionType(parsing: hook.type) } }
     }
 
-    @Test func everyMethodInTheReferenceExists() throws {
-        let names = Set(
-            PolicyDocumentTests.bindings.flatMap { owner, bindings in
-                bindings.map { (owner == "moon" ? "moon." : "") + "\($0.name)" }
-            })
-        let sections = try ShippedPolicy.file("docs/policy-api.md").split(separator: "\n## ")
-        for section in sections where ["Handle", "Headers", "Stream info", "moon"].contains(where: section.hasPrefix) {
-            for line in section.split(separator: "\n") where line.hasPrefix("| `") {
-                // The first column: `name(arguments) → results`, several of them or bare names.
-                let column = line.dropFirst(2).prefix { $0 != "|" }
-                for code in column.split(separator: "`") where code.contains("(") || code.hasPrefix("log") {
-                    let name = String(code.prefix { $0 != "(" })
-                    #expect(names.contains(name) || name == "pairs", "\(name) in: \(line)")
-                }
-            }
+    /// What the binding's signature asks for is what the type says: as many arguments, and as many of them required.
+    @Test func typesFitSignatures() throws {
+        for binding in PolicyClasses.all.flatMap(\.bindings) + PolicyClasses.libraries.flatMap(\.bindings) {
+            let letters = binding.signature.filter { $0.isLetter }.count
+            let optional = binding.signature.filter { $0 == "?" }.count
+            let type = try LuaFunctionType(parsing: binding.type.description)
+            #expect(type.parameters.count == letters, "\(binding.name)\(binding.type)")
+            #expect(type.parameters.filter(\.isOptional).count == optional, "\(binding.name)\(binding.type)")
         }
     }
 

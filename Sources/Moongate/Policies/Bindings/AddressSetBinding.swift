@@ -14,7 +14,13 @@ enum AddressSetBinding {
             summary: "A set of networks, made by `moon.cidr`.", bindings: bindings, release: release)
     }
 
-    private static var bindings: [LuaBinding] { [LuaBinding("contains", "s", contains)] }
+    private static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "contains", "s", type: "(address: string): boolean",
+                doc: "Whether the address, written with or without port, is in one of the networks.", contains)
+        ]
+    }
 
     /// From one network or a list of them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
     static let make: mg_leaf = { call in

@@ -48,7 +48,19 @@ enum DynamicMetadataBinding {
             bindings: bindings, iterate: step)
     }
 
-    private static var bindings: [LuaBinding] { [LuaBinding("get", "s", get), LuaBinding("set", "ssv", set)] }
+    private static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "get", "s", type: "(namespace: string): table?",
+                doc: "A copy of the namespace's values; nil if nothing was set there.", get),
+            LuaBinding(
+                "set", "ssv", type: "(namespace: string, key: string, value: any)",
+                doc: """
+                    Sets one value: nil, boolean, number, text, list, or table with text keys. All values of a request \
+                    may take 256 KiB.
+                    """, set),
+        ]
+    }
 
     /// A copy of the namespace's values.
     private static let get: mg_leaf = { call in

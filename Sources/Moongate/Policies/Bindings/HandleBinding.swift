@@ -13,29 +13,98 @@ enum HandleBinding {
 
     private static var bindings: [LuaBinding] {
         [
-            LuaBinding("headers", "", headers),
-            LuaBinding("requestHeaders", "", requestHeaders),
-            LuaBinding("respond", "ts?", ReplyBinding.respond),
-            LuaBinding("config", "", config),
-            LuaBinding("ctx", "", context),
-            LuaBinding("metadata", "", metadata),
-            LuaBinding("filterContext", "", metadata),
-            LuaBinding("streamInfo", "", streamInfo),
-            LuaBinding("clearRouteCache", "", clearRouteCache),
-            LuaBinding("setUpstream", "s", setUpstream),
-            LuaBinding("remoteAddress", "", remoteAddress),
-            LuaBinding("isGrpc", "", isGRPC),
-            LuaBinding("grpcMethod", "", grpcMethod),
-            LuaBinding("timestamp", "v?", TimeBinding.timestamp),
-            LuaBinding("timestampString", "v?", TimeBinding.timestampString),
-            LuaBinding("base64Escape", "s", base64Escape),
-            LuaBinding("base64Decode", "s", base64Decode),
-            LuaBinding("logTrace", "s") { HandleBinding.log($0, .trace) },
-            LuaBinding("logDebug", "s") { HandleBinding.log($0, .debug) },
-            LuaBinding("logInfo", "s") { HandleBinding.log($0, .info) },
-            LuaBinding("logWarn", "s") { HandleBinding.log($0, .warning) },
-            LuaBinding("logErr", "s") { HandleBinding.log($0, .error) },
-            LuaBinding("logCritical", "s") { HandleBinding.log($0, .critical) },
+            LuaBinding(
+                "headers", "", type: "(): HeaderMap",
+                doc: "The headers of the request; in the response hook those of the response.", headers),
+            LuaBinding(
+                "requestHeaders", "", type: "(): HeaderMap",
+                doc: "The headers of the request, in both hooks.", requestHeaders),
+            LuaBinding(
+                "respond", "ts?", type: "(headers: table<string, string|number|(string|number)[]>, body?: string)",
+                doc: "Answers the request instead of the upstream and ends the hook, see [Answers](#answers).",
+                ReplyBinding.respond),
+            LuaBinding(
+                "config", "", type: "(): table",
+                doc: """
+                    The settings of this use of the policy, read only. The same table in every hook: it can be the \
+                    key of what `on_init` prepared.
+                    """, config),
+            LuaBinding(
+                "ctx", "", type: "(): table",
+                doc: """
+                    A plain table that lives as long as the request and is shared by its policies and all hooks.
+                    """, context),
+            LuaBinding(
+                "metadata", "", type: "(): Metadata",
+                doc: "The settings of this use of the policy as Envoy's object.", metadata),
+            LuaBinding(
+                "filterContext", "", type: "(): Metadata",
+                doc: "The settings of this use of the policy as Envoy's object.", metadata),
+            LuaBinding(
+                "streamInfo", "", type: "(): StreamInfo",
+                doc: "The connection, the route, and dynamic metadata.", streamInfo),
+            LuaBinding(
+                "clearRouteCache", "", type: "()",
+                doc: """
+                    Has the route chosen again before the request goes on. Writing a request header does so by \
+                    itself; in the response hook nothing happens.
+                    """, clearRouteCache),
+            LuaBinding(
+                "setUpstream", "s", type: "(name: string)",
+                doc: """
+                    Sends the request to this upstream of the configuration. In the request hook only; an unknown \
+                    name raises an error.
+                    """, setUpstream),
+            LuaBinding(
+                "remoteAddress", "", type: "(): string?",
+                doc: "The client's address without port.", remoteAddress),
+            LuaBinding(
+                "isGrpc", "", type: "(): boolean",
+                doc: "Whether the request's `content-type` is gRPC's.", isGRPC),
+            LuaBinding(
+                "grpcMethod", "", type: "(): string?, string?",
+                doc: """
+                    Service and method of the call: `helloworld.Greeter` and `SayHello`. Nil if the request is not \
+                    gRPC.
+                    """, grpcMethod),
+            LuaBinding(
+                "timestamp", "v?", type: "(resolution?: EnvoyTimestampResolution): integer",
+                doc: "Milliseconds since 1970.", TimeBinding.timestamp),
+            LuaBinding(
+                "timestampString", "v?", type: "(resolution?: EnvoyTimestampResolution): string",
+                doc: """
+                    Milliseconds since 1970 as a text; microseconds with `EnvoyTimestampResolution.MICROSECOND`.
+                    """, TimeBinding.timestampString),
+            LuaBinding(
+                "base64Escape", "s", type: "(text: string): string",
+                doc: "Base64 of any bytes.", base64Escape),
+            LuaBinding(
+                "base64Decode", "s", type: "(text: string): string?",
+                doc: "The bytes; nil if the text is malformed. Missing padding is accepted.", base64Decode),
+            LuaBinding(
+                "logTrace", "s", type: "(text: string)",
+                doc: "Writes a line to the log with level trace, the policy's name and the request's number."
+            ) { HandleBinding.log($0, .trace) },
+            LuaBinding(
+                "logDebug", "s", type: "(text: string)",
+                doc: "Writes a line to the log with level debug, the policy's name and the request's number."
+            ) { HandleBinding.log($0, .debug) },
+            LuaBinding(
+                "logInfo", "s", type: "(text: string)",
+                doc: "Writes a line to the log with level info, the policy's name and the request's number."
+            ) { HandleBinding.log($0, .info) },
+            LuaBinding(
+                "logWarn", "s", type: "(text: string)",
+                doc: "Writes a line to the log with level warning, the policy's name and the request's number."
+            ) { HandleBinding.log($0, .warning) },
+            LuaBinding(
+                "logErr", "s", type: "(text: string)",
+                doc: "Writes a line to the log with level error, the policy's name and the request's number."
+            ) { HandleBinding.log($0, .error) },
+            LuaBinding(
+                "logCritical", "s", type: "(text: string)",
+                doc: "Writes a line to the log with level critical, the policy's name and the request's number."
+            ) { HandleBinding.log($0, .critical) },
         ]
     }
 

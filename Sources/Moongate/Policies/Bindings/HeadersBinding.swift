@@ -14,16 +14,37 @@ enum HeadersBinding {
 
     private static var bindings: [LuaBinding] {
         [
-            LuaBinding("get", "s", get),
-            LuaBinding("getAll", "s", getAll),
-            LuaBinding("getAtIndex", "si", getAtIndex),
-            LuaBinding("getNumValues", "s", getNumValues),
-            LuaBinding("has", "s", has),
-            LuaBinding("add", "ss", add),
-            LuaBinding("replace", "ss", replace),
-            LuaBinding("set", "ss", replace),
-            LuaBinding("remove", "s", remove),
-            LuaBinding("setHttp1ReasonPhrase", "s") { _ in MG_RETURN },
+            LuaBinding(
+                "get", "s", type: "(name: string): string?",
+                doc: "The value; several are joined with `,`. Nil if there is none.", get),
+            LuaBinding(
+                "getAll", "s", type: "(name: string): string[]",
+                doc: "Every value, in order; an empty list if there is none.", getAll),
+            LuaBinding(
+                "getAtIndex", "si", type: "(name: string, index: integer): string?",
+                doc: "One of several values, counted from 0; nil outside.", getAtIndex),
+            LuaBinding(
+                "getNumValues", "s", type: "(name: string): integer",
+                doc: "How many values there are.", getNumValues),
+            LuaBinding(
+                "has", "s", type: "(name: string): boolean",
+                doc: "Whether there is a value.", has),
+            LuaBinding(
+                "add", "ss", type: "(name: string, value: string|number)",
+                doc: "Appends a value behind those that are there.", add),
+            LuaBinding(
+                "replace", "ss", type: "(name: string, value: string|number)",
+                doc: "Puts this value in the place of all there are.", replace),
+            LuaBinding(
+                "set", "ss", type: "(name: string, value: string|number)",
+                doc: "Another name for `replace`.", replace),
+            LuaBinding(
+                "remove", "s", type: "(name: string)",
+                doc: "Removes all values. `:method`, `:scheme`, `:path` and `:status` cannot be removed.", remove),
+            LuaBinding(
+                "setHttp1ReasonPhrase", "s", type: "(text: string)",
+                doc: "Does nothing: HTTP/2 has no reason phrase."
+            ) { _ in MG_RETURN },
         ]
     }
 

@@ -12,7 +12,13 @@ enum MetadataBinding {
             iterate: step)
     }
 
-    private static var bindings: [LuaBinding] { [LuaBinding("get", "s", get)] }
+    private static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "get", "s", type: "(key: string): any",
+                doc: "The setting; nil if there is none.", get)
+        ]
+    }
 
     private static let get: mg_leaf = { call in
         let key = call.bytes(0).string

@@ -13,13 +13,41 @@ enum MoonLibrary {
 
     private static var bindings: [LuaBinding] {
         [
-            LuaBinding("hash", "si?", hash),
-            LuaBinding("equal", "ss", equal),
-            LuaBinding("random", "", random),
-            LuaBinding("file", "s", file),
-            LuaBinding("cidr", "=v", constructs: PolicyClasses.addressSet, AddressSetBinding.make),
-            LuaBinding("passwords", "=t", constructs: PolicyClasses.passwords, PasswordsBinding.make),
-            LuaBinding("password.verify", "~ss", PasswordsBinding.verifyHash),
+            LuaBinding(
+                "hash", "si?", type: "(text: string, seed?: integer): integer",
+                doc: """
+                    A number from 0 to 2^63 - 1, the same in every process, on every machine and in every release; \
+                    another seed gives independent numbers.
+                    """, hash),
+            LuaBinding(
+                "equal", "ss", type: "(a: string, b: string): boolean",
+                doc: "Compares two texts in a time that does not depend on where they differ.", equal),
+            LuaBinding(
+                "random", "", type: "(): number",
+                doc: "A number in [0, 1) that nobody can foresee.", random),
+            LuaBinding(
+                "file", "s", type: "(path: string): table",
+                doc: """
+                    The contents of a data file: a table for `.yaml`, `.yml` and `.json`, else the list of its \
+                    lines without blanks at the ends, empty lines and lines that begin with `#`. Only while a \
+                    policy is loaded and in `on_init`; the file is watched from then on.
+                    """, file),
+            LuaBinding(
+                "cidr", "=v", type: "(networks: string|string[]): AddressSet",
+                doc: "A set of networks such as `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.",
+                constructs: PolicyClasses.addressSet, AddressSetBinding.make),
+            LuaBinding(
+                "passwords", "=t", type: "(hashes: table<string, string>): Passwords",
+                doc: """
+                    Users with their password hashes: bcrypt (`$2b$`, `$2y$`) or yescrypt (`$y$`), as `moongate \
+                    hash-password` makes them.
+                    """, constructs: PolicyClasses.passwords, PasswordsBinding.make),
+            LuaBinding(
+                "password.verify", "~ss", type: "(hash: string, password: string): boolean?, string?",
+                doc: """
+                    Whether the hash is of this password; nil and `busy` when too many checks wait. The hook waits \
+                    meanwhile. In hooks only.
+                    """, PasswordsBinding.verifyHash),
         ]
     }
 

@@ -28,7 +28,16 @@ enum PasswordsBinding {
             release: release)
     }
 
-    private static var bindings: [LuaBinding] { [LuaBinding("verify", "~ss", verify)] }
+    private static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "verify", "~ss", type: "(user: string, password: string): boolean?, string?",
+                doc: """
+                    Whether this is the user's password; nil and `busy` when too many checks wait. The hook waits while \
+                    the hash is computed on another thread; a right password is remembered for some time. In hooks only.
+                    """, verify)
+        ]
+    }
 
     static let make: mg_leaf = { call in
         guard case .table(let entries) = call.value(0) else {

@@ -1,0 +1,31 @@
+extension PolicyAPI {
+    /// A function that a policy file may define and Moongate calls.
+    public struct Hook: Sendable {
+        public var name: String
+        /// Its parameters, as LuaCATS writes them.
+        public var type: String
+        public var doc: String
+        public var isEnvoys = false
+    }
+
+    /// The hooks, in the order of the reference.
+    public static let hooks = [
+        Hook(
+            name: "on_init", type: "(config: table)",
+            doc: """
+                Once for each use of the policy with other settings, when the configuration is loaded. An error \
+                refuses the configuration.
+                """),
+        Hook(
+            name: "on_request", type: "(handle: Handle)",
+            doc: "When the head of a request has come, before it goes to the upstream."),
+        Hook(
+            name: "on_response", type: "(handle: Handle)",
+            doc: "When the head of the response has come, before it goes to the client."),
+        Hook(
+            name: "envoy_on_request", type: "(handle: Handle)", doc: "Envoy's name of `on_request`.", isEnvoys: true),
+        Hook(
+            name: "envoy_on_response", type: "(handle: Handle)", doc: "Envoy's name of `on_response`.",
+            isEnvoys: true),
+    ]
+}

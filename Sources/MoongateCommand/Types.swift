@@ -1,0 +1,35 @@
+import ArgumentParser
+import Foundation
+import Moongate
+
+/// `moongate types`: the policy API for editors, and for the documentation.
+struct Types: ParsableCommand {
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case lua
+        case markdown
+    }
+
+    static let configuration = CommandConfiguration(
+        commandName: "types", abstract: "Print the policy API for editors (LuaCATS), or its reference.",
+        discussion: """
+            The annotations come from the tables that register the functions, so that they say what this program knows. \
+            The Lua language server finds them in a folder that its setting workspace.library names.
+            """)
+
+    @Option(help: "Annotations for editors, or the reference in Markdown.")
+    var format = Format.lua
+
+    @Option(help: "Write into this folder, made if it is missing, instead of printing.")
+    var output: String?
+
+    func run() throws {
+        let file = format == .lua ? ("moon.lua", PolicyAPI.annotations) : ("policy-api.md", PolicyAPI.markdown)
+        guard let output else {
+            print(file.1, terminator: "")
+            return
+        }
+        let folder = URL(fileURLWithPath: output)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try Data(file.1.utf8).write(to: folder.appendingPathComponent(file.0))
+    }
+}
