@@ -91,6 +91,7 @@ static int start_iteration(lua_State *L, mg_lua *vm, mg_object *object) {
     mg_check_alive(L, vm, object);
     if (!vm->classes[object->kind].iterate || !object->scope)
         return luaL_error(L, "%s has no pairs", vm->classes[object->kind].name);
+    if (object->iterators > 0) return luaL_error(L, "cannot create a second iterator before completing the first");
     lua_pushcfunction(L, step);
     mg_iterator *iterator = lua_newuserdatauv(L, sizeof *iterator, 0);
     memset(iterator, 0, sizeof *iterator);

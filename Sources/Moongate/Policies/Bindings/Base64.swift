@@ -21,7 +21,19 @@ enum Base64 {
         }
     }
 
-    /// Writes at most as many bytes as it reads and gives their number; `nil` if the text is no Base64.
+    /// What Envoy reads: blanks and line ends do not count, and full stops pad like equals signs. Writes at most as many
+    /// bytes as it reads.
+    static func withoutBlanks(_ source: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Bytes {
+        var count = 0
+        for index in 0..<source.count where source[index] != 32 && source[index] &- 9 > 4 {
+            target[count] = source[index] == UInt8(ascii: ".") ? UInt8(ascii: "=") : source[index]
+            count += 1
+        }
+        return Bytes(UnsafePointer(target), count)
+    }
+
+    /// Writes at most as many bytes as it has read before, so that `source` may lie at `target`, and gives their number;
+    /// `nil` if the text is no Base64.
     static func decode(_ source: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int? {
         var end = source.count
         while end > 0, source.count - end < 2, source[end - 1] == UInt8(ascii: "=") { end -= 1 }

@@ -1,5 +1,4 @@
 import CMoongate
-import Logging
 import MoongateLua
 
 /// The handle: what a hook is called with. Envoy's stream handle, extended.
@@ -80,32 +79,8 @@ enum HandleBinding {
                 doc: "Base64 of any bytes.", base64Escape),
             LuaBinding(
                 "base64Decode", "s", type: "(text: string): string?",
-                doc: "The bytes; nil if the text is malformed. Missing padding is accepted.", base64Decode),
-            LuaBinding(
-                "logTrace", "s", type: "(text: string)",
-                doc: "Writes a line to the log with level trace, the policy's name and the request's number."
-            ) { HandleBinding.log($0, .trace) },
-            LuaBinding(
-                "logDebug", "s", type: "(text: string)",
-                doc: "Writes a line to the log with level debug, the policy's name and the request's number."
-            ) { HandleBinding.log($0, .debug) },
-            LuaBinding(
-                "logInfo", "s", type: "(text: string)",
-                doc: "Writes a line to the log with level info, the policy's name and the request's number."
-            ) { HandleBinding.log($0, .info) },
-            LuaBinding(
-                "logWarn", "s", type: "(text: string)",
-                doc: "Writes a line to the log with level warning, the policy's name and the request's number."
-            ) { HandleBinding.log($0, .warning) },
-            LuaBinding(
-                "logErr", "s", type: "(text: string)",
-                doc: "Writes a line to the log with level error, the policy's name and the request's number."
-            ) { HandleBinding.log($0, .error) },
-            LuaBinding(
-                "logCritical", "s", type: "(text: string)",
-                doc: "Writes a line to the log with level critical, the policy's name and the request's number."
-            ) { HandleBinding.log($0, .critical) },
-        ]
+                doc: "The bytes; nil if the text is malformed. Blanks and missing padding are accepted.", base64Decode),
+        ] + LogBinding.bindings
     }
 
     // MARK: Objects
@@ -210,16 +185,11 @@ enum HandleBinding {
     private static let base64Decode: mg_leaf = { call in
         let bytes = call.bytes(0)
         guard let target = mg_call_scratch(call, bytes.count + 3) else { return call.fail("not enough memory") }
-        guard let count = Base64.decode(bytes, to: target) else {
+        guard let count = Base64.decode(Base64.withoutBlanks(bytes, to: target), to: target) else {
             call.giveNil()
             return MG_RETURN
         }
         call.give(Bytes(UnsafePointer(target), count))
-        return MG_RETURN
-    }
-
-    private static func log(_ call: BindingCall, _ level: Logger.Level) -> mg_action {
-        call.host?.log(level, call.bytes(0), of: call.run)
         return MG_RETURN
     }
 }

@@ -13,6 +13,11 @@ struct PolicyClass {
     var iterate: mg_leaf?
     /// Frees what an object that scripts own holds; `nil`: the objects belong to a run.
     var release: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
+
+    /// What the VM registers: the objects of a request can also write to the log.
+    var registered: [LuaBinding] {
+        number == PolicyClasses.handle || release != nil ? bindings : bindings + LogBinding.bindings
+    }
 }
 
 /// A table of functions that every policy file finds: registered and documented from here.

@@ -31,7 +31,7 @@ enum PolicyClasses {
     static func define(in vm: LuaVM) throws(LuaError) {
         for item in all {
             try vm.define(
-                class: item.number, name: item.name, bindings: item.bindings, iterate: item.iterate,
+                class: item.number, name: item.name, bindings: item.registered, iterate: item.iterate,
                 release: item.release)
         }
         for library in libraries {

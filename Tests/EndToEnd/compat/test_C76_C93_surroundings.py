@@ -1,0 +1,230 @@
+"""Metadata, stream info and what else a handle gives."""
+from harness.compat import lua
+from harness.lua_texts import FAILURE
+
+
+@lua("""
+function envoy_on_request(h)
+  local names = {}
+  for name in pairs(h:metadata()) do names[#names + 1] = name end
+  table.sort(names)
+  h:headers():add("x-names", table.concat(names, ","))
+  h:headers():add("x-user", h:metadata():get("user"))
+  h:headers():add("x-none", tostring((h:metadata():get("none"))))
+end
+function envoy_on_response(h) h:headers():add("x-user", h:metadata():get("user")) end
+""", path="/some", metadata={"user": "ada", "level": 3})
+@lua("""
+function envoy_on_request(h)
+  h:headers():add("x-first", tostring((next({}))))
+  for name in pairs(h:metadata()) do h:headers():add("x-name", name) end
+  h:headers():add("x-none", tostring((h:metadata():get("none"))))
+end
+""", path="/empty")
+def test_C76_metadata_of_the_route(both):
+    some = both.call(path="/some")
+    assert (some.seen["x-names"], some.seen["x-user"], some.seen["x-none"]) == ("level,user", "ada", "nil")
+    assert some["x-user"] == "ada"
+    empty = both.call(path="/empty").seen
+    assert empty["x-name"] is None and empty["x-none"] == "nil"
+
+
+@lua("""
+function envoy_on_request(h)
+  local m, headers = h:metadata(), h:headers()
+  headers:add("x-number", m:get("int") .. " " .. m:get("float") .. " " .. m:get("negative"))
+  headers:add("x-number", m:get("int"))
+  headers:add("x-bool", tostring(m:get("yes")) .. tostring(m:get("no")))
+  headers:add("x-list", #m:get("list") .. m:get("list")[1] .. m:get("list")[2].deep)
+  headers:add("x-map", m:get("map").key .. type(m:get("map").inner.list))
+  headers:add("x-null", tostring((m:get("null"))))
+end
+""", metadata={"int": 3, "float": 3.5, "negative": -7, "yes": True, "no": False, "list": ["a", {"deep": "d"}],
+               "map": {"key": "v", "inner": {"list": [1]}}, "null": None})
+def test_C77_values_of_metadata(both):
+    seen = both.call().seen
+    assert seen.headers.all("x-number") == ["3 3.5 -7", "3"]
+    assert [seen[name] for name in ("x-bool", "x-list", "x-map", "x-null")] == ["truefalse", "2ad", "vtable", "nil"]
+
+
+@lua("""
+function envoy_on_request(h) h:respond({[":status"] = "403"}, "no") end
+function envoy_on_response(h)
+  h:headers():add("x-user", tostring((h:metadata():get("user"))))
+end
+""", metadata={"user": "ada"})
+def test_C78_metadata_in_answers_of_the_proxy(both):
+    assert both.call()["x-user"] == "ada"
+    both.errors(0)
+
+
+@lua("""
+function envoy_on_request(h)
+  local dynamic = h:streamInfo():dynamicMetadata()
+  dynamic:set("one", "text", "abc")
+  dynamic:set("one", "number", 5)
+  dynamic:set("one", "float", 2.5)
+  dynamic:set("one", "flag", true)
+  dynamic:set("one", "list", {"a", "b", {c = "d"}})
+  dynamic:set("one", "map", {x = {y = 1}})
+  dynamic:set("one", "empty", {})
+  dynamic:set("one", "nothing", nil)
+  dynamic:set("two", "key", "value")
+  local one, headers = dynamic:get("one"), h:headers()
+  headers:add("x-scalars", one.text .. one.number .. one.float .. tostring(one.flag))
+  headers:add("x-nested", #one.list .. one.list[3].c .. one.map.x.y .. type(one.empty) .. tostring(one.nothing))
+  local names = {}
+  for space, values in pairs(dynamic) do
+    for key in pairs(values) do names[#names + 1] = space .. "." .. key end
+  end
+  table.sort(names)
+  headers:add("x-names", table.concat(names, " "))
+  headers:add("x-none", tostring((dynamic:get("none"))))
+  one.text = "changed"
+  headers:add("x-copy", dynamic:get("one").text)
+  dynamic:set("one", "text", "again")
+  headers:add("x-again", dynamic:get("one").text)
+end
+""")
+def test_C79_dynamic_metadata(both):
+    seen = both.call().seen
+    assert seen["x-scalars"] == "abc52.5true" and seen["x-nested"] == "3d1tablenil"
+    assert "one.text" in seen["x-names"] and seen["x-none"] == "nil"
+    assert (seen["x-copy"], seen["x-again"]) == ("abc", "again")
+
+
+@lua(FAILURE + """
+function envoy_on_request(h)
+  local dynamic = h:streamInfo():dynamicMetadata()
+  local function text(value) h:headers():add("x-text", failure(function() dynamic:set("ns", "key", value) end)) end
+  text(function() end)
+  text({[1] = "a", b = "c"})
+  text({[true] = 1})
+  text({f = print})
+  h:headers():add("x-left", tostring((dynamic:get("ns"))))
+end
+""")
+def test_C79_types_that_dynamic_metadata_does_not_take(both):
+    seen = both.call().seen
+    assert seen.headers.all("x-text")[0] == "unexpected type 'function' in dynamicMetadata"
+    assert "none" not in seen.headers.all("x-text")
+
+
+@lua("""
+function envoy_on_request(h)
+  h:streamInfo():dynamicMetadata():set("envoy.filters.http.lua", "request.info", {
+    auth = h:headers():get("authorization"),
+    token = h:headers():get("x-request-token"),
+  })
+end
+function envoy_on_response(h)
+  local info = h:streamInfo():dynamicMetadata():get("envoy.filters.http.lua")["request.info"]
+  h:headers():add("x-auth", info.auth)
+  h:headers():add("x-token", tostring(info.token))
+end
+""")
+def test_C80_values_go_from_the_request_to_the_response_hook(both):
+    got = both.call(headers=[("authorization", "Basic abc")])
+    assert got["x-auth"] == "Basic abc" and got["x-token"] == "nil"
+
+
+@lua("""
+function envoy_on_request(h)
+  local info, headers = h:streamInfo(), h:headers()
+  headers:add("x-protocol", info:protocol())
+  headers:add("x-route", tostring(info:routeName()):match("%-%d$") and "named" or "not named")
+  headers:add("x-sni", "[" .. info:requestedServerName() .. "]")
+  for _, method in ipairs{"downstreamLocalAddress", "downstreamDirectLocalAddress", "downstreamRemoteAddress",
+      "downstreamDirectRemoteAddress"} do
+    headers:add("x-" .. method, info[method](info):match("^127%.0%.0%.1:%d+$") and "fine" or info[method](info))
+  end
+  headers:add("x-same", tostring(info:downstreamLocalAddress() == info:downstreamDirectLocalAddress()))
+  headers:add("x-ssl", tostring((info:downstreamSslConnection())))
+end
+function envoy_on_response(h) h:headers():add("x-protocol", h:streamInfo():protocol()) end
+""")
+def test_C84_addresses_and_other_facts(both):
+    got = both.call()
+    seen = got.seen
+    assert seen["x-protocol"] == got["x-protocol"] == "HTTP/2" and seen["x-ssl"] == "nil" and seen["x-sni"] == "[]"
+    assert seen["x-route"] == "named" and seen["x-same"] == "true"
+    assert seen["x-downstreamlocaladdress"] == seen["x-downstreamdirectremoteaddress"] == "fine"
+
+
+@lua(FAILURE + """
+function envoy_on_request(h)
+  local headers = h:headers()
+  local now = h:timestamp()
+  headers:add("x-digits", #tostring(now))
+  headers:add("x-digits", #tostring(h:timestamp(EnvoyTimestampResolution.MILLISECOND)))
+  headers:add("x-digits", #h:timestampString())
+  headers:add("x-digits", #h:timestampString(EnvoyTimestampResolution.MICROSECOND))
+  headers:add("x-types", type(now) .. type(h:timestampString()))
+  headers:add("x-point", tostring(tostring(now):find(".", 1, true)))
+  headers:add("x-text", failure(function() h:timestamp("x") end))
+  headers:add("x-text", failure(function() h:timestampString("x") end))
+end
+""")
+def test_C90_timestamps(both):
+    seen = both.call().seen
+    assert seen.headers.all("x-digits") == ["13", "13", "13", "16"] and seen["x-types"] == "numberstring"
+    assert seen["x-point"] == "nil" and seen.headers.all("x-text")[0] == "timestamp format must be MILLISECOND."
+
+
+@lua("""
+function envoy_on_request(h)
+  local headers = h:headers()
+  local function both_ways(text)
+    local encoded = h:base64Escape(text)
+    headers:add("x-encoded", encoded)
+    headers:add("x-same", tostring(h:base64Decode(encoded) == text))
+  end
+  both_ways("foobar")
+  both_ways("")
+  both_ways("\\0\\1\\255\\254")
+  local texts = {"Zm9v", "Zm8", "Zg", "Z", "!!!!", "Zm9v=", " Zm 9v\\n", "_-8=", "Zm9vYg==", "Zh==", "Zg=", "Zg= =",
+    "Zg..", "==", "Zg==Zg==", "Zm9v\\0", " ", "Zm9vZ"}
+  for _, text in ipairs(texts) do
+    headers:add("x-decoded", "[" .. tostring((h:base64Decode(text))) .. "]")
+  end
+end
+""")
+def test_C90_base64(both):
+    seen = both.call().seen
+    assert seen.headers.all("x-encoded") == ["Zm9vYmFy", "", "AAH//g=="]
+    assert set(seen.headers.all("x-same")) == {"true"} and seen.headers.all("x-decoded")[:3] == ["[foo]", "[fo]", "[f]"]
+
+
+@lua(FAILURE + """
+function envoy_on_request(h)
+  h:logInfo("text")
+  h:logInfo(5)
+  h:logInfo(10 / 4)
+  h:logInfo(10 / 5)
+  h:logWarn("careful")
+  h:logInfo(failure(function() h:logInfo(nil) end))
+  h:logInfo(failure(function() h:logInfo({}) end))
+  h:logInfo(failure(function() h:logInfo(true) end))
+  h:logErr({})
+end
+function envoy_on_response(h) h:logInfo("in the response hook") end
+""")
+def test_C92_log_takes_texts_and_numbers(both):
+    assert both.call().status == 200
+    both.errors(1)
+    both.logs(*[("info", text) for text in ("text", "5", "2.5", "2")], ("warning", "careful"),
+              *[("info", f"bad argument #1 to 'logInfo' (string expected, got {kind})")
+                for kind in ("nil", "table", "boolean")], ("info", "in the response hook"))
+
+
+@lua("""
+function envoy_on_request(h)
+  h:headers():logInfo("headers")
+  h:metadata():logInfo("metadata")
+  h:streamInfo():logWarn("stream info")
+  h:streamInfo():dynamicMetadata():logInfo("dynamic metadata")
+end
+""")
+def test_C92_every_object_can_log(both):
+    both.call()
+    both.logs(("info", "headers"), ("info", "metadata"), ("warning", "stream info"), ("info", "dynamic metadata"))
