@@ -27,6 +27,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t timer_key;
 
 static void kill_hook(lua_State *L, lua_Debug *activation);
+static void line_hook(lua_State *L, lua_Debug *activation);
 
 static void tick(int signal) {
     (void)signal;
@@ -127,7 +128,7 @@ static void kill_hook(lua_State *L, lua_Debug *activation) {
     (void)activation;
     mg_lua *vm = mg_vm(L);
     if (!vm->overrun) {
-        lua_sethook(L, NULL, 0, 0);
+        mg_reset_hook(L, vm);
         return;
     }
     record_overrun(vm, L);
@@ -138,6 +139,28 @@ static void kill_hook(lua_State *L, lua_Debug *activation) {
     }
     lua_pushliteral(L, "script ended");
     lua_error(L);
+}
+
+// MARK: Lines
+
+static void line_hook(lua_State *L, lua_Debug *activation) {
+    mg_lua *vm = mg_vm(L);
+    if (!vm->line_hook) return mg_reset_hook(L, vm);
+    lua_getinfo(L, "S", activation);
+    const char *source = activation->source;
+    if (*source == '@' || *source == '=') vm->line_hook(vm->line_context, source + 1, activation->currentline);
+}
+
+void mg_reset_hook(lua_State *L, mg_lua *vm) {
+    lua_sethook(L, vm->line_hook ? line_hook : NULL, vm->line_hook ? LUA_MASKLINE : 0, 0);
+}
+
+void mg_lua_set_line_hook(mg_lua *vm, mg_line_hook hook, void *context) {
+    vm->line_hook = hook;
+    vm->line_context = context;
+    // Coroutines that are made from now on have it from the main state.
+    mg_reset_hook(vm->main, vm);
+    for (mg_thread *thread = vm->idle; thread; thread = thread->next) mg_reset_hook(thread->state, vm);
 }
 
 void mg_install_kill(lua_State *L) { lua_sethook(L, kill_hook, LUA_MASKCOUNT, 1); }

@@ -14,6 +14,8 @@
 /// Steps that one library call written in C may take before it must have asked the guard.
 #define MG_STEPS_MAX 1000000
 #define MG_SOURCE_MAX (1 << 20)
+/// What `load` takes while a hook runs.
+#define MG_LOADED_MAX (1 << 16)
 #define MG_TEXT_MAX (1 << 20)
 
 /// Why a script is being left for good: nothing in it may catch this.
@@ -44,6 +46,13 @@ typedef struct mg_bound {
     mg_parameter parameters[MG_ARGUMENTS];
     struct mg_bound *next;
 } mg_bound;
+
+/// Functions of Lua's own libraries that ours call when they have done their part.
+typedef struct mg_library {
+    lua_CFunction sub, byte, character, format;
+    lua_CFunction sort, move, unpack;
+    lua_CFunction tonumber, date, time, difftime;
+} mg_library;
 
 struct mg_thread {
     lua_State *state;
@@ -92,10 +101,18 @@ struct mg_lua {
     mg_leaf module_source;
     mg_leaf print;
     mg_thread *idle;
+    mg_line_hook line_hook;
+    void *line_context;
 
+    mg_library library;
     /// Registry references.
     int template_globals;
-    int modules;
+    /// Variables of the process that `os.getenv` shows.
+    int environment;
+    /// What `require` has loaded for files of each dialect; the old one's second.
+    int modules[2];
+    /// The function of the current run.
+    int function;
 
     mg_reason reason;
     /// What the guard noted when it struck.
@@ -120,15 +137,28 @@ int mg_leave(lua_State *L);
 /// Leaves the script if the time is up. Library loops in C call it now and then.
 void mg_check_time(lua_State *L);
 void mg_install_kill(lua_State *L);
+/// What a coroutine has instead of the guard's hook: nothing, or the line hook.
+void mg_reset_hook(lua_State *L, mg_lua *vm);
 
-// lua_sandbox.c, lua_protect.c, lua_coroutine.c, lua_bounded.c, lua_pattern.c
+// lua_sandbox.c, lua_load.c, lua_protect.c, lua_coroutine.c, lua_strings.c, lua_tables.c, lua_pattern.c
 int mg_open_sandbox(lua_State *L);
 /// Pushes a fresh table of globals for one file.
-void mg_push_globals(lua_State *L, mg_lua *vm);
+void mg_push_globals(lua_State *L, mg_lua *vm, bool legacy);
+/// Pushes the function of a file's text with globals of its own, and these on top; raises what is wrong with it.
+void mg_compile(lua_State *L, mg_lua *vm, const char *text, size_t length, const char *name, bool legacy);
+/// Puts `require` and `load` into a file's globals.
+void mg_open_load(lua_State *L, int globals, bool legacy);
 void mg_open_protect(lua_State *L, int globals);
 void mg_open_coroutine(lua_State *L, int library);
-void mg_open_bounded(lua_State *L, int strings, int tables);
+void mg_open_strings(lua_State *L, int strings);
+void mg_open_tables(lua_State *L, int tables);
 void mg_open_patterns(lua_State *L, int strings);
+/// The C function `name` of a library.
+lua_CFunction mg_take_function(lua_State *L, int library, const char *name);
+/// `load(text, name)` with the arguments 1 and 2 and a file's globals; `legacy`: in the old dialect.
+int mg_load_text(lua_State *L, int globals, bool legacy);
+/// The text of the value at `index`, replaced by it: what `tostring` gives.
+void mg_to_text(lua_State *L, int index);
 
 // lua_tape.c
 /// Encodes the table at `index`; strings point into Lua. Raises on what is too deep or too large.

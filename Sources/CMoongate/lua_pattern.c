@@ -1,6 +1,7 @@
 // string.find, match, gmatch and gsub on the guarded matcher.
 #define _GNU_SOURCE
 #include "lua_pattern.h"
+#include "lua_dialect.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -9,7 +10,8 @@ static void prepare(mg_matcher *m, lua_State *L, const char *subject, size_t len
     m->subject = subject;
     m->subject_end = subject + length;
     m->pattern_end = pattern_end;
-    m->steps = 0;
+    m->patience = MG_PATIENCE;
+    m->legacy = -1;
     m->depth = 0;
     m->level = 0;
 }
@@ -43,6 +45,7 @@ static int search(lua_State *L, bool is_find) {
     size_t length, size;
     const char *subject = luaL_checklstring(L, 1, &length);
     const char *pattern = luaL_checklstring(L, 2, &size);
+    mg_whole(L, 3);
     size_t start = start_offset(luaL_optinteger(L, 3, 1), length);
     if (start > length) {
         lua_pushnil(L);
@@ -75,7 +78,7 @@ static int match(lua_State *L) { return search(L, false); }
 
 // MARK: gmatch
 
-/// Upvalues: subject, pattern, next offset, offset where the last match ended (-1: none yet).
+/// Upvalues: subject, pattern, next offset, offset where the last match ended (-1: none yet), whether `%z` is a class.
 static int next_match(lua_State *L) {
     size_t length, size;
     const char *subject = lua_tolstring(L, lua_upvalueindex(1), &length);
@@ -84,6 +87,7 @@ static int next_match(lua_State *L) {
     lua_Integer last = lua_tointeger(L, lua_upvalueindex(4));
     mg_matcher m;
     prepare(&m, L, subject, length, pattern + size);
+    m.legacy = lua_toboolean(L, lua_upvalueindex(5));
     for (const char *place = subject + next; place <= m.subject_end; place++) {
         m.level = 0;
         const char *end = mg_match(&m, place, pattern);
@@ -101,12 +105,15 @@ static int next_match(lua_State *L) {
 static int gmatch(lua_State *L) {
     size_t length;
     luaL_checklstring(L, 1, &length);
-    luaL_checkstring(L, 2);
+    const char *pattern = luaL_checkstring(L, 2);
+    bool has_class_z = (strstr(pattern, "%z") || strstr(pattern, "%Z")) && mg_is_legacy(L);
+    mg_whole(L, 3);
     size_t start = start_offset(luaL_optinteger(L, 3, 1), length);
     lua_settop(L, 2);
     lua_pushinteger(L, start > length ? (lua_Integer)length + 1 : (lua_Integer)start);
     lua_pushinteger(L, -1);
-    lua_pushcclosure(L, next_match, 4);
+    lua_pushboolean(L, has_class_z);
+    lua_pushcclosure(L, next_match, 5);
     return 1;
 }
 
@@ -132,8 +139,10 @@ static void add_template(mg_matcher *m, luaL_Buffer *buffer, const char *start, 
             luaL_tolstring(L, -1, NULL);
             lua_remove(L, -2);
             luaL_addvalue(buffer);
-        } else {
+        } else if (!mg_is_legacy(L)) {
             luaL_error(L, "invalid use of '%%' in replacement string");
+        } else if (index < length) {
+            luaL_addchar(buffer, next);
         }
     }
 }
@@ -156,6 +165,7 @@ static void add_replacement(mg_matcher *m, luaL_Buffer *buffer, const char *star
     } else if (!lua_isstring(L, -1)) {
         luaL_error(L, "invalid replacement value (a %s)", luaL_typename(L, -1));
     } else {
+        if (mg_is_float(L, -1) && mg_is_legacy(L)) mg_print_float(L, lua_gettop(L));
         luaL_addvalue(buffer);
     }
 }
@@ -168,6 +178,8 @@ static int gsub(lua_State *L) {
     luaL_argexpected(
         L, type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION || type == LUA_TTABLE, 3,
         "string/function/table");
+    mg_whole(L, 4);
+    if (mg_is_float(L, 3) && mg_is_legacy(L)) mg_print_float(L, 3);
     lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)length + 1);
     const char *pattern_end = pattern + size;
     bool anchored = size > 0 && *pattern == '^';

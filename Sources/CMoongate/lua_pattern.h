@@ -3,6 +3,7 @@
 #include "lua_internal.h"
 
 #define MG_CAPTURES 32
+#define MG_PATIENCE 4096
 
 typedef struct mg_capture {
     const char *start;
@@ -15,7 +16,10 @@ typedef struct mg_matcher {
     const char *subject;
     const char *subject_end;
     const char *pattern_end;
-    uint32_t steps;
+    /// Steps until the guard is asked again.
+    ptrdiff_t patience;
+    /// Whether `%z` is a class; -1: not asked yet.
+    int legacy;
     int depth;
     int level;
     mg_capture captures[MG_CAPTURES];

@@ -3,6 +3,7 @@
 // The library's own backtracks in C where no hook reaches it: `("a"):rep(30000):find(".-.-.-b")` keeps a worker
 // for hours. This one counts its steps and asks the guard every few thousand.
 #include "lua_pattern.h"
+#include "lua_dialect.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -10,14 +11,17 @@
 #define POSITION (-2)
 #define DEPTH_MAX 200
 
-static inline void count_step(mg_matcher *m) {
-    m->steps += 1;
-    if ((m->steps & 0xfff) == 0) mg_check_time(m->L);
+/// A step looks at `length` bytes: sets and repeated captures may be long.
+static inline void count_step(mg_matcher *m, ptrdiff_t length) {
+    m->patience -= 1 + length / 16;
+    if (m->patience > 0) return;
+    m->patience = MG_PATIENCE;
+    mg_check_time(m->L);
 }
 
 // MARK: Single characters
 
-static bool in_class(int character, int class) {
+static bool in_class(mg_matcher *m, int character, int class) {
     bool found;
     switch (tolower(class)) {
     case 'a': found = isalpha(character); break;
@@ -30,6 +34,11 @@ static bool in_class(int character, int class) {
     case 'u': found = isupper(character); break;
     case 'w': found = isalnum(character); break;
     case 'x': found = isxdigit(character); break;
+    case 'z':
+        if (m->legacy < 0) m->legacy = mg_is_legacy(m->L);
+        if (!m->legacy) return class == character;
+        found = character == 0;
+        break;
     default: return class == character;
     }
     return isupper(class) ? !found : found;
@@ -59,7 +68,7 @@ static const char *item_end(mg_matcher *m, const char *p) {
 }
 
 /// Whether the set from `p` (at its `[`) to `last` (at its `]`) has `character`.
-static bool in_set(int character, const char *p, const char *last) {
+static bool in_set(mg_matcher *m, int character, const char *p, const char *last) {
     bool wanted = true;
     p += 1;
     if (*p == '^') {
@@ -68,7 +77,7 @@ static bool in_set(int character, const char *p, const char *last) {
     }
     while (p < last) {
         if (*p == '%') {
-            if (in_class(character, (unsigned char)p[1])) return wanted;
+            if (in_class(m, character, (unsigned char)p[1])) return wanted;
             p += 2;
         } else if (p[1] == '-' && p + 2 < last) {
             if ((unsigned char)p[0] <= character && character <= (unsigned char)p[2]) return wanted;
@@ -86,8 +95,8 @@ static inline bool matches_one(mg_matcher *m, const char *s, const char *p, cons
     int character = (unsigned char)*s;
     switch (*p) {
     case '.': return true;
-    case '%': return in_class(character, (unsigned char)p[1]);
-    case '[': return in_set(character, p, end - 1);
+    case '%': return in_class(m, character, (unsigned char)p[1]);
+    case '[': return in_set(m, character, p, end - 1);
     default: return (unsigned char)*p == character;
     }
 }
@@ -98,7 +107,7 @@ static const char *match_longest(mg_matcher *m, const char *s, const char *p, co
     ptrdiff_t count = 0;
     while (matches_one(m, s + count, p, end)) {
         count += 1;
-        count_step(m);
+        count_step(m, end - p);
     }
     for (; count >= 0; count--) {
         const char *result = mg_match(m, s + count, end + 1);
@@ -112,7 +121,7 @@ static const char *match_shortest(mg_matcher *m, const char *s, const char *p, c
         const char *result = mg_match(m, s, end + 1);
         if (result) return result;
         if (!matches_one(m, s, p, end)) return NULL;
-        count_step(m);
+        count_step(m, end - p);
     }
 }
 
@@ -146,6 +155,7 @@ static const char *match_again(mg_matcher *m, const char *s, int digit) {
     // A position repeats nowhere.
     if (m->captures[index].length == POSITION) return NULL;
     size_t length = (size_t)m->captures[index].length;
+    count_step(m, m->captures[index].length);
     if ((size_t)(m->subject_end - s) < length || memcmp(m->captures[index].start, s, length) != 0) return NULL;
     return s + length;
 }
@@ -155,7 +165,7 @@ static const char *match_balance(mg_matcher *m, const char *s, const char *p) {
     if (s >= m->subject_end || *s != p[0]) return NULL;
     int open = 1;
     for (s += 1; s < m->subject_end; s++) {
-        count_step(m);
+        count_step(m, 0);
         if (*s == p[1]) {
             if (--open == 0) return s + 1;
         } else if (*s == p[0]) {
@@ -171,7 +181,7 @@ static const char *match_frontier(mg_matcher *m, const char *s, const char *p) {
     const char *end = item_end(m, p);
     int before = s == m->subject ? 0 : (unsigned char)s[-1];
     int here = s == m->subject_end ? 0 : (unsigned char)*s;
-    return !in_set(before, p, end - 1) && in_set(here, p, end - 1) ? end : NULL;
+    return !in_set(m, before, p, end - 1) && in_set(m, here, p, end - 1) ? end : NULL;
 }
 
 // MARK: The machine
@@ -179,6 +189,7 @@ static const char *match_frontier(mg_matcher *m, const char *s, const char *p) {
 /// One single-character item with its repetition. True: the answer is in `result`; false: go on at `s`, `p`.
 static bool match_item(mg_matcher *m, const char **s, const char **p, const char **result) {
     const char *end = item_end(m, *p);
+    count_step(m, end - *p);
     char repetition = end < m->pattern_end ? *end : 0;
     bool matches = matches_one(m, *s, *p, end);
     switch (repetition) {
@@ -220,7 +231,7 @@ static bool match_escape(mg_matcher *m, const char **s, const char **p) {
 
 static const char *match_from(mg_matcher *m, const char *s, const char *p) {
     while (p < m->pattern_end) {
-        count_step(m);
+        count_step(m, 0);
         const char *result;
         switch (*p) {
         case '(':

@@ -1,5 +1,5 @@
 // Loading files and running their functions in pooled coroutines.
-#include "lua_internal.h"
+#include "lua_dialect.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +71,12 @@ static void report(mg_lua *vm, lua_State *thread, mg_reason reason, const char *
 
 static void report_error(mg_lua *vm, lua_State *thread, int status) {
     const char *message = lua_type(thread, -1) == LUA_TSTRING ? lua_tostring(thread, -1) : "unspecified lua error";
+    const char *hint = mg_dialect_hint(message);
+    char advised[600];
+    if (hint) {
+        snprintf(advised, sizeof advised, "%.400s; %s", message, hint);
+        message = advised;
+    }
     bool is_memory = status == LUA_ERRMEM || (vm->refused && strstr(message, "not enough memory"));
     report(vm, thread, is_memory ? MG_REASON_MEMORY : MG_REASON_RUNTIME, message);
 }
@@ -141,6 +147,7 @@ mg_outcome mg_lua_start(mg_lua *vm, mg_scope *scope, int32_t function, int32_t a
     mg_thread *thread = take_thread(vm);
     if (!thread) return MG_FAILED;
     // A fresh or cleared coroutine has room for these, and reading the registry allocates nothing.
+    vm->function = function;
     lua_rawgeti(thread->state, LUA_REGISTRYINDEX, function);
     if (argument) lua_rawgeti(thread->state, LUA_REGISTRYINDEX, argument);
     return run(vm, scope, thread, argument ? 1 : 0, waiting);
@@ -174,13 +181,9 @@ struct source {
 
 static int compile(lua_State *L) {
     struct source *source = lua_touserdata(L, 1);
-    if (source->length > MG_SOURCE_MAX) return luaL_error(L, "%s: longer than %d bytes", source->name, MG_SOURCE_MAX);
-    lua_pushfstring(L, "@%s", source->name);
-    if (luaL_loadbufferx(L, (const char *)source->text, source->length, lua_tostring(L, -1), "t") != LUA_OK)
-        return lua_error(L);
-    mg_push_globals(L, source->vm);
-    lua_pushvalue(L, -1);
-    lua_setupvalue(L, -3, 1);
+    const char *text = (const char *)source->text;
+    bool legacy = mg_defines_envoy_hooks(text, source->length);
+    mg_compile(L, source->vm, text, source->length, source->name, legacy);
     source->globals = luaL_ref(L, LUA_REGISTRYINDEX);
     source->function = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;

@@ -1,6 +1,6 @@
 // What a policy file finds among its globals: everything that cannot reach outside the VM, and clear errors for
 // the rest. Each file gets copies of its own, so that none can change another's `string.rep`.
-#include "lua_internal.h"
+#include "lua_dialect.h"
 #include <string.h>
 
 static const char *const base_names[] = {
@@ -8,7 +8,9 @@ static const char *const base_names[] = {
     "rawset", "select", "tonumber",     "tostring", "type", "_VERSION", NULL,
 };
 static const char *const closed_names[] = {"debug", "dofile", "io", "loadfile", "package", NULL};
-static const char *const os_names[] = {"clock", "date", "difftime", "time", NULL};
+static const char *const os_names[] = {"clock", "difftime", "time", NULL};
+/// Lua 5.1's, which some builds of the library still have.
+static const char *const old_math_names[] = {"pow", "log10", "ldexp", "frexp", "cosh", "sinh", "tanh", NULL};
 
 static int refuse_member(lua_State *L) {
     const char *library = lua_tostring(L, lua_upvalueindex(1));
@@ -36,6 +38,15 @@ static int count_garbage(lua_State *L) {
     return 1;
 }
 
+void mg_to_text(lua_State *L, int index) {
+    if (mg_is_float(L, index) && mg_is_legacy(L)) {
+        mg_print_float(L, index);
+        return;
+    }
+    luaL_tolstring(L, index, NULL);
+    lua_replace(L, index);
+}
+
 static int print(lua_State *L) {
     mg_lua *vm = mg_vm(L);
     int count = lua_gettop(L);
@@ -43,7 +54,8 @@ static int print(lua_State *L) {
     luaL_buffinit(L, &buffer);
     for (int index = 1; index <= count; index++) {
         if (index > 1) luaL_addchar(&buffer, '\t');
-        luaL_tolstring(L, index, NULL);
+        lua_pushvalue(L, index);
+        mg_to_text(L, lua_gettop(L));
         luaL_addvalue(&buffer);
     }
     luaL_pushresult(&buffer);
@@ -84,133 +96,35 @@ static void push_copy(lua_State *L, int index, int depth) {
     if (lua_getmetatable(L, index)) lua_setmetatable(L, copy);
 }
 
-// MARK: load and require
+lua_CFunction mg_take_function(lua_State *L, int library, const char *name) {
+    lua_getfield(L, library, name);
+    lua_CFunction function = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    return function;
+}
 
-static const char *read_pieces(lua_State *L, void *data, size_t *size) {
-    size_t *total = data;
-    luaL_checkstack(L, 2, "too many nested functions");
-    lua_pushvalue(L, 1);
+/// Each file has random numbers of its own: one that seeds them must not make another's foreseeable.
+static void open_random(lua_State *L, int globals) {
+    static const char *const names[] = {"random", "randomseed", NULL};
+    lua_pushcfunction(L, luaopen_math);
     lua_call(L, 0, 1);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        *size = 0;
-        return NULL;
-    }
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "reader function must return a string");
-    // Keeps the piece alive below the parser's values.
-    lua_replace(L, 5);
-    const char *piece = lua_tolstring(L, 5, size);
-    *total += *size;
-    if (*total > MG_SOURCE_MAX) luaL_error(L, "source too long (more than %d bytes)", MG_SOURCE_MAX);
-    return piece;
+    int fresh = lua_gettop(L);
+    lua_getfield(L, globals, "math");
+    copy_named(L, fresh, fresh + 1, names);
+    lua_settop(L, fresh - 1);
 }
 
-/// Upvalue 1: the globals of the file that calls.
-static int load_text(lua_State *L) {
-    size_t length;
-    const char *mode = luaL_optstring(L, 3, "bt");
-    if (!strchr(mode, 't')) return luaL_error(L, "binary chunks are closed in policies");
-    bool has_globals = !lua_isnone(L, 4);
-    lua_settop(L, 4);
-    lua_pushnil(L);
-    int status;
-    if (lua_type(L, 1) == LUA_TSTRING) {
-        const char *source = lua_tolstring(L, 1, &length);
-        if (length > MG_SOURCE_MAX) return luaL_error(L, "source too long (more than %d bytes)", MG_SOURCE_MAX);
-        status = luaL_loadbufferx(L, source, length, luaL_optstring(L, 2, source), "t");
-    } else {
-        luaL_checktype(L, 1, LUA_TFUNCTION);
-        length = 0;
-        status = lua_load(L, read_pieces, &length, luaL_optstring(L, 2, "=(load)"), "t");
-    }
-    mg_check_time(L);
-    if (status != LUA_OK) {
-        lua_pushnil(L);
-        lua_insert(L, -2);
-        return 2;
-    }
-    lua_pushvalue(L, has_globals ? 4 : lua_upvalueindex(1));
-    lua_setupvalue(L, -2, 1);
-    return 1;
-}
-
-static int finish_module(lua_State *L, int status, lua_KContext context) {
-    (void)status;
-    (void)context;
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        lua_pushboolean(L, 1);
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, mg_vm(L)->modules);
-    lua_pushvalue(L, -2);
-    lua_setfield(L, -2, lua_tostring(L, 1));
-    lua_pop(L, 1);
-    return 1;
-}
-
-static int load_module(lua_State *L, mg_lua *vm, const char *name, size_t length) {
-    mg_call *call = &vm->call;
-    call->object = NULL;
-    call->scope = NULL;
-    vm->arguments[0] = (mg_value){.kind = MG_STRING, .size = (uint32_t)length, .bytes = (const uint8_t *)name};
-    vm->output.count = 0;
-    if (!vm->module_source || vm->module_source(call) != MG_RETURN || vm->output.count < 2)
-        return luaL_error(L, "module '%s' not found in the policy path", name);
-    mg_push_tape(L, vm, &vm->output);
-    size_t size;
-    const char *source = lua_tolstring(L, 2, &size);
-    lua_pushfstring(L, "@%s", lua_tostring(L, 3));
-    if (luaL_loadbufferx(L, source, size, lua_tostring(L, -1), "t") != LUA_OK) return lua_error(L);
-    mg_push_globals(L, vm);
-    lua_setupvalue(L, -2, 1);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->modules);
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, name);
-    lua_pop(L, 1);
-    lua_pushvalue(L, 1);
-    lua_callk(L, 1, 1, 0, finish_module);
-    return finish_module(L, LUA_OK, 0);
-}
-
-/// Upvalue 1: the libraries of the file that calls. Modules are shared by all files of the VM.
-static int require(lua_State *L) {
-    mg_lua *vm = mg_vm(L);
-    size_t length;
-    const char *name = luaL_checklstring(L, 1, &length);
-    lua_settop(L, 1);
-    if (lua_getfield(L, lua_upvalueindex(1), name) != LUA_TNIL) return 1;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->modules);
-    lua_getfield(L, -1, name);
-    if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) return luaL_error(L, "loop in require of '%s'", name);
-    if (!lua_isnil(L, -1)) return 1;
-    lua_settop(L, 1);
-    return load_module(L, vm, name, length);
-}
-
-void mg_push_globals(lua_State *L, mg_lua *vm) {
+void mg_push_globals(lua_State *L, mg_lua *vm, bool legacy) {
     luaL_checkstack(L, 8, "too many nested files");
     lua_rawgeti(L, LUA_REGISTRYINDEX, vm->template_globals);
     push_copy(L, -1, 0);
     lua_replace(L, -2);
     int globals = lua_gettop(L);
-    lua_newtable(L);
-    lua_pushnil(L);
-    while (lua_next(L, globals)) {
-        if (lua_type(L, -1) != LUA_TTABLE) {
-            lua_pop(L, 1);
-            continue;
-        }
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, globals + 1);
-    }
-    lua_pushcclosure(L, require, 1);
-    lua_setfield(L, globals, "require");
+    open_random(L, globals);
+    if (legacy) mg_open_legacy(L, globals);
+    mg_open_load(L, globals, legacy);
     lua_pushvalue(L, globals);
     lua_setfield(L, globals, "_G");
-    lua_pushvalue(L, globals);
-    lua_pushcclosure(L, load_text, 1);
-    lua_setfield(L, globals, "load");
 }
 
 // MARK: Building the template
@@ -233,6 +147,7 @@ static void open_base(lua_State *L, int globals) {
     luaL_requiref(L, "_G", luaopen_base, 0);
     int base = lua_gettop(L);
     copy_named(L, base, globals, base_names);
+    mg_vm(L)->library.tonumber = mg_take_function(L, base, "tonumber");
     mg_open_protect(L, globals);
     lua_getfield(L, base, "next");
     lua_pushcclosure(L, mg_pairs, 1);
@@ -249,11 +164,37 @@ static void open_base(lua_State *L, int globals) {
     lua_setmetatable(L, globals);
 }
 
+/// Formatting takes a C function long enough for a format of a million letters to hold a worker up.
+static int date(lua_State *L) {
+    size_t length;
+    luaL_optlstring(L, 1, "", &length);
+    if (length > 1000) return luaL_error(L, "os.date: format longer than 1000 bytes");
+    mg_whole(L, 2);
+    return mg_vm(L)->library.date(L);
+}
+
+/// Variables of the process that the host lets policies see; nil for all others.
+static int get_variable(lua_State *L) {
+    luaL_checkstring(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, mg_vm(L)->environment);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    return 1;
+}
+
 static void open_os(lua_State *L, int globals) {
     luaL_requiref(L, "os", luaopen_os, 0);
     int full = lua_gettop(L);
     lua_newtable(L);
     copy_named(L, full, full + 1, os_names);
+    mg_library *library = &mg_vm(L)->library;
+    library->date = mg_take_function(L, full, "date");
+    library->time = mg_take_function(L, full, "time");
+    library->difftime = mg_take_function(L, full, "difftime");
+    lua_pushcfunction(L, date);
+    lua_setfield(L, full + 1, "date");
+    lua_pushcfunction(L, get_variable);
+    lua_setfield(L, full + 1, "getenv");
     lua_createtable(L, 0, 2);
     lua_pushliteral(L, "os");
     lua_pushcclosure(L, refuse_member, 1);
@@ -273,9 +214,13 @@ int mg_open_sandbox(lua_State *L) {
     int strings = open(L, globals, "string", luaopen_string);
     close_function(L, strings, "dump", "string.dump");
     mg_open_patterns(L, strings);
-    int tables = open(L, globals, "table", luaopen_table);
-    mg_open_bounded(L, strings, tables);
-    open(L, globals, "math", luaopen_math);
+    mg_open_strings(L, strings);
+    mg_open_tables(L, open(L, globals, "table", luaopen_table));
+    int math = open(L, globals, "math", luaopen_math);
+    for (const char *const *name = old_math_names; *name; name++) {
+        lua_pushnil(L);
+        lua_setfield(L, math, *name);
+    }
     open(L, globals, "utf8", luaopen_utf8);
     mg_open_coroutine(L, open(L, globals, "coroutine", luaopen_coroutine));
     open_os(L, globals);
@@ -286,12 +231,35 @@ int mg_open_sandbox(lua_State *L) {
     lua_setfield(L, -2, "__metatable");
     lua_pushvalue(L, globals);
     vm->template_globals = luaL_ref(L, LUA_REGISTRYINDEX);
+    for (int dialect = 0; dialect < 2; dialect++) {
+        lua_newtable(L);
+        vm->modules[dialect] = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
     lua_newtable(L);
-    vm->modules = luaL_ref(L, LUA_REGISTRYINDEX);
+    vm->environment = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
 // MARK: Libraries of the host
+
+struct variable {
+    mg_lua *vm;
+    const char *name;
+    const char *value;
+};
+
+static int define_variable(lua_State *L) {
+    const struct variable *variable = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, variable->vm->environment);
+    lua_pushstring(L, variable->value);
+    lua_setfield(L, -2, variable->name);
+    return 0;
+}
+
+bool mg_lua_define_variable(mg_lua *vm, const char *name, const char *value) {
+    struct variable variable = {vm, name, value};
+    return mg_protected(vm, define_variable, &variable);
+}
 
 struct library_definition {
     mg_lua *vm;

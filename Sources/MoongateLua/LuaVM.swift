@@ -70,6 +70,16 @@ public final class LuaVM {
         guard mg_lua_define_constant(vm, library.cString, name.cString, value) else { throw lastError }
     }
 
+    /// Lets `os.getenv` show a variable.
+    public func define(variable name: String, _ value: String) throws(LuaError) {
+        guard mg_lua_define_variable(vm, name, value) else { throw lastError }
+    }
+
+    /// Has every line reported before it runs, for measuring coverage; `nil` ends that.
+    public func setLineHook(_ hook: mg_line_hook?, context: UnsafeMutableRawPointer? = nil) {
+        mg_lua_set_line_hook(vm, hook, context)
+    }
+
     /// Takes what scripts print: the first argument, one line.
     public func setPrint(_ leaf: mg_leaf) { mg_lua_set_print(vm, leaf) }
 

@@ -11,6 +11,8 @@ final class LuaBench {
     /// What scripts gave to `host.log` and `print`.
     var lines: [String] = []
     var values: [LuaValue?] = []
+    /// Texts of results that Lua has not taken yet.
+    var kept: LuaTextKeeper?
 
     init(memory: Int = 8 << 20, milliseconds: UInt32 = 50) throws {
         vm = try LuaVM(limits: .init(memory: memory, milliseconds: milliseconds))
@@ -70,13 +72,15 @@ final class LuaBench {
         let name = LuaBench.text(call.pointee.arguments[0])
         guard name == "shared" else { return MG_RETURN }
         let keeper = LuaTextKeeper()
-        LuaBench.kept = keeper
-        _ = LuaValue.string("local name = ...; return { name = name, count = 0 }")
-            .write(to: call.pointee.output, keeping: keeper)
+        LuaBench.bench(call)?.kept = keeper
+        _ = LuaValue.string(
+            "local name = ...; local function get() return host end; local function dialect() return tostring(10 / 2) end;"
+                + " return { name = name, count = 0, get = get, dialect = dialect }"
+        )
+        .write(to: call.pointee.output, keeping: keeper)
         _ = LuaValue.string("shared.lua").write(to: call.pointee.output, keeping: keeper)
         return MG_RETURN
     }
-    nonisolated(unsafe) static var kept: LuaTextKeeper?
 
     static let counterLeaf: mg_leaf = { call in
         var value = mg_value()
@@ -130,7 +134,7 @@ final class LuaBench {
                 }
                 LuaBench.bench(call)?.values.append(value)
                 let keeper = LuaTextKeeper()
-                LuaBench.kept = keeper
+                LuaBench.bench(call)?.kept = keeper
                 return value.write(to: call.pointee.output, keeping: keeper) ? MG_RETURN : MG_STOP
             },
             LuaBinding("wait", "~") { _ in MG_WAIT },

@@ -9,7 +9,7 @@ import Testing
         ("io.open('x')", "io is closed in policies"),
         ("os.execute('x')", "os.execute is closed in policies"),
         ("os.exit()", "os.exit is closed in policies"),
-        ("os.getenv('x')", "os.getenv is closed in policies"),
+        ("os.remove('x')", "os.remove is closed in policies"),
         ("debug.sethook()", "debug is closed in policies"),
         ("package.loadlib('x', 'y')", "package is closed in policies"),
         ("local x = package.cpath", "package is closed in policies"),
@@ -18,7 +18,7 @@ import Testing
         ("string.dump(print)", "string.dump is closed in policies"),
         ("collectgarbage('stop')", "collectgarbage: only \"count\" is open in policies"),
         ("setmetatable({}, {__gc = print})", "__gc is closed in policies"),
-        ("require 'ffi'", "module 'ffi' not found in the policy path"),
+        ("require 'ffi'", "module 'ffi' is closed in policies: it reaches outside the script engine"),
         ("load('x', 'x', 'b')", "binary chunks are closed in policies"),
     ])
     func closedFunctionsSaySo(call: String, message: String) throws {

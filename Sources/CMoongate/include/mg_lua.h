@@ -182,10 +182,17 @@ bool mg_lua_define_library(
 /// Defines a whole number in a library.
 bool mg_lua_define_constant(
     mg_lua *_Nonnull vm, const char *_Nonnull library, const char *_Nonnull name, int64_t value);
+/// Lets `os.getenv` show a variable; without any it gives nil.
+bool mg_lua_define_variable(mg_lua *_Nonnull vm, const char *_Nonnull name, const char *_Nonnull value);
 /// Asked by `require` for other names (argument 1): results source, chunk name; no result: not found.
 void mg_lua_set_module_source(mg_lua *_Nonnull vm, mg_leaf _Nonnull leaf);
 /// Takes what scripts print (argument 1), as one line.
 void mg_lua_set_print(mg_lua *_Nonnull vm, mg_leaf _Nonnull leaf);
+
+/// Told before each line that runs: the file as messages call it, and the line.
+typedef void (*mg_line_hook)(void *_Nullable context, const char *_Nonnull file, int32_t line);
+/// For measuring which lines run; NULL ends it. Slows scripts down, and belongs in test runners only.
+void mg_lua_set_line_hook(mg_lua *_Nonnull vm, mg_line_hook _Nullable hook, void *_Nullable context);
 
 /// An object bound to `scope`, kept until the VM closes. NULL when memory is out.
 mg_object *_Nullable mg_lua_new_object(
@@ -228,6 +235,7 @@ typedef struct mg_failure {
 mg_failure mg_lua_failure(const mg_lua *_Nonnull vm);
 
 /// Compiles a source file (text only) with globals of its own and runs its main chunk.
+/// A file that defines `envoy_on_request` or `envoy_on_response` finds Lua 5.1's library as far as that goes.
 /// - name: how messages call the file.
 /// Returns a reference to the file's globals; 0 on failure.
 int32_t mg_lua_load(
