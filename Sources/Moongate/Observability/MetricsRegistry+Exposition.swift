@@ -6,11 +6,13 @@ extension MetricsRegistry {
         writeRequests(to: &text)
         writeDurations(to: &text)
         writePolicies(to: &text)
+        writeDicts(to: &text)
         writeUpstreams(to: &text)
         writeListeners(to: &text)
         writeLogs(to: &text)
         writeReloads(to: &text)
         writeProcess(to: &text)
+        scripts.write(to: &text)
         return text.bytes
     }
 
@@ -85,6 +87,21 @@ extension MetricsRegistry {
                 }
             }
         }
+    }
+
+    private func writeDicts(to text: inout PrometheusText) {
+        let dicts = state.dicts.living().map { (name: $0.name, figures: $0.figures) }
+        text.family("moongate_dict_entries", .gauge, "Entries of a shared dict, those included that expired unnoticed.")
+        for dict in dicts { text.sample([("dict", dict.name)], UInt64(dict.figures.entries)) }
+        text.family("moongate_dict_bytes", .gauge, "Bytes that the entries of a shared dict weigh.")
+        for dict in dicts { text.sample([("dict", dict.name)], UInt64(dict.figures.weight)) }
+        text.family(
+            "moongate_dict_evictions_total", .counter,
+            "Entries of a shared dict that made room for others before they expired.")
+        for dict in dicts { text.sample([("dict", dict.name)], dict.figures.evictions) }
+        text.family(
+            "moongate_dict_contended_total", .counter, "Times that a worker found a part of a shared dict locked.")
+        for dict in dicts { text.sample([("dict", dict.name)], dict.figures.contended) }
     }
 
     private func writeUpstreams(to text: inout PrometheusText) {

@@ -54,11 +54,17 @@ final class MetricsRegistry: Sendable {
     let listeners: Family
     let policies: Family
     let process: ProcessMetrics
+    /// What policies count by themselves.
+    let scripts: ScriptMetrics
+    /// What policies share; its figures are shown with the counters.
+    let state: PolicyState
     private let workerBlock: CounterBlock
 
     /// - Parameter workers: event loop threads, at least one; fixed for the life of the process.
     init(workers: Int) {
         self.workers = workers
+        scripts = ScriptMetrics(rows: workers)
+        state = PolicyState()
         routes = Family(rows: workers, columns: RouteCells.Column.count)
         upstreams = Family(rows: workers, columns: UpstreamCells.Column.count)
         listeners = Family(rows: workers, columns: ListenerCells.Column.count)

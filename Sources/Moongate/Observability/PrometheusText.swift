@@ -60,8 +60,10 @@ struct PrometheusText {
     }
 
     /// Whole numbers without a fraction, others as Swift prints them, which reads back exactly.
-    private static func number(_ value: Double) -> String {
-        value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
+    static func number(_ value: Double) -> String {
+        if value.isNaN { return "NaN" }
+        if value.isInfinite { return value > 0 ? "+Inf" : "-Inf" }
+        return value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
     }
 
     private mutating func appendSeries(_ labels: [(String, String)], suffix: String) {

@@ -47,6 +47,9 @@ final class PolicyHost {
     let dataVersion: UnsafeMutablePointer<UInt64>
     let credentials: CredentialCache?
 
+    /// Dicts and metrics that its policies use.
+    let holdings: PolicyHoldings
+
     private let entries: [MetricsRegistry.Entry]
     private var firstFree: UnsafeMutablePointer<PolicyRunRecord>?
     private var lastFree: UnsafeMutablePointer<PolicyRunRecord>?
@@ -74,6 +77,7 @@ final class PolicyHost {
         self.program = program
         self.services = services
         files = record
+        holdings = PolicyHoldings(services.registry.state)
         credentials = services.verifier.flatMap { CredentialCache($0) }
         dataVersion = .allocate(capacity: 1)
         dataVersion.initialize(to: 0)
@@ -126,6 +130,7 @@ final class PolicyHost {
         record.pointee.replyBody = .empty
         record.pointee.arena.reset()
         if record.pointee.dynamicMetadata != nil { record.pointee.dynamicMetadata = nil }
+        if record.pointee.heldSlots != nil { record.pointee.heldSlots = nil }
         giveBack(record)
     }
 

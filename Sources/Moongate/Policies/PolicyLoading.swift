@@ -27,6 +27,7 @@ struct PolicyLoading {
     }
 
     private mutating func load(_ file: PolicyProgram.File) -> Hooks? {
+        host.holdings.file = file.chunkName
         do {
             let loaded = try host.vm.load(file.source, name: file.chunkName)
             return Hooks(
@@ -51,6 +52,7 @@ struct PolicyLoading {
 
     private mutating func initialise(_ index: Int, _ instance: PolicyProgram.Instance, _ hooks: Hooks) {
         let file = host.program.files[instance.file]
+        host.holdings.file = file.chunkName
         do throws(LuaError) {
             let config = try host.vm.makeTable(LuaValue(instance.settings))
             host.instances[index].config = config.raw

@@ -8,6 +8,7 @@ struct PolicyPlan {
     private(set) var listenerChains: [[Int32]] = []
     private(set) var routeChains: [[Int32]] = []
     let limits: LuaVM.Limits
+    let metricSeries: Int
     let folder: String
     let modulePath: [String]
 
@@ -21,6 +22,7 @@ struct PolicyPlan {
     ) throws(DiagnosticList) {
         self.folder = folder
         modulePath = config.policies.path + (shipped.map { [$0] } ?? [])
+        metricSeries = config.policies.metricSeries
         let milliseconds = max(1, config.policies.timeLimit.nanoseconds / 1_000_000)
         limits = LuaVM.Limits(memory: config.policies.memoryLimit, milliseconds: UInt32(clamping: milliseconds))
         for listener in config.listeners { listenerChains.append(chain(listener.policies, record)) }

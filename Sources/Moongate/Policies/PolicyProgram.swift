@@ -38,6 +38,8 @@ final class PolicyProgram: @unchecked Sendable {
     let instances: [Instance]
     let files: [File]
     let limits: LuaVM.Limits
+    /// Most series of one metric that policies define.
+    let metricSeries: Int
     /// Folder of the configuration file, against which scripts' paths are taken.
     let folder: String
     /// Folders for `require`.
@@ -51,6 +53,7 @@ final class PolicyProgram: @unchecked Sendable {
         instances = plan.instances
         files = plan.files
         limits = plan.limits
+        metricSeries = plan.metricSeries
         folder = plan.folder
         modulePath = plan.modulePath
         self.answers = answers
@@ -72,6 +75,7 @@ final class PolicyProgram: @unchecked Sendable {
     /// Whether the VMs of this program would come out the same from `plan`, so that they may go on.
     fileprivate func serves(_ plan: PolicyPlan) -> Bool {
         instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
+            && metricSeries == plan.metricSeries
             && folder == plan.folder
             && modulePath == plan.modulePath
     }

@@ -36,6 +36,8 @@ struct PolicyRunRecord {
     var arena = Arena()
     /// Made when a script first sets something.
     var dynamicMetadata: DynamicMetadata?
+    /// Made when a script first takes one.
+    var heldSlots: HeldSlots?
     var nextFree: UnsafeMutablePointer<PolicyRunRecord>?
 
     init(host: PolicyHost) { self.host = .passUnretained(host) }
@@ -58,6 +60,7 @@ struct PolicyObjects {
     var dynamicMetadata: UnsafeMutablePointer<mg_object>?
     var metadata: UnsafeMutablePointer<mg_object>?
     var tls: UnsafeMutablePointer<mg_object>?
+    var stats: UnsafeMutablePointer<mg_object>?
 }
 
 /// A header list as a script sees it.

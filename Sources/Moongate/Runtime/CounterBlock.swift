@@ -17,6 +17,23 @@ struct Counter: @unchecked Sendable {  // the cell it points to is atomic
 
     @inline(__always) func set(_ value: UInt64) { cell.pointee.store(value, ordering: .relaxed) }
 
+    /// For cells that hold floating-point numbers. Only on the writing thread.
+    @inline(__always) func add(number: Double) { set((self.number + number).bitPattern) }
+
+    /// As `add(number:)`, on any thread.
+    func addShared(number: Double) {
+        var old = cell.pointee.load(ordering: .relaxed)
+        while true {
+            let new = (Double(bitPattern: old) + number).bitPattern
+            let (isDone, found) = cell.pointee.weakCompareExchange(expected: old, desired: new, ordering: .relaxed)
+            if isDone { return }
+            old = found
+        }
+    }
+
+    /// The floating-point number that the cell holds.
+    @inline(__always) var number: Double { Double(bitPattern: value) }
+
     /// Readable on every thread; may lag behind the writer by moments.
     @inline(__always) var value: UInt64 { cell.pointee.load(ordering: .relaxed) }
 }
@@ -70,6 +87,14 @@ final class CounterBlock: @unchecked Sendable {  // the memory holds atomics onl
         precondition(column >= 0 && column < columns, "column \(column) of \(columns)")
         var sum: UInt64 = 0
         for row in 0..<rows { sum &+= cells[row * stride + column].load(ordering: .relaxed) }
+        return sum
+    }
+
+    /// As `total`, for a column of floating-point numbers.
+    func numberTotal(_ column: Int) -> Double {
+        precondition(column >= 0 && column < columns, "column \(column) of \(columns)")
+        var sum = 0.0
+        for row in 0..<rows { sum += Double(bitPattern: cells[row * stride + column].load(ordering: .relaxed)) }
         return sum
     }
 }

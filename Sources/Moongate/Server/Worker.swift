@@ -93,6 +93,7 @@ final class Worker: ConnectionOwner {
     /// The engine, at home on this worker.
     private static func prepared(_ policies: Handover<PolicyHost>?, _ loop: EventLoop) -> PolicyHost? {
         guard let host = policies?.take() else { return nil }
+        host.holdings.takeEffect()
         let mailbox = loop.mailbox
         host.post = { mailbox.post($0) }
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }

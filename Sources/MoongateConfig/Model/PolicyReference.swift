@@ -51,9 +51,15 @@ public struct PolicySettings: Sendable, Equatable {
     public var timeLimit: Duration
     /// Bytes that one VM (per worker) may hold.
     public var memoryLimit: Int
-    public init(path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20) {
+    /// Most series of one metric that policies define.
+    public var metricSeries: Int
+    public init(
+        path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
+        metricSeries: Int = 1_000
+    ) {
         self.path = path
         self.timeLimit = timeLimit
         self.memoryLimit = memoryLimit
+        self.metricSeries = metricSeries
     }
 }

@@ -23,6 +23,7 @@ extension ConfigurationReference {
           path: [policies]                        # searched before the policies that ship
           time_limit: 50ms
           memory_limit: 64MiB
+          metric_series: 1000                     # of each metric that a policy defines
 
         upstreams:
           greeter:

@@ -16,6 +16,10 @@ extension ValueType<PolicySettings> {
                     Field(
                         "memory_limit", \.memoryLimit, .size((1 << 20)...(64 << 30)),
                         "Memory that all policies of one worker may hold."),
+                    Field(
+                        "metric_series", \.metricSeries, .integer(1...1_000_000),
+                        "Series that one metric of a policy may have. What comes beyond is counted in a series whose labels"
+                            + " are all `_overflow`."),
                 ]))
     }
 }

@@ -80,7 +80,7 @@ enum HandleBinding {
             LuaBinding(
                 "base64Decode", "s", type: "(text: string): string?",
                 doc: "The bytes; nil if the text is malformed. Blanks and missing padding are accepted.", base64Decode),
-        ] + LogBinding.bindings
+        ] + LogBinding.bindings + StatsBinding.bindings
     }
 
     // MARK: Objects

@@ -49,6 +49,7 @@ enum MoonLibrary {
                     meanwhile. In hooks only.
                     """, PasswordsBinding.verifyHash),
         ]
+            + DictBinding.bindings + LimitBinding.bindings + MetricsBinding.bindings
     }
 
     /// The same whole number for the same text in every process and release, not negative.

@@ -11,6 +11,12 @@ enum PolicyClasses {
     static let tls: UInt16 = 6
     static let addressSet: UInt16 = 7
     static let passwords: UInt16 = 8
+    static let dict: UInt16 = 36
+    static let limit: UInt16 = 37
+    static let counter: UInt16 = 38
+    static let gauge: UInt16 = 39
+    static let histogram: UInt16 = 40
+    static let stats: UInt16 = 41
 
     /// Everything a policy can call, in the order of the reference.
     static var all: [PolicyClass] {
@@ -23,7 +29,10 @@ enum PolicyClasses {
             TLSBinding.definition,
             AddressSetBinding.definition,
             PasswordsBinding.definition,
-        ]
+            DictBinding.definition,
+            LimitBinding.definition,
+            StatsBinding.definition,
+        ] + MetricsBinding.definitions
     }
 
     static var libraries: [PolicyLibrary] { [MoonLibrary.definition, TimeBinding.resolutions] }
@@ -58,6 +67,7 @@ enum PolicyClasses {
         objects.dynamicMetadata = try vm.makeObject(class: dynamicMetadata, scope: scope, native: run.opaque)
         objects.metadata = try vm.makeObject(class: metadata, scope: scope, native: run.opaque)
         objects.tls = try vm.makeObject(class: tls, scope: scope, native: run.opaque)
+        objects.stats = try vm.makeObject(class: stats, scope: scope, native: run.opaque)
         return objects
     }
 }
