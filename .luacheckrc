@@ -5,3 +5,9 @@ files["policies"] = { globals = { "on_init", "on_request", "on_response" } }
 files["examples"] = {
   globals = { "on_init", "on_request", "on_response", "envoy_on_request", "envoy_on_response" },
 }
+files["**/*_spec.lua"] = {
+  read_globals = {
+    "describe", "it", "skip", "before_each", "after_each", "expect", "fail", "load_policy", "load_policies",
+    "hash_password", "logs",
+  },
+}

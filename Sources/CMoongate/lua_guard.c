@@ -84,13 +84,15 @@ static void arm_thread(void) {
 void mg_guard_enter(mg_lua *vm) {
     if (!armed) arm_thread();
     vm->serial += 1;
+    // A leaf may run another VM: its run ends within this one.
+    vm->outer = running;
     running = vm;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 void mg_guard_leave(mg_lua *vm) {
     atomic_signal_fence(memory_order_seq_cst);
-    running = NULL;
+    running = vm->outer;
     vm->overrun = 0;
 }
 

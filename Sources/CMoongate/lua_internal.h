@@ -74,6 +74,8 @@ struct mg_lua {
     uint32_t ticks;
     uint32_t limit_ticks;
     uint32_t limit_milliseconds;
+    /// The VM whose run this one's stands in; NULL: none.
+    mg_lua *outer;
 
     mg_unwind unwind;
     /// A leaf said MG_WAIT and the coroutines above it are being suspended.

@@ -130,7 +130,7 @@ def test_policies_load(block, tmp_path):
 @pytest.mark.parametrize("block", documents.blocks("lua"), ids=repr)
 def test_lua_is_sound(block):
     """luacheck knows the names that policies may use."""
-    options = ["--read-globals", "handle"] if block.is_fragment else []
+    options = ["--read-globals", "handle", *sorted(spec_names())] if block.is_fragment else []
     done = subprocess.run(
         ["luacheck", "-", "--no-color", "--no-unused-args", "--filename", "examples/shown.lua", *options],
         cwd=REPOSITORY, input=block.text, capture_output=True, text=True, timeout=30)
@@ -144,12 +144,19 @@ def bindings():
             for name in re.findall(r'LuaBinding\(\s*"([\w.]+)"', path.read_text(encoding="utf-8"))}
 
 
+def spec_names():
+    """The functions and methods of specs."""
+    prelude = REPOSITORY / "Sources" / "Moongate" / "Testing" / "SpecPrelude.swift"
+    text = prelude.read_text(encoding="utf-8")
+    return set(re.findall(r"(?:function (?:spec\.|[A-Z]\w+:)|spec\.(?=\w+ =)|^ +(?=to_\w+ =))(\w+)", text, re.MULTILINE))
+
+
 @pytest.mark.parametrize("block", documents.blocks("lua"), ids=repr)
 def test_methods_in_examples_exist(block):
     """Methods of texts aside, what is called with a colon is a function that Swift gives to policies."""
     of_texts = {"match", "gmatch", "gsub", "sub", "find", "format", "lower", "upper", "rep", "byte", "len", "reverse"}
     called = set(re.findall(r"[\w\])]:(\w+)\s*[({\"']", block.text))
-    assert called <= of_texts | {name.rpartition(".")[2] for name in bindings()}
+    assert called <= of_texts | spec_names() | {name.rpartition(".")[2] for name in bindings()}
 
 
 # The first policy

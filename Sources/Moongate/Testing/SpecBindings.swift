@@ -1,0 +1,165 @@
+import CMoongate
+import Foundation
+import MoongateLua
+
+/// What the Lua part of `moongate test` calls.
+enum SpecBindings {
+    static var all: [LuaBinding] {
+        [
+            LuaBinding(
+                "source", "", type: "(): string, string", doc: "The spec's text and what errors call it.", source),
+            LuaBinding("add", "ti", type: "(names: string[], line: integer)", doc: "There is a test.", add),
+            LuaBinding("current", "", type: "(): integer", doc: "Which test runs.") { call in
+                call.give(Int64(SpecBindings.session(call)?.current ?? 0))
+                return MG_RETURN
+            },
+            LuaBinding("failed", "s", type: "(message: string)", doc: "The test has failed.") { call in
+                SpecBindings.session(call)?.failed(call.bytes(0).string)
+                return MG_RETURN
+            },
+            LuaBinding("skipped", "", type: "()", doc: "The test was left out.") { call in
+                SpecBindings.session(call)?.skipped()
+                return MG_RETURN
+            },
+            LuaBinding("load", "tt", type: "(uses: table, options: table): integer", doc: "Loads policies.", load),
+            LuaBinding("begin", "it", type: "(policy: integer, request: table): integer", doc: "A request.", begin),
+            LuaBinding("wait", "i", type: "(exchange: integer)", doc: "Waits until no hook does.", wait),
+            LuaBinding(
+                "respond", "it", type: "(exchange: integer, response: table)", doc: "The upstream answers.", respond),
+            LuaBinding("finish", "i", type: "(exchange: integer)", doc: "The exchange is over.", finish),
+            LuaBinding("view", "i", type: "(exchange: integer): table", doc: "How the exchange stands.", view),
+            LuaBinding("logs", "", type: "(): table[]", doc: "What policies logged.", logs),
+            LuaBinding(
+                "hash_password", "s", type: "(password: string): string", doc: "A hash, cheap to check.",
+                hashPassword),
+        ]
+    }
+
+    static func session(_ call: BindingCall) -> SpecSession? {
+        call.pointee.context.map { Unmanaged<SpecSession>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// Does what may fail for the spec's own mistakes.
+    private static func perform(
+        _ call: BindingCall, _ body: (SpecSession) throws(SpecFault) -> LuaValue?
+    ) -> mg_action {
+        guard let session = session(call) else { return call.fail("there is no spec") }
+        do throws(SpecFault) {
+            guard let value = try body(session) else { return MG_RETURN }
+            let keeper = LuaTextKeeper()
+            guard value.write(to: call.pointee.output, keeping: keeper) else {
+                return call.fail("the value is too large")
+            }
+            session.keeper = keeper
+            return MG_RETURN
+        } catch {
+            return call.fail(error.message)
+        }
+    }
+
+    private static func index(_ call: BindingCall) -> Int { Int(truncatingIfNeeded: call.integer(0)) }
+
+    // MARK: The file
+
+    private static let source: mg_leaf = { call in
+        guard let session = session(call) else { return MG_RETURN }
+        let keeper = LuaTextKeeper()
+        _ = LuaValue.string(session.source).write(to: call.pointee.output, keeping: keeper)
+        _ = LuaValue.string(session.chunkName).write(to: call.pointee.output, keeping: keeper)
+        session.keeper = keeper
+        return MG_RETURN
+    }
+
+    private static let add: mg_leaf = { call in
+        guard case .list(let names) = call.value(0) else { return call.fail("a test needs a name") }
+        session(call)?.add(names.compactMap(\.text), line: Int(truncatingIfNeeded: call.integer(1)))
+        return MG_RETURN
+    }
+
+    static let print: mg_leaf = { call in
+        session(call)?.world.log.append(
+            SpecLog.Line(level: .info, message: call.bytes(0).string, fields: ["by": "spec"]))
+        return MG_RETURN
+    }
+
+    /// Modules of specs lie beside them or where policies find theirs.
+    static let moduleSource: mg_leaf = { call in
+        guard let session = session(call) else { return MG_RETURN }
+        let name = call.bytes(0).string.split(separator: ".").joined(separator: "/")
+        guard !name.isEmpty, !name.utf8.contains(0) else { return MG_RETURN }
+        for folder in [session.world.folder] + session.world.path {
+            for candidate in ["\(name).lua", "\(name)/init.lua"] {
+                guard let data = try? Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(candidate)")) else { continue }
+                let keeper = LuaTextKeeper()
+                _ = LuaValue.string(String(decoding: data, as: UTF8.self)).write(
+                    to: call.pointee.output, keeping: keeper)
+                _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: keeper)
+                session.keeper = keeper
+                return MG_RETURN
+            }
+        }
+        return MG_RETURN
+    }
+
+    // MARK: Exchanges
+
+    private static let load: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in .integer(Int64(try session.load(call.value(0), call.value(1)))) }
+    }
+
+    private static let begin: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            .integer(Int64(try session.begin(index(call), call.value(1))))
+        }
+    }
+
+    private static let wait: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            try session.wait(index(call))
+            return nil
+        }
+    }
+
+    private static let respond: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            try session.exchange(index(call)).respond(try SpecResponse(call.value(1)))
+            return nil
+        }
+    }
+
+    private static let finish: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            try session.exchange(index(call)).finish()
+            return nil
+        }
+    }
+
+    private static let view: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in try session.exchange(index(call)).view }
+    }
+
+    // MARK: The rest
+
+    private static let logs: mg_leaf = { call in
+        perform(call) { session in
+            .list(
+                session.world.log.lines.map { line in
+                    .record([
+                        ("level", .string("\(line.level)")), ("message", .string(line.message)),
+                        ("fields", .record(line.fields.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })),
+                    ])
+                })
+        }
+    }
+
+    private static let hashPassword: mg_leaf = { call in
+        perform(call) { _ throws(SpecFault) in
+            do {
+                let password = Array(call.bytes(0).buffer)
+                return .string(try PasswordHash.make(password: password, method: .bcrypt, cost: 4).text)
+            } catch {
+                throw SpecFault("\(error)")
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import MoongateLua
+
+/// What a spec says about a request, made whole.
+struct SpecRequest {
+    private(set) var fields: [(String, String)] = []
+    private(set) var body = ""
+    let facts: ConnectionFacts
+
+    private static let known = [
+        "authority", "body", "grpc", "headers", "local_address", "method", "path", "remote", "scheme", "tls",
+    ]
+
+    /// - Throws: `SpecFault` for what is unknown or cannot be.
+    init(_ value: LuaValue?) throws(SpecFault) {
+        let table = try SpecTable(value, "a request", known: SpecRequest.known)
+        facts = try SpecRequest.facts(table)
+        body = try table.text("body") ?? ""
+        let headers = try table.headers("headers")
+        let grpc = try table.text("grpc")
+        let path = try table.text("path") ?? grpc ?? "/"
+        var own: [(String, String)] = [
+            (":method", try table.text("method") ?? (grpc == nil ? "GET" : "POST")),
+            (":scheme", try table.text("scheme") ?? (facts.tls == nil ? "http" : "https")),
+            (":authority", try table.text("authority") ?? "shop.example"),
+            (":path", path),
+        ]
+        if grpc != nil { own += [("content-type", "application/grpc"), ("te", "trailers")] }
+        // Headers of the spec stand in the place of those that are made up.
+        fields = own.filter { name, _ in !headers.contains { $0.0 == name } }
+        fields = headers.filter { $0.0.hasPrefix(":") } + fields + headers.filter { !$0.0.hasPrefix(":") }
+    }
+
+    private static func facts(_ table: SpecTable) throws(SpecFault) -> ConnectionFacts {
+        let remote = try address(table, "remote", "10.0.0.1:50000")
+        let local = try address(table, "local_address", "10.0.0.9:8080")
+        return ConnectionFacts(
+            listener: .of("main"), listenerName: "main", remote: remote, local: local, tls: try tls(table))
+    }
+
+    private static func address(
+        _ table: SpecTable, _ key: String, _ fallback: String
+    ) throws(SpecFault) -> SocketAddress {
+        let text = try table.text(key) ?? fallback
+        guard let address = SocketAddress(text) ?? SocketAddress(host: text, port: 50000) else {
+            throw SpecFault("\(key): '\(text)' is no address such as 10.0.0.1:50000")
+        }
+        return address
+    }
+
+    private static func tls(_ table: SpecTable) throws(SpecFault) -> ConnectionFacts.TLS? {
+        guard let value = table.values["tls"], value != .bool(false) else { return nil }
+        let given = try SpecTable(
+            value == .bool(true) ? nil : value, "tls", known: ["cipher", "server_name", "version"])
+        return ConnectionFacts.TLS(
+            version: try given.text("version") ?? "TLSv1.3",
+            cipher: try given.text("cipher") ?? "TLS_AES_128_GCM_SHA256",
+            serverName: try given.text("server_name") ?? "")
+    }
+}
+
+/// What a spec says about an upstream's response, made whole.
+struct SpecResponse {
+    private(set) var fields: [(String, String)] = []
+    let body: String
+    let trailers: [(String, String)]
+
+    /// - Throws: `SpecFault` for what is unknown or cannot be.
+    init(_ value: LuaValue?) throws(SpecFault) {
+        let table = try SpecTable(value, "a response", known: ["body", "grpc_status", "headers", "status", "trailers"])
+        let headers = try table.headers("headers")
+        body = try table.text("body") ?? ""
+        var trailers = try table.headers("trailers")
+        if let status = try table.text("grpc_status") { trailers.insert(("grpc-status", status), at: 0) }
+        self.trailers = trailers
+        fields = [(":status", try table.text("status") ?? "200")] + headers
+    }
+}
+
+/// A table from a spec, its keys checked.
+struct SpecTable {
+    private(set) var values: [String: LuaValue] = [:]
+    private let name: String
+
+    init(_ value: LuaValue?, _ name: String, known: [String]) throws(SpecFault) {
+        self.name = name
+        guard let value, value != .null else { return }
+        guard case .table(let entries) = value else { throw SpecFault("\(name) must be a table with names") }
+        for entry in entries {
+            guard case .string(let key) = entry.key, known.contains(key) else {
+                let shown = entry.key.text ?? "?"
+                throw SpecFault("\(name) has no \"\(shown)\" (known: \(known.joined(separator: ", ")))")
+            }
+            values[key] = entry.value
+        }
+    }
+
+    func text(_ key: String) throws(SpecFault) -> String? {
+        guard let value = values[key] else { return nil }
+        guard let text = value.text else { throw SpecFault("\(name): \(key) must be a text") }
+        return text
+    }
+
+    /// By name, one value or a list of them; or a list of pairs, where the order matters. Names in lower case.
+    func headers(_ key: String) throws(SpecFault) -> [(String, String)] {
+        switch values[key] {
+        case nil: return []
+        case .table(let entries):
+            var fields: [(String, String)] = []
+            for entry in entries.sorted(by: { $0.key.text ?? "" < $1.key.text ?? "" }) {
+                fields += try pairs(entry.key, entry.value, key)
+            }
+            return fields
+        case .list(let items):
+            var fields: [(String, String)] = []
+            for item in items {
+                guard case .list(let pair) = item, pair.count == 2 else {
+                    throw SpecFault("\(name): \(key) must be a table by name or a list of {name, value}")
+                }
+                fields += try pairs(pair[0], pair[1], key)
+            }
+            return fields
+        default: throw SpecFault("\(name): \(key) must be a table")
+        }
+    }
+
+    private func pairs(_ name: LuaValue, _ value: LuaValue, _ key: String) throws(SpecFault) -> [(String, String)] {
+        guard let name = name.text?.lowercased() else { throw SpecFault("\(key): names must be texts") }
+        if let text = value.text { return [(name, text)] }
+        guard case .list(let values) = value else { throw SpecFault("\(key): the value of \(name) must be a text") }
+        return values.compactMap(\.text).map { (name, $0) }
+    }
+}

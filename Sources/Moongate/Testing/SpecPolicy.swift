@@ -1,0 +1,167 @@
+import MoongateConfig
+import MoongateLua
+
+/// Policies as a spec loaded them: in a VM of their own, as on a route.
+final class SpecPolicy {
+    let program: PolicyProgram
+    let host: PolicyHost
+    let upstreams: [String]
+    let upstreamIndex: NameIndex
+    let routeName: Bytes
+    /// Work for the worker's thread, which other threads posted.
+    private let posted = Locked<[@Sendable () -> Void]>([])
+
+    /// - Throws: everything that is wrong with the policies or their settings.
+    init(_ uses: [PolicyReference], _ options: SpecLoadOptions, _ world: SpecWorld) throws(DiagnosticList) {
+        var config = Configuration()
+        config.policies.path = world.path
+        config.routes = [RouteConfig(name: options.route, policies: uses, upstreams: [])]
+        let made = try PolicyProgram.make(
+            config, folder: world.folder, shipped: world.shipped, loader: world.loader(options.files),
+            services: world.services())
+        guard let host = made.host else {
+            throw DiagnosticList([Diagnostic(location: .unknown, message: "the policies were not loaded")])
+        }
+        program = made.program
+        self.host = host
+        upstreams = options.upstreams
+        upstreamIndex = NameIndex(options.upstreams)
+        routeName = Bytes.allocated(options.route)
+        let posted = posted
+        host.post = { work in posted.withLock { $0.append(work) } }
+        host.resumed = { owner, verdict in
+            Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().take(verdict)
+        }
+    }
+
+    deinit { routeName.base.deallocate() }
+
+    /// Runs what other threads posted; false: there was nothing.
+    func runPosted() -> Bool {
+        let work = posted.withLock { list in
+            defer { list = [] }
+            return list
+        }
+        for each in work { each() }
+        return !work.isEmpty
+    }
+}
+
+/// The third argument of `load_policy`.
+struct SpecLoadOptions {
+    var files: [String: [UInt8]] = [:]
+    var upstreams = ["main"]
+    var route = "main"
+    var onError = PolicyReference.OnError.deny
+
+    private static let known = ["files", "on_error", "route", "upstreams"]
+
+    /// - Throws: `SpecFault` for what is unknown or of the wrong kind.
+    init(_ value: LuaValue?, folder: String) throws(SpecFault) {
+        guard case .table(let entries)? = value else {
+            guard value == nil || value == .null else { throw SpecFault("the options must be a table") }
+            return
+        }
+        for entry in entries {
+            guard case .string(let key) = entry.key else { throw SpecFault("options have names") }
+            switch (key, entry.value) {
+            case ("route", .string(let name)): route = name
+            case ("on_error", .string(let text)): onError = try SpecLoadOptions.onError(text)
+            case ("upstreams", .list(let names)): upstreams = names.compactMap(\.text)
+            case ("files", .table(let files)):
+                for file in files {
+                    guard let name = file.key.text else { throw SpecFault("files are given by name") }
+                    let path = name.hasPrefix("/") ? name : "\(folder)/\(name)"
+                    self.files[path] = Array((file.value.text ?? SpecJSON.text(of: file.value)).utf8)
+                }
+            default:
+                let isKnown = SpecLoadOptions.known.contains(key)
+                throw SpecFault(
+                    isKnown
+                        ? "the option \(key) has the wrong type"
+                        : "unknown option \"\(key)\" (known: \(SpecLoadOptions.known.joined(separator: ", ")))")
+            }
+        }
+    }
+
+    static func onError(_ text: String) throws(SpecFault) -> PolicyReference.OnError {
+        guard let choice = PolicyReference.OnError(rawValue: text) else {
+            let known = PolicyReference.OnError.allCases.map(\.rawValue).joined(separator: ", ")
+            throw SpecFault("on_error must be one of: \(known)")
+        }
+        return choice
+    }
+}
+
+/// A mistake in a spec.
+struct SpecFault: Error {
+    let message: String
+    init(_ message: String) { self.message = message }
+}
+
+extension LuaValue {
+    /// Texts and numbers as Lua prints them.
+    var text: String? {
+        switch self {
+        case .string(let text): text
+        case .integer(let number): String(number)
+        case .number(let number): Int64(exactly: number).map(String.init) ?? "\(number)"
+        default: nil
+        }
+    }
+}
+
+extension SettingValue {
+    /// A table from a spec as settings; `nil` for what YAML could not say.
+    init?(_ value: LuaValue) {
+        switch value {
+        case .null: self = .null
+        case .bool(let bool): self = .bool(bool)
+        case .integer(let integer): self = .integer(integer)
+        case .number(let number): self = .number(number)
+        case .string(let text): self = .string(text)
+        case .list(let values):
+            let items = values.compactMap { SettingValue($0) }
+            guard items.count == values.count else { return nil }
+            self = .list(items)
+        case .table(let entries):
+            var items: [Entry] = []
+            for entry in entries {
+                guard let key = entry.key.text, let value = SettingValue(entry.value) else { return nil }
+                items.append(Entry(key: key, value: value))
+            }
+            self = .table(items.sorted { $0.key < $1.key })
+        }
+    }
+}
+
+/// Data files that a spec gives as tables: JSON, which is YAML, too.
+enum SpecJSON {
+    static func text(of value: LuaValue) -> String {
+        switch value {
+        case .null: "null"
+        case .bool(let bool): bool ? "true" : "false"
+        case .integer(let integer): "\(integer)"
+        case .number(let number): "\(number)"
+        case .string(let text): quoted(text)
+        case .list(let values): "[" + values.map(text).joined(separator: ", ") + "]"
+        case .table(let entries):
+            "{" + entries.map { quoted($0.key.text ?? "") + ": " + text(of: $0.value) }.sorted().joined(separator: ", ")
+                + "}"
+        }
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\\(scalar)"
+            case _ where scalar.value < 32 || scalar.value == 127:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
