@@ -155,6 +155,15 @@ static int with_whole_arguments(lua_State *L) {
     return lua_gettop(L);
 }
 
+/// Upvalue 1: a function of the library, whose first argument is to be a whole number.
+static int with_whole_first(lua_State *L) {
+    mg_whole(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
 static void wrap(lua_State *L, int library, const char *const *names, lua_CFunction wrapper) {
     for (; *names; names++) {
         lua_getfield(L, library, *names);
@@ -224,6 +233,7 @@ void mg_open_legacy(lua_State *L, int globals) {
     };
     static const char *const tables[] = {"concat", "insert", "remove", "sort", "move", "unpack", NULL};
     static const char *const dates[] = {"date", NULL};
+    static const char *const first[] = {"select", NULL};
     static const luaL_Reg added[] = {
         {"getn", get_length}, {"maxn", greatest_key}, {"foreach", for_each}, {"foreachi", for_each_index},
         {NULL, NULL},
@@ -239,5 +249,6 @@ void mg_open_legacy(lua_State *L, int globals) {
     bind(L, os, dates);
     set_functions(L, os, times);
     lua_settop(L, globals);
+    wrap(L, globals, first, with_whole_first);
     mg_open_legacy_globals(L, globals);
 }

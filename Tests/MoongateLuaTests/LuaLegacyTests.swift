@@ -39,7 +39,7 @@ import Testing
             ("('aaa'):gsub('a', 'b', 1.5)", "baa 1"), ("type(math.random(1, 10.5))", "number"),
             ("os.date('!%Y', 0.5)", "1970"), ("type(os.time{year = 2020, month = 1.5, day = 1})", "number"),
             ("os.difftime(5)", "5"), ("table.concat({1, 2, 3}, ',', 1.5, 2.5)", "1,2"),
-            ("unpack({1, 2, 3}, 2.5)", "2 3"),
+            ("unpack({1, 2, 3}, 2.5)", "2 3"), ("select(2.5, 'a', 'b')", "b"),
             ("#tostring(math.random(5.5)) > 0", "true"), ("(pcall(math.randomseed, 1.5))", "true"),
             ("math.fmod(7, 3) .. ''", "1"), ("math.pow(2, 10)", "1024"), ("math.log10(1000)", "3"),
             ("math.ldexp(1, 4.5)", "16"), ("math.frexp(8)", "0.5 4"), ("math.cosh(0)", "1"),

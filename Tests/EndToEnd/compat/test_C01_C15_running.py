@@ -197,21 +197,6 @@ def test_errors_begin_with_the_name_of_the_file(both):
     assert moongate.seen["x-where"] == f"policies/{both.edges[-1].case.name}-0.lua:4: here"
 
 
-@differs("sandbox")
-@lua("""
-function envoy_on_request(h)
-  for _, name in ipairs{"io", "debug", "ffi", "package", "dofile", "loadfile"} do
-    h:headers():add("x-open", name .. "=" .. tostring((name == "ffi" and pcall(require, "ffi")) or _G[name] ~= nil))
-  end
-  h:headers():add("x-open", "execute=" .. tostring(os.execute ~= nil))
-end
-""")
-def test_what_reaches_outside_is_closed(both):
-    envoy, moongate = both.apart()
-    assert all(value.endswith("true") for value in envoy.seen.headers.all("x-open"))
-    assert all(value.endswith("false") for value in moongate.seen.headers.all("x-open"))
-
-
 @pytest.mark.plain
 @differs("limits")
 @lua("""

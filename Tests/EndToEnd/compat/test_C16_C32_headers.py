@@ -285,6 +285,13 @@ def test_what_would_malform_a_message_raises(both, path):
     assert both.edges[-1].errors() == 1
 
 
+@differs("header-blanks")
+@lua("""function envoy_on_request(h) h:headers():add("x-blank", " a b ") end""")
+def test_blanks_at_the_ends_of_values(both):
+    envoy, moongate = both.apart()
+    assert envoy.seen["x-blank"].endswith(" ") and moongate.seen["x-blank"] == "a b"
+
+
 @differs("required-headers")
 @lua("""function envoy_on_request(h) h:headers():remove(":path") end""", path="/path")
 @lua("""function envoy_on_response(h) h:headers():remove(":status") end""", path="/status")

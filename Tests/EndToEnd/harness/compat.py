@@ -135,6 +135,12 @@ class Edge:
         return {name: requests for name, requests in found.items() if requests}
 
 
+    def settled_log(self, count):
+        """What scripts have logged, as soon as it is so many entries."""
+        eventually(lambda: len(self.log()) >= count, 3, what=f"{count} entries in {self.name}'s log: {self.log()}")
+        return self.log()
+
+
 class EnvoyEdge(Edge):
     name = "envoy"
 
@@ -145,8 +151,9 @@ class EnvoyEdge(Edge):
         self.process = Envoy(folder, settings_of.bootstrap([settings_of.listener("main", hosts)], clusters))
 
     def virtual_host(self, case):
+        routes = sorted(enumerate(case.routes), key=lambda pair: -len(pair[1].path))      # the first that fits wins
         return {"name": case.name, "domains": [case.host, f"{case.host}:*"],
-                "routes": [self.route(case, number, given) for number, given in enumerate(case.routes)]}
+                "routes": [self.route(case, number, given) for number, given in routes]}
 
     def route(self, case, number, given):
         lua = settings_of.script(given.script)
@@ -239,8 +246,7 @@ class Both:
     def logs(self, *entries):
         """Waits until the scripts have logged exactly these (level, text) in both since the test began."""
         for edge in self.edges:
-            eventually(lambda edge=edge: len(edge.log()) >= len(entries), 3, what=f"log of {edge.name}: {edge.log()}")
-            assert edge.log() == list(entries), edge.name
+            assert edge.settled_log(len(entries)) == list(entries), edge.name
 
 
 class World:

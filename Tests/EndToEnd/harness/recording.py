@@ -84,14 +84,12 @@ def answer(status=200, headers=(), body=b"hello", trailers=None, chunks=None):
         if not head.ends_stream:
             connection.wait_end(head.stream)
         parts = chunks or ([body] if body else [])
-        frames = connection.headers_frames(
-            head.stream, [(":status", str(status)), *headers], end_stream=not parts and trailers is None)
+        connection.send_headers(head.stream, [(":status", str(status)), *headers],
+                                end_stream=not parts and trailers is None)
         for number, part in enumerate(parts):
-            last = number == len(parts) - 1 and trailers is None
-            frames.append(connection.data_frame(head.stream, part, end_stream=last))
+            connection.send_allowed(head.stream, part, number == len(parts) - 1 and trailers is None)
         if trailers is not None:
-            frames += connection.headers_frames(head.stream, list(trailers), end_stream=True)
-        connection.send(*frames)
+            connection.send_headers(head.stream, list(trailers), end_stream=True)
 
     return respond
 
