@@ -83,6 +83,7 @@ static void decode_any(lua_State *L, mg_lua *vm, int number, int index) {
         value->integer = vm->input.count;
         mg_encode_table(L, &vm->input, index);
         break;
+    case LUA_TLIGHTUSERDATA: value->kind = MG_NULL; break;
     default:
         value->kind = MG_OTHER;
         value->bytes = (const uint8_t *)luaL_typename(L, index);
@@ -141,6 +142,9 @@ int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action) {
     switch (action) {
     case MG_RETURN: return mg_push_tape(L, vm, &vm->output);
     case MG_FAIL: return luaL_error(L, "%s", vm->message);
+    case MG_REFUSE:
+        lua_pushstring(L, vm->message);
+        return lua_error(L);
     case MG_WAIT:
         vm->waiting = true;
         return lua_yieldk(L, 0, 0, woken);

@@ -336,6 +336,20 @@ static int define_constant(lua_State *L) {
     return 0;
 }
 
+static int define_null(lua_State *L) {
+    const struct constant_definition *definition = lua_touserdata(L, 1);
+    push_library(L, definition->vm, definition->library);
+    const char *last = walk(L, definition->name);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, last);
+    return 0;
+}
+
+bool mg_lua_define_null(mg_lua *vm, const char *library, const char *name) {
+    struct constant_definition definition = {vm, library, name, 0};
+    return mg_protected(vm, define_null, &definition);
+}
+
 bool mg_lua_define_constant(mg_lua *vm, const char *library, const char *name, int64_t value) {
     struct constant_definition definition = {vm, library, name, value};
     return mg_protected(vm, define_constant, &definition);

@@ -16,12 +16,38 @@ bool mg_tape_grow(mg_tape *tape) {
     return true;
 }
 
+void mg_tape_free(mg_tape *tape) {
+    free(tape->values);
+    *tape = (mg_tape){0};
+}
+
 static void push(lua_State *L, mg_tape *tape, mg_value value) {
     if (tape->count >= INPUT_MAX || !mg_tape_push(tape, value))
         luaL_error(L, "table too large (more than %d values)", INPUT_MAX);
 }
 
 static void encode(lua_State *L, mg_tape *tape, int index, int depth);
+
+static const char array_key;
+
+/// Pushes the metatable that marks arrays.
+static void push_array_mark(lua_State *L) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key) != LUA_TNIL) return;
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 1);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
+}
+
+static bool is_array(lua_State *L, int index) {
+    if (!lua_getmetatable(L, index)) return false;
+    push_array_mark(L);
+    bool is_equal = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return is_equal;
+}
 
 static void encode_entries(lua_State *L, mg_tape *tape, int index, int depth) {
     if (depth >= MG_TABLE_DEPTH) luaL_error(L, "table too deep (more than %d levels)", MG_TABLE_DEPTH);
@@ -32,7 +58,7 @@ static void encode_entries(lua_State *L, mg_tape *tape, int index, int depth) {
         lua_pop(L, 1);
         if (view == LUA_TTABLE) return;
     }
-    push(L, tape, (mg_value){.kind = MG_TABLE});
+    push(L, tape, (mg_value){.kind = MG_TABLE, .size = is_array(L, index)});
     lua_pushnil(L);
     while (lua_next(L, index)) {
         int value = lua_gettop(L);
@@ -68,6 +94,8 @@ static void encode(lua_State *L, mg_tape *tape, int index, int depth) {
         value.size = (uint32_t)length;
         break;
     case LUA_TTABLE: encode_entries(L, tape, index, depth); return;
+    // The only one that scripts can get hold of.
+    case LUA_TLIGHTUSERDATA: value.kind = MG_NULL; break;
     default:
         value.kind = MG_OTHER;
         value.bytes = (const uint8_t *)luaL_typename(L, index);
@@ -84,9 +112,13 @@ static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place);
 /// Fills the table on top; returns the place behind its MG_END.
 static int push_table(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) {
     mg_value start = tape->values[place];
-    bool is_list = start.kind == MG_LIST;
-    luaL_checkstack(L, 4, "table too deep");
+    bool is_list = start.kind != MG_TABLE;
+    luaL_checkstack(L, 6, "table too deep");
     lua_createtable(L, is_list ? (int)start.size : 0, is_list ? 0 : (int)start.size);
+    if (start.kind == MG_ARRAY) {
+        push_array_mark(L);
+        lua_setmetatable(L, -2);
+    }
     place += 1;
     lua_Integer index = 1;
     while (place < tape->count && tape->values[place].kind != MG_END) {
@@ -99,6 +131,21 @@ static int push_table(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) 
         }
     }
     return place + 1;
+}
+
+/// Tables with a metatable of their own, read-only ones among them, keep it.
+static void push_marked(lua_State *L) {
+    if (lua_type(L, 1) == LUA_TTABLE) {
+        lua_pushvalue(L, 1);
+        if (lua_getmetatable(L, -1)) {
+            if (!is_array(L, -2)) luaL_error(L, "the table has a metatable already");
+            lua_pop(L, 1);
+        }
+    } else {
+        lua_newtable(L);
+    }
+    push_array_mark(L);
+    lua_setmetatable(L, -2);
 }
 
 static void push_scope_table(lua_State *L, mg_lua *vm) {
@@ -121,7 +168,10 @@ static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) 
     case MG_NUMBER: lua_pushnumber(L, value.number); break;
     case MG_STRING: lua_pushlstring(L, (const char *)value.bytes, value.size); break;
     case MG_TABLE:
-    case MG_LIST: return push_table(L, vm, tape, place);
+    case MG_LIST:
+    case MG_ARRAY: return push_table(L, vm, tape, place);
+    case MG_NULL: lua_pushlightuserdata(L, NULL); break;
+    case MG_MARKED: push_marked(L); break;
     case MG_OBJECT:
         mg_object_arm(value.object);
         lua_rawgeti(L, LUA_REGISTRYINDEX, ((mg_object *)value.object)->reference);

@@ -80,6 +80,11 @@ public final class LuaVM {
         mg_lua_set_line_hook(vm, hook, context)
     }
 
+    /// Defines JSON's null in a library; dots in the name lead into nested tables.
+    public func define(null name: StaticString, in library: StaticString) throws(LuaError) {
+        guard mg_lua_define_null(vm, library.cString, name.cString) else { throw lastError }
+    }
+
     /// Takes what scripts print: the first argument, one line.
     public func setPrint(_ leaf: mg_leaf) { mg_lua_set_print(vm, leaf) }
 

@@ -18,7 +18,7 @@ extension LuaValue {
 
     private init?(scalar value: mg_value) {
         switch value.kind {
-        case MG_NIL: self = .null
+        case MG_NIL, MG_NULL: self = .null
         case MG_BOOLEAN: self = .bool(value.boolean)
         case MG_INTEGER: self = .integer(value.integer)
         case MG_NUMBER: self = .number(value.number)
@@ -71,10 +71,12 @@ public final class LuaTextKeeper {
     public init() {}
     deinit { for block in blocks { block.deallocate() } }
 
-    func keep(_ text: String) -> mg_value {
-        let bytes = Array(text.utf8)
+    func keep(_ text: String) -> mg_value { Array(text.utf8).withUnsafeBufferPointer { keep($0) } }
+
+    /// A text of any bytes, copied.
+    public func keep(_ bytes: UnsafeBufferPointer<UInt8>) -> mg_value {
         let block = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
-        block.initialize(from: bytes, count: bytes.count)
+        if let base = bytes.baseAddress { block.initialize(from: base, count: bytes.count) }
         blocks.append(block)
         var value = mg_value()
         value.kind = MG_STRING

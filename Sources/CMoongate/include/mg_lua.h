@@ -31,13 +31,20 @@ typedef enum mg_kind {
     /// Results only: the plain table that belongs to the running scope, made when first asked for.
     MG_SCOPE_TABLE,
     /// Arguments only: a function, thread or object; `bytes` is the name of its type.
-    MG_OTHER
+    MG_OTHER,
+    /// JSON's null as a value that tables can hold.
+    MG_NULL,
+    /// Results only: as MG_LIST, and marked as an array, so that it stays one when it is empty.
+    MG_ARRAY,
+    /// Results only: the call's first argument, or a new table, marked as an array.
+    MG_MARKED
 } mg_kind;
 
 /// One value on its way between Lua and Swift.
 typedef struct mg_value {
     mg_kind kind;
-    /// Bytes of a string; for MG_TABLE and MG_LIST in results the expected number of entries.
+    /// Bytes of a string; for tables and lists in results the expected number of entries; for a table among the
+    /// arguments 1 if it is marked as an array.
     uint32_t size;
     union {
         bool boolean;
@@ -59,6 +66,8 @@ typedef struct mg_tape {
 
 /// Makes room for more values; false when memory is out or the tape has 16 million values.
 bool mg_tape_grow(mg_tape *_Nonnull tape);
+/// Frees the values of a tape that its owner has made.
+void mg_tape_free(mg_tape *_Nonnull tape);
 
 /// Appends one value; false where `mg_tape_grow` fails.
 static inline bool mg_tape_push(mg_tape *_Nonnull tape, mg_value value) {
@@ -127,6 +136,8 @@ typedef enum mg_action {
     MG_RETURN,
     /// `mg_call_fail` has taken the message.
     MG_FAIL,
+    /// The same, and the message gets no position in the script: it is about settings.
+    MG_REFUSE,
     /// The hook waits; `mg_lua_resume` will bring the results. Only for bindings with `~`.
     MG_WAIT,
     /// The hook ends here, whatever `pcall` stands around it.
@@ -182,6 +193,8 @@ bool mg_lua_define_library(
 /// Defines a whole number in a library.
 bool mg_lua_define_constant(
     mg_lua *_Nonnull vm, const char *_Nonnull library, const char *_Nonnull name, int64_t value);
+/// Defines MG_NULL in a library; dots in the name lead into nested tables.
+bool mg_lua_define_null(mg_lua *_Nonnull vm, const char *_Nonnull library, const char *_Nonnull name);
 /// Lets `os.getenv` show a variable; without any it gives nil.
 bool mg_lua_define_variable(mg_lua *_Nonnull vm, const char *_Nonnull name, const char *_Nonnull value);
 /// Asked by `require` for other names (argument 1): results source, chunk name; no result: not found.

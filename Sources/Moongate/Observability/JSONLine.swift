@@ -42,6 +42,12 @@ struct JSONLine {
         digits(value)
     }
 
+    /// - Parameter literal: `true`, `false` or a number as JSON writes it.
+    mutating func field(_ name: Bytes, literal: Bytes) {
+        guard key(name, valueRoom: literal.count) else { return }
+        copy(literal)
+    }
+
     /// Microseconds as milliseconds with three decimals.
     mutating func field(_ name: Bytes, milliseconds microseconds: UInt64) {
         guard key(name, valueRoom: 24) else { return }

@@ -61,7 +61,7 @@ struct OperationalLogHandler: LogHandler {
             line.field("logger", label)
             line.field("message", event.message.description)
             for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
-                line.field(OperationalLogHandler.reserved.contains(key) ? "metadata." + key : key, "\(value)")
+                line.field(OperationalLogHandler.reserved.contains(key) ? "metadata." + key : key, value)
             }
             log.append(line.end())
         }
@@ -71,6 +71,16 @@ struct OperationalLogHandler: LogHandler {
 }
 
 extension JSONLine {
+    /// Numbers and booleans stay what they are; everything else is text.
+    fileprivate mutating func field(_ name: String, _ value: Logger.MetadataValue) {
+        guard case .stringConvertible(let plain) = value, plain is Int64 || plain is Bool || isFinite(plain) else {
+            return field(name, "\(value)")
+        }
+        name.withBytes { name in plain.description.withBytes { field(name, literal: $0) } }
+    }
+
+    private func isFinite(_ value: any CustomStringConvertible) -> Bool { (value as? Double)?.isFinite ?? false }
+
     fileprivate mutating func field(_ name: String, _ value: String) {
         name.withBytes { name in value.withBytes { value in field(name, value, longest: 8192) } }
     }

@@ -203,10 +203,12 @@ final class PolicyHost {
             ])
     }
 
-    /// - Parameter run: `nil` while loading.
-    func log(_ level: Logger.Level, _ text: Bytes, of run: PolicyRun?) {
+    /// - Parameters:
+    ///   - run: `nil` while loading.
+    ///   - fields: what the script adds; none of the names that are set here.
+    func log(_ level: Logger.Level, _ text: Bytes, of run: PolicyRun?, fields: Logger.Metadata = [:]) {
         guard level >= services.logger.logLevel else { return }
-        var metadata: Logger.Metadata = [:]
+        var metadata = fields
         if let run {
             metadata["policy"] = "\(program.instances[Int(run.pointer.pointee.current)].name)"
             metadata["request"] = "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))"

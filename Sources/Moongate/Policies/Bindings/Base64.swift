@@ -1,12 +1,26 @@
-/// Base64 (RFC 4648 §4). Decoding takes missing padding, as scripts written for Envoy expect.
+/// Base64 (RFC 4648 §4) and its form for URLs (§5). Decoding takes missing padding, as scripts written for Envoy expect.
 enum Base64 {
-    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    enum Alphabet {
+        case standard
+        /// `-` and `_` in the place of `+` and `/`; written without padding.
+        case url
+
+        fileprivate var letters: StaticString {
+            switch self {
+            case .standard: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+            case .url: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+            }
+        }
+    }
 
     static func encodedCount(_ count: Int) -> Int { (count + 2) / 3 * 4 }
 
-    /// Writes `encodedCount` bytes.
-    static func encode(_ source: Bytes, to target: UnsafeMutablePointer<UInt8>) {
-        let letters = alphabet.utf8Start
+    /// Writes `encodedCount` bytes at most and gives their number.
+    @discardableResult
+    static func encode(
+        _ source: Bytes, to target: UnsafeMutablePointer<UInt8>, alphabet: Alphabet = .standard
+    ) -> Int {
+        let letters = alphabet.letters.utf8Start
         var place = 0
         for start in stride(from: 0, to: source.count, by: 3) {
             let left = source.count - start
@@ -19,6 +33,8 @@ enum Base64 {
             target[place + 3] = left > 2 ? letters[Int(group & 63)] : UInt8(ascii: "=")
             place += 4
         }
+        let padding = (3 - source.count % 3) % 3
+        return alphabet == .url ? place - padding : place
     }
 
     /// What Envoy reads: blanks and line ends do not count, and full stops pad like equals signs. Writes at most as many
@@ -34,7 +50,9 @@ enum Base64 {
 
     /// Writes at most as many bytes as it has read before, so that `source` may lie at `target`, and gives their number;
     /// `nil` if the text is no Base64.
-    static func decode(_ source: Bytes, to target: UnsafeMutablePointer<UInt8>) -> Int? {
+    static func decode(
+        _ source: Bytes, to target: UnsafeMutablePointer<UInt8>, alphabet: Alphabet = .standard
+    ) -> Int? {
         var end = source.count
         while end > 0, source.count - end < 2, source[end - 1] == UInt8(ascii: "=") { end -= 1 }
         // Padding only fills groups of four; one letter alone holds no byte.
@@ -43,7 +61,7 @@ enum Base64 {
         var held: UInt32 = 0
         var count = 0
         for index in 0..<end {
-            guard let value = value(of: source[index]) else { return nil }
+            guard let value = value(of: source[index], alphabet) else { return nil }
             bits = bits << 6 | value
             held += 6
             if held >= 8 {
@@ -55,13 +73,13 @@ enum Base64 {
         return count
     }
 
-    private static func value(of letter: UInt8) -> UInt32? {
+    private static func value(of letter: UInt8, _ alphabet: Alphabet) -> UInt32? {
         switch letter {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(letter) - 65
         case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(letter) - 97 + 26
         case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(letter) - 48 + 52
-        case UInt8(ascii: "+"): 62
-        case UInt8(ascii: "/"): 63
+        case UInt8(ascii: "+") where alphabet == .standard, UInt8(ascii: "-") where alphabet == .url: 62
+        case UInt8(ascii: "/") where alphabet == .standard, UInt8(ascii: "_") where alphabet == .url: 63
         default: nil
         }
     }

@@ -8,7 +8,7 @@ enum MoonLibrary {
     static var definition: PolicyLibrary {
         PolicyLibrary(
             name: "moon", summary: "What policies need beside the handle: `local moon = require \"moon\"`.",
-            bindings: bindings)
+            bindings: bindings, nulls: JSONBinding.nulls)
     }
 
     private static var bindings: [LuaBinding] {
@@ -50,6 +50,13 @@ enum MoonLibrary {
                     """, PasswordsBinding.verifyHash),
         ]
             + DictBinding.bindings + LimitBinding.bindings + MetricsBinding.bindings
+            + SettingsBinding.bindings
+            + MoonLogBinding.bindings
+            + JSONBinding.bindings
+            + CodecBinding.bindings
+            + URLBinding.bindings
+            + TimeLibraryBinding.bindings
+            + CryptoBinding.bindings
     }
 
     /// The same whole number for the same text in every process and release, not negative.

@@ -26,4 +26,6 @@ struct PolicyLibrary {
     var summary: StaticString
     var bindings: [LuaBinding] = []
     var constants: [(name: StaticString, value: Int64)] = []
+    /// Names of JSON's null.
+    var nulls: [StaticString] = []
 }

@@ -48,6 +48,7 @@ enum PolicyClasses {
             for constant in library.constants {
                 try vm.define(constant: constant.name, constant.value, in: library.name)
             }
+            for null in library.nulls { try vm.define(null: null, in: library.name) }
         }
         vm.setPrint(MoonLibrary.print)
         vm.setModuleSource(MoonLibrary.moduleSource)

@@ -10,7 +10,7 @@ enum TimeBinding {
             constants: [("MILLISECOND", 1), ("MICROSECOND", 2)])
     }
 
-    private static func microseconds() -> Int64 {
+    static func microseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000

@@ -43,6 +43,9 @@ extension PolicyAPI {
             }
             text += comment(function.doc) + self.function("\(library.name).\(function.name)", function.parsed)
         }
+        for null in library.nulls {
+            text += "---JSON's null.\n---@type lightuserdata\n\(library.name).\(null) = nil\n\n"
+        }
         return text
     }
 

@@ -44,6 +44,7 @@ extension PolicyAPI {
         }
         if !library.constants.isEmpty { text += "\n| Constant | Value |\n|---|---|\n" }
         for constant in library.constants { text += "| `\(prefix)\(constant.name)` | \(constant.value) |\n" }
+        for null in library.nulls { text += "\n`\(prefix)\(null)` is JSON's null, as a value that tables can hold.\n" }
         if let notes = PolicyAPIText.notes[name] { text += "\n\(notes)\n" }
         return text
     }

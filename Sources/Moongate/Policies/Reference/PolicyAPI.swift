@@ -30,6 +30,8 @@ public enum PolicyAPI {
         public var summary: String
         public var functions: [Function]
         public var constants: [(name: String, value: Int64)]
+        /// Names of JSON's null.
+        public var nulls: [String]
     }
 
     public static var classes: [Class] {
@@ -46,7 +48,8 @@ public enum PolicyAPI {
             Library(
                 name: library.name.description, summary: library.summary.description,
                 functions: library.bindings.map { function($0, of: library.name.description) },
-                constants: library.constants.map { ($0.name.description, $0.value) })
+                constants: library.constants.map { ($0.name.description, $0.value) },
+                nulls: library.nulls.map(\.description))
         }
     }
 

@@ -1,0 +1,24 @@
+import MoongateConfig
+import Testing
+
+@testable import Moongate
+
+/// Runs Lua with `moon` while a policy is loaded: the script's own assertions are the test.
+enum MoonScript {
+    @discardableResult
+    static func run(_ script: String, data: [String: String] = [:]) throws -> PolicyBench {
+        try PolicyBench(["p.lua": "local moon = require 'moon'\n" + script], [.init("p.lua")], data: data)
+    }
+
+    /// What the script fails with; empty if it does not.
+    static func complaint(_ script: String, data: [String: String] = [:]) -> String {
+        do {
+            try run(script, data: data)
+            return ""
+        } catch let faults as DiagnosticList {
+            return faults.description
+        } catch {
+            return "\(error)"
+        }
+    }
+}
