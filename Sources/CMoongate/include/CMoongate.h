@@ -1,3 +1,4 @@
 #pragma once
 #include "mg_lua.h"
 #include "mg_system.h"
+#include "mg_slab.h"

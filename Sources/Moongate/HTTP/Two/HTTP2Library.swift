@@ -1,7 +1,8 @@
+import CMoongate
 import CNghttp2
 import Glibc
 
-/// What all nghttp2 sessions of one worker share: callbacks, options and scratch space.
+/// What all nghttp2 sessions of one worker share: callbacks, options, memory and scratch space.
 final class HTTP2Library {
     enum Side {
         /// Towards clients.
@@ -13,15 +14,22 @@ final class HTTP2Library {
     private let callbacks: OpaquePointer
     private let serverOptions: OpaquePointer
     private let clientOptions: OpaquePointer
+    /// Where the sessions get their memory.
+    private let slab: OpaquePointer
+    private var memory: nghttp2_mem
     /// Grows to the longest header list seen.
     private var pairs: UnsafeMutablePointer<nghttp2_nv>
     private var pairCapacity = 64
 
     /// - Throws: `SystemError` when there is no memory.
     init() throws(SystemError) {
-        guard let callbacks = HTTP2Callbacks.make(),
+        guard let slab = mg_slab_open(), let callbacks = HTTP2Callbacks.make(),
             let serverOptions = HTTP2Library.options(), let clientOptions = HTTP2Library.options()
         else { throw SystemError("nghttp2", code: ENOMEM) }
+        self.slab = slab
+        memory = nghttp2_mem(
+            mem_user_data: UnsafeMutableRawPointer(slab), malloc: mg_slab_malloc, free: mg_slab_free,
+            calloc: mg_slab_calloc, realloc: mg_slab_realloc)
         self.callbacks = callbacks
         self.serverOptions = serverOptions
         self.clientOptions = clientOptions
@@ -35,6 +43,7 @@ final class HTTP2Library {
         nghttp2_option_del(serverOptions)
         nghttp2_option_del(clientOptions)
         pairs.deallocate()
+        mg_slab_close(slab)
     }
 
     /// A new session whose callbacks get `owner`; `nil` when there is no memory.
@@ -42,8 +51,8 @@ final class HTTP2Library {
         var session: OpaquePointer?
         let result =
             side == .server
-            ? nghttp2_session_server_new2(&session, callbacks, owner, serverOptions)
-            : nghttp2_session_client_new2(&session, callbacks, owner, clientOptions)
+            ? nghttp2_session_server_new3(&session, callbacks, owner, serverOptions, &memory)
+            : nghttp2_session_client_new3(&session, callbacks, owner, clientOptions, &memory)
         return result == 0 ? session : nil
     }
 
