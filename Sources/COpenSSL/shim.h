@@ -44,3 +44,11 @@ static inline int mg_hmac_sha256_key(EVP_MAC_CTX *context, const unsigned char *
     };
     return EVP_MAC_CTX_set_params(context, parameters);
 }
+
+/// Writes a name in the form of RFC 2253. Negative on failure.
+static inline int mg_x509_name_print(BIO *target, const X509_NAME *name) {
+    return X509_NAME_print_ex(target, name, 0, XN_FLAG_RFC2253);
+}
+
+/// What was written to a memory BIO; valid until it is written again.
+static inline long mg_bio_contents(BIO *bio, unsigned char **start) { return BIO_get_mem_data(bio, (char **)start); }

@@ -46,7 +46,8 @@ final class DownstreamConnection: HTTP2Connection {
 
     override func established(_ session: TLSSession) {
         facts.tls = ConnectionFacts.TLS(
-            version: session.version, cipher: session.cipher ?? "", serverName: session.serverName ?? "")
+            version: session.version, cipher: session.cipher ?? "", serverName: session.serverName ?? "",
+            details: session.facts)
     }
 
     override func handshakeFailed() { cells.handshakeFailures.add() }

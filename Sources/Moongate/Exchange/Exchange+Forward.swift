@@ -6,12 +6,12 @@ extension Pooled where Record == ExchangeRecord {
         let route = generation.route(self.route)
         if let run = self.policyRun, run.subject.upstream >= 0 {
             self.upstreamIndex = run.subject.upstream
-        } else if let upstream = route.pointee.pickUpstream(host.random()) {
+        } else if let upstream = route.pointee.pickUpstream(self.policyRun?.subject.wish?.hash ?? host.random()) {
             self.upstreamIndex = upstream
         } else {
             return fail(.noRoute)
         }
-        setDeadline(route.pointee.timeout)
+        setDeadline(self.policyRun?.subject.timeout ?? route.pointee.timeout)
         guard self.phase != .responding else { return }
         self.requestBody.retain()
         assign()
@@ -23,7 +23,9 @@ extension Pooled where Record == ExchangeRecord {
         let tried = self.endpoint
         self.attempts &+= 1
         self.phase = .connecting
-        switch generation.upstream(self.upstreamIndex).assign(host.seeker(self), excluding: tried) {
+        switch generation.upstream(self.upstreamIndex).assign(
+            host.seeker(self), excluding: tried, wish: self.policyRun?.subject.wish)
+        {
         case .connection(let connection): send(on: connection)
         case .waiting(let endpoint): tries(endpoint)
         case .resolving: break

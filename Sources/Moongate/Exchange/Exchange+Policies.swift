@@ -13,24 +13,55 @@ extension Pooled where Record == ExchangeRecord {
     /// The head is complete and sound: runs the listener's policies, then goes on to the route.
     func runListenerPolicies() {
         guard let generation = self.generation, let facts = self.facts else { return }
-        guard let chain = generation.listenerChain(facts.listener), chain.count > 0 else { return chooseRoute() }
+        guard let chain = listenerChain(generation, facts), chain.count > 0 else { return chooseRoute() }
         guard let run = takeRun() else { return policyFailed() }
         self.policyStage = .listener
         requestHooksEnded(run.startRequest(chain))
+    }
+
+    /// Without what the route that the request would take now switches off.
+    private func listenerChain(_ generation: WorkerGeneration, _ facts: ConnectionFacts) -> PolicyChain? {
+        guard generation.hasPolicyExceptions else { return generation.listenerChain(facts.listener) }
+        return generation.listenerChain(facts.listener, route: generation.match(facts, requestPointer))
+    }
+
+    /// Runs the listener's policies that the route found before had switched off and the one found now has not, so that
+    /// no rewritten path slips past them. False: there are none.
+    private func runSkippedPolicies(_ generation: WorkerGeneration, _ facts: ConnectionFacts) -> Bool {
+        guard let chain = generation.listenerChain(facts.listener, route: self.route), chain.count > 0 else {
+            return false
+        }
+        guard let run = takeRun() else {
+            policyFailed()
+            return true
+        }
+        guard run.lacks(chain) else { return false }
+        let isFirst = self.policyStage == .none
+        self.policyStage = .listener
+        requestHooksEnded(isFirst ? run.startRequest(chain) : run.continueRequest(chain))
+        return true
     }
 
     /// Finds the route of the request as it is now and runs its policies.
     func chooseRoute() {
         guard let generation = self.generation, let facts = self.facts else { return }
         self.route = generation.match(facts, requestPointer)
+        // The policies of the listener, which ran before, see the route on the response.
+        if let run = self.policyRun { note(self.route, for: run, generation) }
+        if generation.hasPolicyExceptions && runSkippedPolicies(generation, facts) { return }
         guard self.route >= 0 else { return fail(.noRoute) }
         guard let chain = generation.routeChain(self.route), chain.count > 0 else { return forward() }
         guard let run = takeRun() else { return policyFailed() }
         run.subject.routeCacheCleared = false
-        run.subject.routeName = generation.route(self.route).pointee.name
+        note(self.route, for: run, generation)
         let isFirst = self.policyStage == .none
         self.policyStage = .route
         requestHooksEnded(isFirst ? run.startRequest(chain) : run.continueRequest(chain))
+    }
+
+    private func note(_ route: Int, for run: PolicyRun, _ generation: WorkerGeneration) {
+        run.subject.route = route
+        run.subject.routeName = route >= 0 ? generation.route(route).pointee.name : .empty
     }
 
     private func requestHooksEnded(_ verdict: PolicyVerdict) {
@@ -125,6 +156,8 @@ extension Pooled where Record == ExchangeRecord {
         run.subject.response = responsePointer
         run.subject.connection = self.factsReference
         run.subject.upstreamNames = generation.upstreamNames
+        run.subject.view = generation.policyView
+        if let facts = self.facts { run.subject.listener = generation.shared.listenerIndex(facts.listener) }
         run.subject.requestNumber = self.number
         self.policyRun = run
         return run

@@ -63,8 +63,14 @@ extension Pooled where Record == ExchangeRecord {
     func sendResponseHead() {
         self.responseHeadSent = true
         self.phase = .responding
+        if let run = self.policyRun, run.subject.drainsConnection { drainConnection() }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
         downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete)
+    }
+
+    /// A policy wants the client's connection to take no more requests. Those that are under way are served.
+    private func drainConnection() {
+        self.downstream.connection?._withUnsafeGuaranteedRef { ($0 as? DownstreamConnection)?.beginDrain() }
     }
 
     /// Bytes for the client, as its connection has room for them.

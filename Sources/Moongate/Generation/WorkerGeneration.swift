@@ -8,6 +8,8 @@ final class WorkerGeneration {
     private let upstreams: [Upstream]
     /// The script engine with all policies of the generation; `nil` without any.
     let policies: PolicyHost?
+    /// `nil` without policies.
+    private let view: PolicyView?
 
     init(
         _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream], policies: PolicyHost?
@@ -16,6 +18,9 @@ final class WorkerGeneration {
         self.metrics = metrics
         self.upstreams = upstreams
         self.policies = policies
+        view = policies.map { _ in
+            PolicyView(shared.config, routeTable: shared.routeTable, upstreams: upstreams)
+        }
     }
 
     var number: UInt64 { shared.number }
@@ -31,8 +36,18 @@ final class WorkerGeneration {
 
     var upstreamNames: Unmanaged<NameIndex> { Unmanaged.passUnretained(shared.upstreamNames) }
 
+    var policyView: Unmanaged<PolicyView>? { view.map { Unmanaged.passUnretained($0) } }
+
     @inline(__always) func listenerChain(_ listener: ListenerIdentity) -> PolicyChain? {
         policies == nil ? nil : shared.program.listenerChain(shared.listenerIndex(listener))
+    }
+
+    /// Whether some route switches policies of its listeners off.
+    var hasPolicyExceptions: Bool { policies != nil && shared.program.hasExceptions }
+
+    /// The listener's chain for requests of a route; -1: of none.
+    func listenerChain(_ listener: ListenerIdentity, route: Int) -> PolicyChain? {
+        policies == nil ? nil : shared.program.listenerChain(shared.listenerIndex(listener), route: route)
     }
 
     @inline(__always) func routeChain(_ route: Int) -> PolicyChain? {

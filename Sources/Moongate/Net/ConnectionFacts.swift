@@ -6,6 +6,8 @@ final class ConnectionFacts {
         var cipher: String
         /// The name the client asked for (SNI); empty if it sent none.
         var serverName: String
+        /// Certificates and session; `nil` where there was no handshake, in tests.
+        var details: TLSFacts?
     }
 
     let listener: ListenerIdentity

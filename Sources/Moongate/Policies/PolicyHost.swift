@@ -54,6 +54,7 @@ final class PolicyHost {
     private var firstFree: UnsafeMutablePointer<PolicyRunRecord>?
     private var lastFree: UnsafeMutablePointer<PolicyRunRecord>?
     private var freeCount = 0
+    private var hasWarnedOfConnection = false
     private var records: [UnsafeMutablePointer<PolicyRunRecord>] = []
 
     /// Runs rest in the pool at least so long that as many others have begun: a handle that a script kept stays
@@ -131,6 +132,7 @@ final class PolicyHost {
         record.pointee.arena.reset()
         if record.pointee.dynamicMetadata != nil { record.pointee.dynamicMetadata = nil }
         if record.pointee.heldSlots != nil { record.pointee.heldSlots = nil }
+        if record.pointee.filterState != nil { record.pointee.filterState = nil }
         giveBack(record)
     }
 
@@ -148,6 +150,9 @@ final class PolicyHost {
         records.append(record)
         record.pointee.requestMap.run = record
         record.pointee.responseMap.run = record
+        record.pointee.routeMetadata.run = record
+        record.pointee.listenerMetadata.run = record
+        record.pointee.filterContext.run = record
         guard let objects = try? PolicyClasses.makeObjects(PolicyRun(record), vm) else { return false }
         record.pointee.objects = objects
         giveBack(record)
@@ -201,6 +206,15 @@ final class PolicyHost {
                 "request": "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))",
                 "traceback": "\(error.traceback)",
             ])
+    }
+
+    /// Says once that a script calls what Envoy has deprecated.
+    func warnOfConnection(_ run: PolicyRun?) {
+        guard !hasWarnedOfConnection else { return }
+        hasWarnedOfConnection = true
+        log(
+            .warning,
+            Bytes("connection():ssl() is deprecated: use streamInfo():downstreamSslConnection() instead"), of: run)
     }
 
     /// - Parameters:

@@ -76,8 +76,8 @@ struct PolicyLoading {
         }
         let prefix = "\(file.chunkName):\(line): "
         let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
-        diagnostics.append(
-            Diagnostic(location: SourceLocation(file: file.path, line: line, column: 0), message: message))
+        let location = SourceLocation(file: file.path, line: file.firstLine - 1 + line, column: 0)
+        diagnostics.append(Diagnostic(location: location, message: message))
     }
 }
 

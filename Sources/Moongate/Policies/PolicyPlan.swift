@@ -3,10 +3,18 @@ import MoongateLua
 
 /// The policies that a configuration names, found and read, but not loaded yet.
 struct PolicyPlan {
+    /// What runs on a listener for requests of one route, where that is less than for others.
+    struct Exception {
+        var route: Int
+        var listener: Int
+        var chain: [Int32]
+    }
+
     private(set) var instances: [PolicyProgram.Instance] = []
     private(set) var files: [PolicyProgram.File] = []
     private(set) var listenerChains: [[Int32]] = []
     private(set) var routeChains: [[Int32]] = []
+    private(set) var exceptions: [Exception] = []
     let limits: LuaVM.Limits
     let metricSeries: Int
     let folder: String
@@ -27,14 +35,30 @@ struct PolicyPlan {
         limits = LuaVM.Limits(memory: config.policies.memoryLimit, milliseconds: UInt32(clamping: milliseconds))
         for listener in config.listeners { listenerChains.append(chain(listener.policies, record)) }
         for route in config.routes { routeChains.append(chain(route.policies, record)) }
+        for (index, route) in config.routes.enumerated() where !route.disabledPolicies.isEmpty {
+            exempt(route, index, config.listeners, record)
+        }
         if !diagnostics.isEmpty { throw DiagnosticList(diagnostics) }
+    }
+
+    /// The listeners' chains on a route that switches some of their policies off.
+    private mutating func exempt(
+        _ route: RouteConfig, _ index: Int, _ listeners: [ListenerConfig], _ record: PolicyFileRecord
+    ) {
+        for (place, listener) in listeners.enumerated() {
+            let left = listener.policies.filter { policy in
+                !route.disabledPolicies.contains { policy.answers(to: $0.name) }
+            }
+            guard left.count < listener.policies.count else { continue }
+            exceptions.append(Exception(route: index, listener: place, chain: chain(left, record)))
+        }
     }
 
     private mutating func chain(_ references: [PolicyReference], _ record: PolicyFileRecord) -> [Int32] {
         references.compactMap { reference in
             guard let file = find(reference, record) else { return nil }
             let instance = PolicyProgram.Instance(
-                name: PolicyPlan.shownName(reference.name), file: file, settings: reference.settings,
+                name: reference.shownName, file: file, settings: reference.settings,
                 onError: reference.onError, location: reference.location)
             return Int32(index(of: instance))
         }
@@ -48,6 +72,7 @@ struct PolicyPlan {
     }
 
     private mutating func find(_ reference: PolicyReference, _ record: PolicyFileRecord) -> Int? {
+        if let source = reference.source { return index(of: source, reference) }
         guard let (path, chunkName) = locate(reference, record) else { return nil }
         if let known = fileIndexes[path] { return known }
         do {
@@ -61,6 +86,18 @@ struct PolicyPlan {
                     message: "policy \(reference.name) cannot be read: \(error.message)"))
             return nil
         }
+    }
+
+    /// The same source under the same name is one file.
+    private mutating func index(of source: PolicyReference.Source, _ reference: PolicyReference) -> Int {
+        let key = "lua \(reference.shownName)\n\(source.text)"
+        if let known = fileIndexes[key] { return known }
+        files.append(
+            PolicyProgram.File(
+                path: reference.location.file, chunkName: reference.shownName, source: Array(source.text.utf8),
+                firstLine: source.line))
+        fileIndexes[key] = files.count - 1
+        return files.count - 1
     }
 
     private mutating func locate(
@@ -81,12 +118,5 @@ struct PolicyPlan {
                 location: reference.location, message: "there is no policy called \(name)",
                 hint: "searched \(searched) for \(name)/init.lua and \(name).lua"))
         return nil
-    }
-
-    private static func shownName(_ name: String) -> String {
-        guard name.hasSuffix(".lua") else { return name }
-        let parts = name.dropLast(4).split(separator: "/")
-        guard let last = parts.last else { return name }
-        return last == "init" && parts.count > 1 ? String(parts[parts.count - 2]) : String(last)
     }
 }

@@ -11,6 +11,7 @@ final class PolicyProgram: @unchecked Sendable {
     struct Instance: Sendable {
         /// What makes two uses of a policy one instance.
         struct Identity: Hashable {
+            var name: String
             var file: Int
             var settings: SettingValue
             var onError: PolicyReference.OnError
@@ -24,7 +25,7 @@ final class PolicyProgram: @unchecked Sendable {
         /// Where the configuration names it first.
         var location: SourceLocation
 
-        var identity: Identity { Identity(file: file, settings: settings, onError: onError) }
+        var identity: Identity { Identity(name: name, file: file, settings: settings, onError: onError) }
     }
 
     struct File: Sendable, Equatable {
@@ -33,6 +34,13 @@ final class PolicyProgram: @unchecked Sendable {
         /// As scripts' error messages call it.
         var chunkName: String
         var source: [UInt8]
+        /// In `path`: more than 1 for a source within the configuration file.
+        var firstLine = 1
+
+        /// Where a source stands in its file changes nothing about it.
+        static func == (left: File, right: File) -> Bool {
+            left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
+        }
     }
 
     let instances: [Instance]
@@ -48,6 +56,13 @@ final class PolicyProgram: @unchecked Sendable {
     /// Instance indexes in order, by the configuration's listeners and routes.
     private let listenerChains: [PolicyChain]
     private let routeChains: [PolicyChain]
+    /// Listeners' chains on routes that switch some policies off.
+    private let exceptions: [Place: PolicyChain]
+
+    private struct Place: Hashable {
+        var listener: Int
+        var route: Int
+    }
 
     fileprivate init(_ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer]) {
         instances = plan.instances
@@ -59,10 +74,14 @@ final class PolicyProgram: @unchecked Sendable {
         self.answers = answers
         listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
         routeChains = plan.routeChains.map { PolicyChain(copying: $0) }
+        exceptions = Dictionary(
+            plan.exceptions.map { item in
+                (Place(listener: item.listener, route: item.route), PolicyChain(copying: item.chain))
+            }, uniquingKeysWith: { first, _ in first })
     }
 
     deinit {
-        for chain in listenerChains + routeChains { chain.free() }
+        for chain in listenerChains + routeChains + exceptions.values { chain.free() }
     }
 
     /// No route and no listener has a policy.
@@ -70,6 +89,15 @@ final class PolicyProgram: @unchecked Sendable {
 
     /// - Parameter index: of the listener or route in the configuration; -1 gives the empty chain.
     func listenerChain(_ index: Int) -> PolicyChain? { index >= 0 ? listenerChains[index] : nil }
+
+    /// Whether some route switches policies of its listeners off.
+    var hasExceptions: Bool { !exceptions.isEmpty }
+
+    /// The listener's chain for requests of a route; -1: of none.
+    func listenerChain(_ index: Int, route: Int) -> PolicyChain? {
+        exceptions[Place(listener: index, route: route)] ?? listenerChain(index)
+    }
+
     func routeChain(_ index: Int) -> PolicyChain? { index >= 0 ? routeChains[index] : nil }
 
     /// Whether the VMs of this program would come out the same from `plan`, so that they may go on.

@@ -41,6 +41,12 @@ extension Pooled where Record == PolicyRunRecord {
         return false
     }
 
+    /// Whether an instance of `chain` was not reached yet.
+    func lacks(_ chain: PolicyChain) -> Bool {
+        for index in 0..<chain.count where !pointer.pointee.ran.contains(chain[index]) { return true }
+        return false
+    }
+
     var isWaiting: Bool { pointer.pointee.waiting != nil }
 
     // MARK: Hooks

@@ -16,6 +16,9 @@ struct PolicyRunRecord {
     var objects = PolicyObjects()
     var requestMap = PolicyHeaderMap(isRequest: true)
     var responseMap = PolicyHeaderMap(isRequest: false)
+    var routeMetadata = PolicyMetadataMap(source: .route)
+    var listenerMetadata = PolicyMetadataMap(source: .listener)
+    var filterContext = PolicyMetadataMap(source: .context)
 
     var phase = Phase.idle
     /// In the request phase: what runs.
@@ -38,6 +41,7 @@ struct PolicyRunRecord {
     var dynamicMetadata: DynamicMetadata?
     /// Made when a script first takes one.
     var heldSlots: HeldSlots?
+    var filterState: FilterState?
     var nextFree: UnsafeMutablePointer<PolicyRunRecord>?
 
     init(host: PolicyHost) { self.host = .passUnretained(host) }
@@ -58,9 +62,18 @@ struct PolicyObjects {
     var responseHeaders: UnsafeMutablePointer<mg_object>?
     var streamInfo: UnsafeMutablePointer<mg_object>?
     var dynamicMetadata: UnsafeMutablePointer<mg_object>?
-    var metadata: UnsafeMutablePointer<mg_object>?
+    var filterState: UnsafeMutablePointer<mg_object>?
+    var filterContext: UnsafeMutablePointer<mg_object>?
+    var route: UnsafeMutablePointer<mg_object>?
+    var routeMetadata: UnsafeMutablePointer<mg_object>?
+    var virtualHost: UnsafeMutablePointer<mg_object>?
+    var listenerMetadata: UnsafeMutablePointer<mg_object>?
+    var connection: UnsafeMutablePointer<mg_object>?
+    var connectionStreamInfo: UnsafeMutablePointer<mg_object>?
+    var connectionMetadata: UnsafeMutablePointer<mg_object>?
     var tls: UnsafeMutablePointer<mg_object>?
     var stats: UnsafeMutablePointer<mg_object>?
+    var peerSubject: UnsafeMutablePointer<mg_object>?
 }
 
 /// A header list as a script sees it.
@@ -69,6 +82,17 @@ struct PolicyHeaderMap {
     var run: UnsafeMutablePointer<PolicyRunRecord>?
 
     init(isRequest: Bool) { self.isRequest = isRequest }
+}
+
+/// Values of the configuration as a script sees them.
+struct PolicyMetadataMap {
+    enum Source: UInt8 {
+        case route, listener, context
+    }
+    let source: Source
+    var run: UnsafeMutablePointer<PolicyRunRecord>?
+
+    init(source: Source) { self.source = source }
 }
 
 /// Instance indexes in the order they were added. Kept for reuse; grows only when a longer chain comes along.

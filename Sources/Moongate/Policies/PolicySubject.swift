@@ -11,6 +11,11 @@ struct PolicySubject {
     var connection: Unmanaged<ConnectionFacts>?
     /// The names of the upstreams in the exchange's generation, for `setUpstream`; kept by the generation.
     var upstreamNames: Unmanaged<NameIndex>?
+    /// The exchange's generation, kept by it.
+    var view: Unmanaged<PolicyView>?
+    /// Indexes in the generation; -1: no route was chosen (yet).
+    var route = -1
+    var listener = -1
     /// Empty before a route is chosen and for requests without one.
     var routeName = Bytes.empty
     /// Appears in log lines as 16 hex digits, see `RequestNumber`.
@@ -22,4 +27,10 @@ struct PolicySubject {
     var routeCacheCleared = false
     /// Index of the upstream that `setUpstream` named; -1: the route's own choice.
     var upstream = -1
+    /// What policies asked of the choice among the upstream's endpoints; `nil`: nothing.
+    var wish: EndpointWish?
+    /// Nanoseconds in place of the route's timeout, 0 for none; `nil`: the route's.
+    var timeout: UInt64?
+    /// The client's connection takes no more requests after this one.
+    var drainsConnection = false
 }

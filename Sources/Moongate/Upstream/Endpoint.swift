@@ -13,6 +13,8 @@ final class Endpoint {
     /// `name` for logs, for the life of the endpoint.
     let nameBytes: Bytes
     let connectTimeout: UInt64
+    /// Stands for the address in sticky choices, the same in every process.
+    let identity: UInt64
 
     /// Streams on all connections.
     var activeStreams = 0
@@ -35,9 +37,15 @@ final class Endpoint {
         self.cells = cells
         name = address.description
         nameBytes = Bytes.allocated(name)
+        identity = Endpoint.identity(of: nameBytes)
     }
 
     deinit { nameBytes.base.deallocate() }
+
+    /// FNV-1a with 64 bits.
+    private static func identity(of name: Bytes) -> UInt64 {
+        name.buffer.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    }
 
     var isUsable: Bool { failure == nil && !isRemoved }
 

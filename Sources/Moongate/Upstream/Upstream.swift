@@ -19,10 +19,12 @@ final class Upstream {
     private var config: UpstreamConfig
     private var hosts: [ResolvedHost] = []
     private var endpoints: [Endpoint] = []
+    /// By the index in `endpoints`.
+    private var weights: [Int] = []
     private var balancer: Balancer
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
-    private var waiting: [StreamSeeker] = []
+    private var waiting: [(seeker: StreamSeeker, wish: EndpointWish?)] = []
     /// Keeps the memory of `cells`.
     private let metrics: MetricsRegistry.Entry
     private let cells: UpstreamCells
@@ -54,16 +56,52 @@ final class Upstream {
         setHosts()
     }
 
-    /// Chooses an endpoint for a stream and finds room there. `excluding`: where it was tried already.
-    func assign(_ seeker: StreamSeeker, excluding: Endpoint? = nil) -> Assignment {
-        guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else { return unavailable(seeker) }
+    /// Chooses an endpoint for a stream and finds room there. `excluding`: where it was tried already. `wish`: what a
+    /// policy asks for.
+    func assign(_ seeker: StreamSeeker, excluding: Endpoint? = nil, wish: EndpointWish? = nil) -> Assignment {
+        if let wish { return assign(seeker, excluding, wish) }
+        guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else {
+            return unavailable(seeker, nil)
+        }
         guard let connection = endpoint.assign(seeker) else { return .waiting(endpoint) }
         return .connection(connection)
     }
 
     /// A stream that waits for DNS is gone.
     func forget(_ owner: UnsafeMutableRawPointer) {
-        if let index = waiting.firstIndex(where: { $0.owner == owner }) { waiting.remove(at: index) }
+        if let index = waiting.firstIndex(where: { $0.seeker.owner == owner }) { waiting.remove(at: index) }
+    }
+
+    private func assign(_ seeker: StreamSeeker, _ excluded: Endpoint?, _ wish: EndpointWish) -> Assignment {
+        let named = endpoints.first { $0 !== excluded && $0.isUsable && wish.names($0.address) }
+        let isBound = wish.isStrict && wish.address != nil
+        if isBound && named == nil && !awaitsFirstAnswer { return .unavailable("no healthy upstream") }
+        guard let endpoint = named ?? (isBound ? nil : pick(excluded, wish) ?? pick(nil, wish)) else {
+            return unavailable(seeker, wish)
+        }
+        guard let connection = endpoint.assign(seeker) else { return .waiting(endpoint) }
+        return .connection(connection)
+    }
+
+    private func pick(_ excluded: Endpoint?, _ wish: EndpointWish) -> Endpoint? {
+        guard let hash = wish.hash else { return pick(excluded) }
+        let index = RendezvousChoice.pick(hash, count: endpoints.count) { index in
+            endpoints[index].identity
+        } weight: { index in
+            weights[index]
+        } isUsable: { index in
+            endpoints[index].isUsable && endpoints[index] !== excluded
+        }
+        return index.map { endpoints[$0] }
+    }
+
+    /// The endpoints as they are now.
+    var report: [EndpointReport] {
+        endpoints.enumerated().map { index, endpoint in
+            EndpointReport(
+                name: endpoint.name, weight: weights[index], isHealthy: endpoint.isUsable,
+                active: endpoint.activeStreams)
+        }
     }
 
     private func pick(_ excluded: Endpoint?) -> Endpoint? {
@@ -76,9 +114,11 @@ final class Upstream {
         return index.map { endpoints[$0] }
     }
 
-    private func unavailable(_ seeker: StreamSeeker) -> Assignment {
-        if endpoints.isEmpty && hosts.contains(where: \.isFirstAnswerPending) {
-            waiting.append(seeker)
+    private var awaitsFirstAnswer: Bool { endpoints.isEmpty && hosts.contains(where: \.isFirstAnswerPending) }
+
+    private func unavailable(_ seeker: StreamSeeker, _ wish: EndpointWish?) -> Assignment {
+        if awaitsFirstAnswer {
+            waiting.append((seeker, wish))
             return .resolving
         }
         let reason =
@@ -119,8 +159,9 @@ final class Upstream {
                     services: services, address: item.address, connectTimeout: config.connectTimeout.nanoseconds,
                     cells: cells)
         }
+        weights = wanted.map(\.weight)
         balancer = Balancer(
-            config.balance == .roundRobin ? .roundRobin : .leastRequest, weights: wanted.map(\.weight),
+            config.balance == .roundRobin ? .roundRobin : .leastRequest, weights: weights,
             start: random.next())
         if !endpoints.isEmpty || !hosts.contains(where: \.isFirstAnswerPending) { serveWaiting() }
     }
@@ -133,8 +174,8 @@ final class Upstream {
     private func serveWaiting() {
         let seekers = waiting
         waiting = []
-        for seeker in seekers {
-            switch assign(seeker) {
+        for (seeker, wish) in seekers {
+            switch assign(seeker, wish: wish) {
             case .connection(let connection): seeker.connectionReady(connection)
             case .waiting(let endpoint): seeker.waits(endpoint)
             case .resolving: break

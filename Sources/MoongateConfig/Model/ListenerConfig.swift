@@ -11,12 +11,15 @@ public struct ListenerConfig: Sendable, Equatable {
     public var maxConcurrentStreams: Int
     /// Largest request header list in bytes (RFC 9113 §6.5.2: name + value + 32 per field).
     public var maxHeaderBytes: Int
+    /// Values by namespace and key, for policies that read them.
+    public var metadata: [SettingValue.Entry]
     /// Where the listener stands in the file, for messages.
     public var location: SourceLocation
 
     public init(
         name: String, address: SocketAddressConfig, tls: ListenerTLSConfig? = nil, policies: [PolicyReference] = [],
-        maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, location: SourceLocation = .unknown
+        maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, metadata: [SettingValue.Entry] = [],
+        location: SourceLocation = .unknown
     ) {
         self.name = name
         self.address = address
@@ -24,6 +27,7 @@ public struct ListenerConfig: Sendable, Equatable {
         self.policies = policies
         self.maxConcurrentStreams = maxConcurrentStreams
         self.maxHeaderBytes = maxHeaderBytes
+        self.metadata = metadata
         self.location = location
     }
 }

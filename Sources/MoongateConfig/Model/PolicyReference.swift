@@ -6,19 +6,60 @@ public struct PolicyReference: Sendable, Equatable {
         /// The request goes on as if the hook had returned (what Envoy does).
         case `continue`
     }
-    /// A name that is looked for in the policy path, or the absolute path of a file ending in `.lua`.
+    /// A source that stands in the configuration file.
+    public struct Source: Sendable, Equatable {
+        public var text: String
+        /// The line of the file in which the text begins.
+        public var line: Int
+        public init(text: String, line: Int) {
+            self.text = text
+            self.line = line
+        }
+    }
+    /// A name that is looked for in the policy path, or the absolute path of a file ending in `.lua`. Not looked for if
+    /// there is a `source`.
     public var name: String
+    /// What the file calls this use; `nil`: nothing, see `shownName`.
+    public var label: String?
+    /// `nil`: the policy is a file.
+    public var source: Source?
     /// The policy's settings, handed to its hooks as `config`.
     public var settings: SettingValue
     public var onError: OnError
     public var location: SourceLocation
     public init(
-        name: String, settings: SettingValue = .table([]), onError: OnError = .deny,
-        location: SourceLocation = .unknown
+        name: String, label: String? = nil, source: Source? = nil, settings: SettingValue = .table([]),
+        onError: OnError = .deny, location: SourceLocation = .unknown
     ) {
         self.name = name
+        self.label = label
+        self.source = source
         self.settings = settings
         self.onError = onError
+        self.location = location
+    }
+}
+
+extension PolicyReference {
+    /// What logs and metrics call it: its label, else the policy's name, for files without folder and ending.
+    public var shownName: String {
+        if let label { return label }
+        guard name.hasSuffix(".lua") else { return name }
+        let parts = name.dropLast(4).split(separator: "/")
+        guard let last = parts.last else { return name }
+        return last == "init" && parts.count > 1 ? String(parts[parts.count - 2]) : String(last)
+    }
+
+    /// Whether a route that switches off `name` means this one.
+    public func answers(to name: String) -> Bool { shownName == name || label == nil && self.name == name }
+}
+
+/// A policy of the listener that a route switches off.
+public struct DisabledPolicy: Sendable, Equatable {
+    public var name: String
+    public var location: SourceLocation
+    public init(name: String, location: SourceLocation = .unknown) {
+        self.name = name
         self.location = location
     }
 }
@@ -32,6 +73,15 @@ public indirect enum SettingValue: Sendable, Hashable {
     case string(String)
     case list([SettingValue])
     case table([Entry])
+
+    /// The entries of a table; none for other values.
+    public var entries: [Entry] {
+        guard case .table(let entries) = self else { return [] }
+        return entries
+    }
+
+    /// The value for a key of a table.
+    public subscript(key: String) -> SettingValue? { entries.first { $0.key == key }?.value }
 
     public struct Entry: Sendable, Hashable {
         public var key: String

@@ -7,25 +7,35 @@ public struct RouteConfig: Sendable, Equatable {
     public var matches: [RouteMatch]
     /// Run in this order on requests, in reverse order on responses.
     public var policies: [PolicyReference]
+    /// Policies of the listener that do not run on this route's requests.
+    public var disabledPolicies: [DisabledPolicy]
     /// At least one; requests are split by weight.
     public var upstreams: [WeightedUpstream]
     /// Longest time from the request's head to the response's end; `.zero` means none. The smaller of this
     /// and the client's `grpc-timeout` counts.
     public var timeout: Duration
+    /// Values by namespace and key, for policies that read them.
+    public var metadata: [SettingValue.Entry]
+    /// What `handle:filterContext()` gives on this route, in place of the policies' settings; `nil`: their settings.
+    public var filterContext: SettingValue?
     /// Where the route stands in the file, for messages.
     public var location: SourceLocation
 
     public init(
         name: String, listeners: [String] = [], matches: [RouteMatch] = [RouteMatch()],
-        policies: [PolicyReference] = [], upstreams: [WeightedUpstream] = [], timeout: Duration = .zero,
-        location: SourceLocation = .unknown
+        policies: [PolicyReference] = [], disabledPolicies: [DisabledPolicy] = [],
+        upstreams: [WeightedUpstream] = [], timeout: Duration = .zero,
+        metadata: [SettingValue.Entry] = [], filterContext: SettingValue? = nil, location: SourceLocation = .unknown
     ) {
         self.name = name
         self.listeners = listeners
         self.matches = matches
         self.policies = policies
+        self.disabledPolicies = disabledPolicies
         self.upstreams = upstreams
         self.timeout = timeout
+        self.metadata = metadata
+        self.filterContext = filterContext
         self.location = location
     }
 }

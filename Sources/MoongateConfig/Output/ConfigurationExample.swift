@@ -18,6 +18,11 @@ extension ConfigurationReference {
               minimum_version: "1.2"
             policies:                             # run before a route is chosen
               - strip-port
+              - name: stamp                       # a policy that stands right here
+                lua: |
+                  function on_request(handle) handle:headers():replace("x-edge", "eu-1") end
+            metadata:                             # for handle:virtualHost():metadata()
+              audit: {zone: eu-1}
 
         policies:
           path: [policies]                        # searched before the policies that ship
@@ -59,10 +64,15 @@ extension ConfigurationReference {
               - {name: greeter, weight: 95}
               - {name: greeter-canary, weight: 5}
             timeout: 30s
+            metadata:                             # for handle:metadata(), by the policy's name
+              audit: {owner: team-a}
+            filter_context: {plan: pro}           # for handle:filterContext() of every policy here
           - name: files
             matches:                              # one of them has to fit
               - path: /robots.txt
               - path_prefix: /files
+            policies:
+              - {policy: stamp, disabled: true}   # the listener's policy does not run here
             upstream: greeter
 
         admin:

@@ -29,7 +29,27 @@ extension ValueType<Configuration> {
                         "access_log", \.accessLog, .accessLog, absent: "no access log",
                         "One line of JSON for each request."),
                     Field("drain", \.drain, .drain, "What happens on SIGTERM."),
-                ]))
+                ])
+        ) { configuration, _, decoding in
+            for route in configuration.routes { checkDisabled(route, configuration.listeners, &decoding) }
+            return configuration
+        }
+    }
+
+    /// A misspelled name would leave a policy running, or switch nothing off where it should.
+    private static func checkDisabled(
+        _ route: RouteConfig, _ listeners: [ListenerConfig], _ decoding: inout Decoding
+    ) {
+        let own = listeners.filter { route.listeners.isEmpty || route.listeners.contains($0.name) }
+        let known = own.flatMap(\.policies)
+        for policy in route.disabledPolicies where !known.contains(where: { $0.answers(to: policy.name) }) {
+            let names = known.map(\.shownName)
+            let list =
+                names.isEmpty ? "the route's listeners have no policies" : "there is \(names.joined(separator: ", "))"
+            decoding.report(
+                policy.location, "no policy of the route's listeners is called \(quoted(policy.name))",
+                hint: Spelling.suggestion(for: policy.name, among: names) ?? list)
+        }
     }
 }
 

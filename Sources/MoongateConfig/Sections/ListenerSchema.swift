@@ -23,6 +23,9 @@ extension ValueType<ListenerConfig> {
                 Field(
                     "max_header_bytes", \.maxHeaderBytes, .size(1024...(1 << 20)),
                     "Largest list of request headers: names and values, and 32 for each field (RFC 9113 §6.5.2)."),
+                Field(
+                    "metadata", \.metadata, .metadata,
+                    "Values by namespace and key, as a route has them. `handle:virtualHost():metadata()` reads them."),
             ])
         return .mapping(schema) { draft, mapping, decoding in
             var listener = draft

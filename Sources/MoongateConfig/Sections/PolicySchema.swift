@@ -24,9 +24,29 @@ extension ValueType<PolicySettings> {
     }
 }
 
+/// A policy in the list of a listener or route.
+struct PolicyEntry {
+    var reference: PolicyReference
+    /// Not to be run: it names one of the listener's.
+    var isDisabled = false
+}
+
 extension ValueType<PolicyReference> {
-    /// `name`, `name: {settings}`, or the full form with `policy`, `on_error` and `settings`.
+    /// A listener's.
     static var policyReference: ValueType {
+        ValueType<PolicyEntry>.policyEntry.map { entry, node, decoding in
+            guard entry.isDisabled else { return entry.reference }
+            decoding.report(
+                node.location, "a listener's policy is switched off on routes",
+                hint: "write it into the policies of a route, or remove it here")
+            return nil
+        }
+    }
+}
+
+extension ValueType<PolicyEntry> {
+    /// `name`, `name: {settings}`, or the full form with `policy` or `lua`.
+    static var policyEntry: ValueType {
         let name = ValueType<String>.text(NameSyntax.policy, expected: "the name of a policy") {
             text, decoding throws(SyntaxFault) in try NameSyntax.parsePolicy(text, folder: decoding.folder)
         }
@@ -38,9 +58,11 @@ extension ValueType<PolicyReference> {
                     decoding.reportMismatch(node, expected: "a policy")
                     return nil
                 }
-                return name.read(node, &decoding).map { PolicyReference(name: $0, location: node.location) }
+                return name.read(node, &decoding).map {
+                    PolicyEntry(reference: PolicyReference(name: $0, location: node.location))
+                }
             }
-            if entries.contains(where: { $0.key == "policy" }) { return full.read(node, &decoding) }
+            if entries.contains(where: isOfFullForm) { return full.read(node, &decoding) }
             guard let entry = entries.first, entries.count == 1 else {
                 decoding.report(
                     node.location, "expected one policy, found a mapping with \(entries.count) keys",
@@ -53,31 +75,103 @@ extension ValueType<PolicyReference> {
             // "name:" with nothing behind it is the policy without settings.
             let settings =
                 entry.value.isNull ? .table([]) : ValueType<SettingValue>.settings.read(entry.value, &decoding)
-            return settings.map { PolicyReference(name: policy, settings: $0, location: entry.keyLocation) }
+            return settings.map {
+                PolicyEntry(reference: PolicyReference(name: policy, settings: $0, location: entry.keyLocation))
+            }
         }
     }
 
+    /// A key that only the full form has. `lua: {…}` is a policy called lua with settings.
+    private static func isOfFullForm(_ entry: YAMLEntry) -> Bool {
+        guard entry.key == "lua", case .scalar = entry.value.content, !entry.value.isNull else {
+            return entry.key == "policy"
+        }
+        return true
+    }
+}
+
+/// The keys of a policy's full form as they stand in the file.
+private struct PolicyDraft {
+    var policy = ""
+    var source: PolicyReference.Source?
+    var name: String?
+    var isDisabled = false
+    var onError = PolicyReference.OnError.deny
+    var settings = SettingValue.table([])
+}
+
+extension ValueType<PolicyEntry> {
     private static func fullForm(_ name: ValueType<String>) -> ValueType {
         .mapping(
             MappingSchema(
                 name: "policy",
                 summary: "The use of a policy. In short: `strip-port` for a policy without settings, and"
                     + " `header-auth: {users: users.yaml}` for one with settings.",
-                initial: PolicyReference(name: ""),
+                initial: PolicyDraft(),
+                alternatives: [.exactlyOne(["policy"], ["lua"]), .atMostOne(["lua"], ["disabled"])],
                 fields: [
                     Field(
-                        "policy", \.name, name, required: true,
+                        "policy", \.policy, name.withoutDefault,
                         "A name that is looked for in the policy path, or the path of a file that ends in `.lua`."),
+                    Field(
+                        "lua", \.source, .source, absent: "a file",
+                        "The policy itself, as a text of several lines behind `lua: |`. It needs a `name`."),
+                    Field(
+                        "name", \.name, .name, absent: "the policy's name",
+                        "What logs, metrics, metadata and routes that switch it off call this use of the policy."),
+                    Field(
+                        "disabled", \.isDisabled, .disabled,
+                        "On a route: the listener's policy of this name does not run on the route's requests."),
                     Field(
                         "on_error", \.onError, .choice(),
                         "What a script error does: `deny` ends the request with `INTERNAL` (gRPC) or 500, `continue` lets"
                             + " it go on as if the hook had returned."),
                     Field("settings", \.settings, .settings, "Handed to the policy's hooks as `config`."),
-                ])
-        ) { draft, mapping, _ in
-            var reference = draft
-            reference.location = mapping.value(of: "policy")?.location ?? mapping.location
-            return reference
+                ]), finish: finish)
+    }
+
+    private static func finish(
+        _ draft: PolicyDraft, _ mapping: YAMLMapping, _ decoding: inout Decoding
+    ) -> PolicyEntry? {
+        if mapping.has("lua") && !mapping.has("name") {
+            decoding.report(
+                mapping.location(of: "lua"), "a policy with \(quoted("lua")) needs a \(quoted("name"))",
+                hint: "add name: …, which logs and metrics will show")
+            return nil
+        }
+        if draft.isDisabled, let other = mapping.entries.first(where: { $0.key != "policy" && $0.key != "disabled" }) {
+            decoding.report(
+                other.keyLocation, "a policy that is disabled has no \(quoted(other.key))",
+                hint: "write {policy: name, disabled: true}")
+        }
+        let place = mapping.value(of: "policy")?.location ?? mapping.value(of: "lua")?.location ?? mapping.location
+        let reference = PolicyReference(
+            name: draft.source == nil ? draft.policy : draft.name ?? "", label: draft.name, source: draft.source,
+            settings: draft.settings, onError: draft.onError, location: place)
+        return PolicyEntry(reference: reference, isDisabled: draft.isDisabled)
+    }
+}
+
+extension ValueType<String> {
+    fileprivate var withoutDefault: ValueType { ValueType(shape, read: read) }
+}
+
+extension ValueType<Bool> {
+    fileprivate static var disabled: ValueType {
+        ValueType<Void>.alwaysTrue(insteadOfFalse: "remove the key").map { _, _, _ in true }
+    }
+}
+
+extension ValueType<PolicyReference.Source> {
+    fileprivate static var source: ValueType {
+        let text = ValueType<String>.text(TextShape(name: "Lua source"), expected: "the source of a policy") {
+            text, _ throws(SyntaxFault) in
+            guard !text.isEmpty else { throw SyntaxFault("the source is empty", hint: "write it behind lua: |") }
+            return text
+        }
+        return text.map { text, node, _ in
+            // A text of several lines begins in the line behind `|`.
+            .init(text: text, line: node.location.line + (text.contains("\n") ? 1 : 0))
         }
     }
 }
@@ -91,6 +185,32 @@ extension ValueType<SettingValue> {
                 return nil
             }
             return SettingValue(node, &decoding)
+        }
+    }
+}
+
+extension ValueType<[SettingValue.Entry]> {
+    private static var namespaces: TextShape { TextShape(name: "namespace") }
+
+    /// Values by namespace and key.
+    static var metadata: ValueType {
+        ValueType(.dictionary(of: .anyMapping, keys: namespaces), write: { $0.isEmpty ? "{}" : nil }) {
+            node, decoding in
+            guard case .mapping(let spaces) = node.content else {
+                decoding.reportMismatch(
+                    node, expected: "a mapping from namespaces to values",
+                    hint: "write namespace: {key: value}; the namespace is the name of a policy, or"
+                        + " envoy.filters.http.lua for all of them")
+                return nil
+            }
+            return spaces.compactMap { space in
+                guard case .mapping = space.value.content else {
+                    decoding.reportMismatch(
+                        space.value, expected: "a mapping with the values of namespace \(quoted(space.key))")
+                    return nil
+                }
+                return SettingValue(space.value, &decoding).map { SettingValue.Entry(key: space.key, value: $0) }
+            }
         }
     }
 }

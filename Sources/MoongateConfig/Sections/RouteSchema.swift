@@ -4,10 +4,12 @@ private struct RouteDraft {
     var listeners: [String] = []
     var match: RouteMatch?
     var matches: [RouteMatch]?
-    var policies: [PolicyReference] = []
+    var policies: [PolicyEntry] = []
     var upstream: String?
     var upstreams: [WeightedUpstream]?
     var timeout: Duration = RouteConfig(name: "").timeout
+    var metadata: [SettingValue.Entry] = []
+    var filterContext: SettingValue?
 }
 
 extension ValueType<RouteConfig> {
@@ -34,7 +36,7 @@ extension ValueType<RouteConfig> {
                     "matches", \.matches, .list(of: .match, atLeast: 1, emptyHint: "leave it out for every request"),
                     "Several of them; one has to fit."),
                 Field(
-                    "policies", \.policies, .list(of: .policyReference),
+                    "policies", \.policies, .list(of: .policyEntry),
                     "Run in this order on requests and in reverse order on responses."),
                 Field("upstream", \.upstream, .reference(to: .upstream), "The upstream that gets the requests."),
                 Field(
@@ -44,6 +46,14 @@ extension ValueType<RouteConfig> {
                     "timeout", \.timeout, .duration(.zero ... .seconds(86400)),
                     "Longest time from the request's head to the end of the response; `0s`: no limit. The client's"
                         + " `grpc-timeout` counts if it is shorter."),
+                Field(
+                    "metadata", \.metadata, .metadata,
+                    "Values by namespace and key. `handle:metadata()` reads those under the name of the policy, else"
+                        + " those under `envoy.filters.http.lua`."),
+                Field(
+                    "filter_context", \.filterContext, .settings, absent: "the settings of each policy",
+                    "What `handle:filterContext()` gives every policy on this route, those of the listener included,"
+                        + " in place of its own settings; `{}`: nothing."),
             ])
         return .mapping(schema, finish: finish)
     }
@@ -58,8 +68,13 @@ extension ValueType<RouteConfig> {
         }
         return RouteConfig(
             name: draft.name, listeners: draft.listeners,
-            matches: draft.matches ?? [draft.match ?? RouteMatch()], policies: draft.policies,
-            upstreams: weighted, timeout: draft.timeout, location: mapping.location)
+            matches: draft.matches ?? [draft.match ?? RouteMatch()],
+            policies: draft.policies.filter { !$0.isDisabled }.map(\.reference),
+            disabledPolicies: draft.policies.filter(\.isDisabled).map {
+                DisabledPolicy(name: $0.reference.name, location: $0.reference.location)
+            },
+            upstreams: weighted, timeout: draft.timeout, metadata: draft.metadata,
+            filterContext: draft.filterContext, location: mapping.location)
     }
 }
 

@@ -190,9 +190,11 @@ class MoongateEdge(Edge):
 
     def route(self, case, number, given):
         policy = {"policy": f"policies/{case.name}-{number}.lua", "on_error": "continue",
-                  "settings": given.metadata or given.context or {}, **given.moongate}
+                  **given.moongate}
+        context = {} if given.context is None else {"filter_context": given.context}
         return {"name": f"{case.name}-{number}", "match": {"hosts": [case.host], "path_prefix": given.path},
-                "upstream": given.upstream, "policies": [policy]}
+                "metadata": {"envoy.filters.http.lua": given.metadata} if given.metadata else {},
+                "upstream": given.upstream, "policies": [policy], **context}
 
     def total_errors(self):
         return int(self.process.metric("moongate_policy_errors_total"))

@@ -39,6 +39,8 @@ final class PolicyBench {
             run.pointer.pointee.subject.upstreamNames = .passUnretained(bench.upstreams)
             run.pointer.pointee.subject.routeName = Bytes("main-route")
             run.pointer.pointee.subject.requestNumber = 0xbeef
+            run.pointer.pointee.subject.view = .passUnretained(bench.view)
+            run.pointer.pointee.subject.listener = 0
         }
 
         var subject: PolicySubject { run.pointer.pointee.subject }
@@ -58,6 +60,7 @@ final class PolicyBench {
     let program: PolicyProgram
     let facts: ConnectionFacts
     let upstreams = NameIndex(["stable", "canary"])
+    let view: PolicyView
     let log = CapturedLog()
     let registry = MetricsRegistry(workers: 1)
     /// Work that other threads posted.
@@ -71,7 +74,8 @@ final class PolicyBench {
 
     init(
         _ files: [String: String], _ uses: [Use], data: [String: String] = [:], verifier: PasswordVerifier? = nil,
-        limits: PolicySettings = PolicySettings(timeLimit: .seconds(5)), tls: ConnectionFacts.TLS? = nil
+        limits: PolicySettings = PolicySettings(timeLimit: .seconds(5)), tls: ConnectionFacts.TLS? = nil,
+        configure: (inout Configuration) -> Void = { _ in }
     ) throws {
         facts = ConnectionFacts(
             listener: .of("main"), listenerName: "main", remote: try #require(SocketAddress("10.1.2.3:5000")),
@@ -88,7 +92,13 @@ final class PolicyBench {
                         onError: use.onError, location: SourceLocation(file: "moongate.yaml", line: 7, column: 3))
                 }, upstreams: [])
         ]
+        config.listeners = [
+            ListenerConfig(name: "main", address: SocketAddressConfig(host: "127.0.0.1", port: 8080))
+        ]
         config.policies.path = ["/etc/policies"]
+        configure(&config)
+        view = PolicyView(
+            config, routeTable: try RouteTable(routes: config.routes, listeners: ["main"]), upstreams: [])
         var texts = data
         for (name, text) in files { texts["/etc/\(name)"] = text }
         let made = try PolicyProgram.make(

@@ -59,6 +59,12 @@ final class TLSServerContext: @unchecked Sendable {
         return nil
     }
 
+    /// `X509`: the first certificate for the name that a session asks for.
+    func certificate(for session: OpaquePointer) -> OpaquePointer? {
+        let name = SSL_get_servername(session, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
+        return index.choose(serverName: name).first.map { certificates[$0].certificate }
+    }
+
     /// Gives a handshake the certificates of the name it asks for.
     func useCertificates(for session: OpaquePointer) -> Bool {
         let name = SSL_get_servername(session, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }

@@ -107,6 +107,9 @@ final class TLSSession {
         SSL_get_servername(pointer, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
     }
 
+    /// For policies. Keeps this session alive.
+    var facts: TLSFacts { TLSFacts(pointer, owner: self) }
+
     /// Whether a ticket spared the full handshake.
     var isResumed: Bool { SSL_session_reused(pointer) == 1 }
 }

@@ -19,6 +19,9 @@ enum HandleBinding {
                 "requestHeaders", "", type: "(): HeaderMap",
                 doc: "The headers of the request, in both hooks.", requestHeaders),
             LuaBinding(
+                "downstreamRequestHeaders", "", type: "(): HeaderMap",
+                doc: "Another name of `requestHeaders`, which Envoy had for a short time.", requestHeaders),
+            LuaBinding(
                 "respond", "ts?", type: "(headers: table<string, string|number|(string|number)[]>, body?: string)",
                 doc: "Answers the request instead of the upstream and ends the hook, see [Answers](#answers).",
                 ReplyBinding.respond),
@@ -35,10 +38,23 @@ enum HandleBinding {
                     """, context),
             LuaBinding(
                 "metadata", "", type: "(): Metadata",
-                doc: "The settings of this use of the policy as Envoy's object.", metadata),
+                doc: """
+                    The route's `metadata` under the policy's name, else under `envoy.filters.http.lua`, else none.
+                    """, metadata),
             LuaBinding(
                 "filterContext", "", type: "(): Metadata",
-                doc: "The settings of this use of the policy as Envoy's object.", metadata),
+                doc: "The route's `filter_context`; without that the settings of this use of the policy.",
+                filterContext),
+            LuaBinding("route", "", type: "(): Route", doc: "The route of the request.", route),
+            LuaBinding(
+                "virtualHost", "", type: "(): VirtualHost",
+                doc: "The listener, which stands where Envoy has a virtual host.", virtualHost),
+            LuaBinding(
+                "connection", "", type: "(): Connection", doc: "The connection to the client, for old scripts.",
+                connection),
+            LuaBinding(
+                "connectionStreamInfo", "", type: "(): ConnectionStreamInfo",
+                doc: "Metadata of the client's connection.", connectionStreamInfo),
             LuaBinding(
                 "streamInfo", "", type: "(): StreamInfo",
                 doc: "The connection, the route, and dynamic metadata.", streamInfo),
@@ -80,7 +96,12 @@ enum HandleBinding {
             LuaBinding(
                 "base64Decode", "s", type: "(text: string): string?",
                 doc: "The bytes; nil if the text is malformed. Blanks and missing padding are accepted.", base64Decode),
-        ] + LogBinding.bindings + StatsBinding.bindings
+        ]
+            + RequestPartsBinding.bindings
+            + DestinationBinding.bindings
+            + PublicKeyBinding.bindings
+            + LogBinding.bindings
+            + StatsBinding.bindings
     }
 
     // MARK: Objects
@@ -112,7 +133,32 @@ enum HandleBinding {
     }
 
     private static let metadata: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.metadata)
+        call.give(call.run?.pointer.pointee.objects.routeMetadata)
+        return MG_RETURN
+    }
+
+    private static let filterContext: mg_leaf = { call in
+        call.give(call.run?.pointer.pointee.objects.filterContext)
+        return MG_RETURN
+    }
+
+    private static let route: mg_leaf = { call in
+        call.give(call.run?.pointer.pointee.objects.route)
+        return MG_RETURN
+    }
+
+    private static let virtualHost: mg_leaf = { call in
+        call.give(call.run?.pointer.pointee.objects.virtualHost)
+        return MG_RETURN
+    }
+
+    private static let connection: mg_leaf = { call in
+        call.give(call.run?.pointer.pointee.objects.connection)
+        return MG_RETURN
+    }
+
+    private static let connectionStreamInfo: mg_leaf = { call in
+        call.give(call.run?.pointer.pointee.objects.connectionStreamInfo)
         return MG_RETURN
     }
 
@@ -135,8 +181,8 @@ enum HandleBinding {
             return call.fail("setUpstream is for request hooks: the request has been sent")
         }
         let name = call.bytes(0)
-        let index = run.pointer.pointee.subject.upstreamNames?._withUnsafeGuaranteedRef { $0.index(of: name) } ?? -1
-        guard index >= 0 else { return call.fail("there is no upstream called '\(name.string)'") }
+        let index = run.upstreamIndex(of: name)
+        guard index >= 0 else { return run.failUnknownUpstream(name, call) }
         run.pointer.pointee.subject.upstream = index
         return MG_RETURN
     }

@@ -32,6 +32,7 @@ enum HeaderRules {
         case .path where !(value.count > 0 && (value[0] == UInt8(ascii: "/") || value.equals("*"))):
             return "':path' must begin with a slash"
         case .method where value.isEmpty: return "':method' must not be empty"
+        case .contentLength where !isNumber(value): return "'content-length' must be a number"
         case .status where status(value) == nil: return ":status must be between 200-599"
         default: return nil
         }
@@ -46,6 +47,12 @@ enum HeaderRules {
             status = status * 10 + Int(value[index] &- 48)
         }
         return (200...599).contains(status) ? status : nil
+    }
+
+    /// RFC 9110 §8.6: digits and nothing else. A list of them, as some accept, is read differently by different servers.
+    private static func isNumber(_ value: Bytes) -> Bool {
+        for index in 0..<value.count where value[index] &- 48 >= 10 { return false }
+        return (1...19).contains(value.count)
     }
 
     /// RFC 9113 §8.3.1, §8.3.2: a message without these is malformed.

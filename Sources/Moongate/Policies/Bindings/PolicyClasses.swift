@@ -11,6 +11,14 @@ enum PolicyClasses {
     static let tls: UInt16 = 6
     static let addressSet: UInt16 = 7
     static let passwords: UInt16 = 8
+    static let route: UInt16 = 20
+    static let virtualHost: UInt16 = 21
+    static let filterState: UInt16 = 22
+    static let connection: UInt16 = 23
+    static let connectionStreamInfo: UInt16 = 24
+    static let connectionMetadata: UInt16 = 25
+    static let publicKey: UInt16 = 26
+    static let parsedSubject: UInt16 = 27
     static let dict: UInt16 = 36
     static let limit: UInt16 = 37
     static let counter: UInt16 = 38
@@ -25,8 +33,16 @@ enum PolicyClasses {
             HeadersBinding.definition,
             StreamInfoBinding.definition,
             DynamicMetadataBinding.definition,
+            FilterStateBinding.definition,
             MetadataBinding.definition,
+            RouteBinding.definition,
+            VirtualHostBinding.definition,
+            ConnectionBinding.definition,
+            ConnectionStreamInfoBinding.definition,
+            ConnectionMetadataBinding.definition,
             TLSBinding.definition,
+            ParsedSubjectBinding.definition,
+            PublicKeyBinding.definition,
             AddressSetBinding.definition,
             PasswordsBinding.definition,
             DictBinding.definition,
@@ -64,11 +80,44 @@ enum PolicyClasses {
         objects.handle = try vm.makeObject(class: handle, scope: scope, native: run.opaque)
         objects.requestHeaders = try vm.makeObject(class: headers, scope: scope, native: requestMap)
         objects.responseHeaders = try vm.makeObject(class: headers, scope: scope, native: responseMap)
-        objects.streamInfo = try vm.makeObject(class: streamInfo, scope: scope, native: run.opaque)
-        objects.dynamicMetadata = try vm.makeObject(class: dynamicMetadata, scope: scope, native: run.opaque)
-        objects.metadata = try vm.makeObject(class: metadata, scope: scope, native: run.opaque)
-        objects.tls = try vm.makeObject(class: tls, scope: scope, native: run.opaque)
         objects.stats = try vm.makeObject(class: stats, scope: scope, native: run.opaque)
+        try makeInformation(&objects, run, vm)
+        try makeConfiguration(&objects, run, vm)
         return objects
+    }
+
+    /// What the exchange and its connection are like.
+    private static func makeInformation(
+        _ objects: inout PolicyObjects, _ run: PolicyRun, _ vm: LuaVM
+    ) throws(LuaError) {
+        let scope = run.scopePointer
+        let native = run.opaque
+        objects.streamInfo = try vm.makeObject(class: streamInfo, scope: scope, native: native)
+        objects.dynamicMetadata = try vm.makeObject(class: dynamicMetadata, scope: scope, native: native)
+        objects.filterState = try vm.makeObject(class: filterState, scope: scope, native: native)
+        objects.connection = try vm.makeObject(class: connection, scope: scope, native: native)
+        objects.connectionStreamInfo = try vm.makeObject(class: connectionStreamInfo, scope: scope, native: native)
+        objects.connectionMetadata = try vm.makeObject(class: connectionMetadata, scope: scope, native: native)
+        objects.tls = try vm.makeObject(class: tls, scope: scope, native: native)
+        objects.peerSubject = try vm.makeObject(class: parsedSubject, scope: scope, native: native)
+    }
+
+    /// What the configuration says about the exchange.
+    private static func makeConfiguration(
+        _ objects: inout PolicyObjects, _ run: PolicyRun, _ vm: LuaVM
+    ) throws(LuaError) {
+        let scope = run.scopePointer
+        objects.route = try vm.makeObject(class: route, scope: scope, native: run.opaque)
+        objects.virtualHost = try vm.makeObject(class: virtualHost, scope: scope, native: run.opaque)
+        let routeMap = withUnsafeMutablePointer(to: &run.pointer.pointee.routeMetadata) { UnsafeMutableRawPointer($0) }
+        let listenerMap = withUnsafeMutablePointer(to: &run.pointer.pointee.listenerMetadata) {
+            UnsafeMutableRawPointer($0)
+        }
+        let contextMap = withUnsafeMutablePointer(to: &run.pointer.pointee.filterContext) {
+            UnsafeMutableRawPointer($0)
+        }
+        objects.routeMetadata = try vm.makeObject(class: metadata, scope: scope, native: routeMap)
+        objects.listenerMetadata = try vm.makeObject(class: metadata, scope: scope, native: listenerMap)
+        objects.filterContext = try vm.makeObject(class: metadata, scope: scope, native: contextMap)
     }
 }

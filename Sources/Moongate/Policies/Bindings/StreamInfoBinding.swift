@@ -20,9 +20,14 @@ enum StreamInfoBinding {
             },
             LuaBinding(
                 "routeName", "", type: "(): string",
-                doc: "The route's name; empty before one is chosen."
+                doc: """
+                    The name of the route, or of the one that the request would take now; empty if none takes it.
+                    """, routeName),
+            LuaBinding(
+                "virtualClusterName", "", type: "(): string",
+                doc: "Empty: Moongate has no virtual clusters."
             ) { call in
-                call.give(call.run?.pointer.pointee.subject.routeName ?? .empty)
+                call.give(Bytes.empty)
                 return MG_RETURN
             },
             LuaBinding(
@@ -66,7 +71,38 @@ enum StreamInfoBinding {
                 call.give(isTLS ? call.run?.pointer.pointee.objects.tls : nil)
                 return MG_RETURN
             },
+            LuaBinding(
+                "dynamicTypedMetadata", "s", type: "(name: string): table?",
+                doc: "Nil: nothing in Moongate writes typed metadata."
+            ) { call in
+                call.giveNil()
+                return MG_RETURN
+            },
+            LuaBinding(
+                "filterState", "", type: "(): FilterState",
+                doc: "Texts by name that live as long as the request."
+            ) { call in
+                call.give(call.run?.pointer.pointee.objects.filterState)
+                return MG_RETURN
+            },
+            LuaBinding(
+                "drainConnectionUponCompletion", "", type: "()",
+                doc: """
+                    Tells the client with the response to open a new connection for its next requests (GOAWAY). \
+                    Those that are under way go on.
+                    """
+            ) { call in
+                call.run?.pointer.pointee.subject.drainsConnection = true
+                return MG_RETURN
+            },
         ]
+    }
+
+    private static let routeName: mg_leaf = { call in
+        guard let run = call.run else { return MG_RETURN }
+        let chosen = run.pointer.pointee.subject.routeName
+        if chosen.isEmpty { call.give(copyOf: run.route?.name ?? "") } else { call.give(chosen) }
+        return MG_RETURN
     }
 
     private static let localAddress: mg_leaf = { call in
@@ -77,48 +113,5 @@ enum StreamInfoBinding {
     private static let remoteAddress: mg_leaf = { call in
         if let facts = call.run?.connectionFacts { call.give(facts.remoteBytes) }
         return MG_RETURN
-    }
-}
-
-/// The client's TLS connection; scripts only get one where there is TLS.
-enum TLSBinding {
-    static var definition: PolicyClass {
-        PolicyClass(
-            number: PolicyClasses.tls, name: "TLS connection",
-            summary: "The TLS of the connection to the client.", bindings: bindings)
-    }
-
-    private static var bindings: [LuaBinding] {
-        [
-            LuaBinding(
-                "tlsVersion", "", type: "(): string",
-                doc: "`TLSv1.2` or `TLSv1.3`."
-            ) { call in
-                call.give(copyOf: call.run?.connectionFacts?.tls?.version ?? "")
-                return MG_RETURN
-            },
-            LuaBinding(
-                "ciphersuiteString", "", type: "(): string",
-                doc: "The cipher suite, by OpenSSL's name."
-            ) { call in
-                call.give(copyOf: call.run?.connectionFacts?.tls?.cipher ?? "")
-                return MG_RETURN
-            },
-            // Clients are not asked for certificates.
-            LuaBinding(
-                "peerCertificatePresented", "", type: "(): boolean",
-                doc: "Whether the client sent a certificate. None is asked for, so this is false."
-            ) { call in
-                call.give(false)
-                return MG_RETURN
-            },
-            LuaBinding(
-                "peerCertificateValidated", "", type: "(): boolean",
-                doc: "Whether the client's certificate is good. None is asked for, so this is false."
-            ) { call in
-                call.give(false)
-                return MG_RETURN
-            },
-        ]
     }
 }

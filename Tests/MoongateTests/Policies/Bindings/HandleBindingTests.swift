@@ -32,7 +32,7 @@ import Testing
         ("h:streamInfo():downstreamDirectRemoteAddress()", "10.1.2.3:5000"),
         ("h:streamInfo():downstreamRemoteAddress()", "10.1.2.3:5000"), ("h:remoteAddress()", "10.1.2.3"),
         ("h:streamInfo():requestedServerName()", ""), ("h:streamInfo():downstreamSslConnection()", "nil"),
-        ("h:isGrpc()", "true"), ("h:grpcMethod()", "shop.Cart Add"), ("h:metadata():get('word')", "w"),
+        ("h:isGrpc()", "true"), ("h:grpcMethod()", "shop.Cart Add"), ("h:filterContext():get('word')", "w"),
         ("#h:filterContext():get('list')", "2"), ("h:metadata():get('none')", "nil"), ("h:config().word", "w"),
         ("h:base64Escape('a\\0b')", "YQBi"), ("h:base64Decode('YQBi') == 'a\\0b'", "true"),
         ("h:base64Decode('YQ')", "a"), ("h:base64Decode('YQ=')", "nil"), ("h:base64Decode('!!!!')", "nil"),

@@ -1,0 +1,56 @@
+import COpenSSL
+
+/// What a finished handshake says about both sides. Read from OpenSSL only when a policy asks.
+final class TLSFacts {
+    /// `SSL`
+    private let session: OpaquePointer
+    /// Whoever frees `session`.
+    private let owner: AnyObject
+
+    /// - Parameter owner: keeps `session` alive.
+    init(_ session: OpaquePointer, owner: AnyObject) {
+        self.session = session
+        self.owner = owner
+    }
+
+    /// The certificate that the client was shown. On a session that was resumed none is: then the one that a full
+    /// handshake would show.
+    var localCertificate: X509Facts? {
+        let shown = SSL_get_certificate(session) ?? TLSServerContext.from(session: session)?.certificate(for: session)
+        return shown.map { X509Facts(pointer: $0) }
+    }
+
+    /// The client's certificate; `nil` if it gave none.
+    var peerCertificate: X509Facts? { SSL_get0_peer_certificate(session).map { X509Facts(pointer: $0) } }
+
+    /// The client's certificate and those that it sent behind it.
+    var peerChain: [X509Facts] {
+        guard let own = peerCertificate else { return [] }
+        guard let list = SSL_get_peer_cert_chain(session) else { return [own] }
+        let others = (0..<max(0, OPENSSL_sk_num(list))).compactMap { OPENSSL_sk_value(list, $0) }
+            .map { X509Facts(pointer: OpaquePointer($0)) }
+        // A server gets the chain without the client's own certificate, a client with the server's.
+        let first = others.first.map { X509_cmp($0.pointer, own.pointer) == 0 } ?? false
+        return first ? others : [own] + others
+    }
+
+    /// The client gave a certificate and OpenSSL found nothing wrong with it.
+    var isPeerValidated: Bool {
+        peerCertificate != nil && SSL_get_verify_result(session) == Int(X509_V_OK)
+            && SSL_get_verify_mode(session) & SSL_VERIFY_PEER != 0
+    }
+
+    /// In hexadecimal; empty without one.
+    var sessionID: String {
+        guard let current = SSL_get_session(session) else { return "" }
+        var count: UInt32 = 0
+        guard let id = SSL_SESSION_get_id(current, &count) else { return "" }
+        return X509Facts.hexadecimal(UnsafeBufferPointer(start: id, count: Int(count)))
+    }
+
+    /// The number of the cipher suite in TLS (`0x1301` is TLS_AES_128_GCM_SHA256); 0xffff before the handshake.
+    var cipherID: UInt16 {
+        guard let cipher = SSL_get_current_cipher(session) else { return 0xffff }
+        return SSL_CIPHER_get_protocol_id(cipher)
+    }
+}

@@ -1,0 +1,68 @@
+import CMoongate
+import MoongateLua
+
+/// Texts that policies leave for later hooks of the same exchange: Envoy's filter state, as far as scripts can fill it.
+final class FilterState {
+    /// What all texts of one exchange may weigh in bytes.
+    private static let limit = 256 << 10
+
+    private var values: [String: String] = [:]
+    private var weight = 0
+
+    subscript(name: String) -> String? { values[name] }
+
+    /// False: too much is kept already.
+    func set(_ name: String, _ value: String) -> Bool {
+        weight += 64 + name.utf8.count + value.utf8.count
+        guard weight <= FilterState.limit else { return false }
+        values[name] = value
+        return true
+    }
+}
+
+/// `streamInfo():filterState()`.
+enum FilterStateBinding {
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.filterState, name: "filter state",
+            summary: "Texts that policies leave for later hooks of the same request, by name.", bindings: bindings)
+    }
+
+    private static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "get", "ss?", type: "(name: string, field?: string): string?",
+                doc: "The text; nil if there is none. A text has no fields: with `field` the result is nil.", get),
+            LuaBinding(
+                "set", "sss", type: "(name: string, factory: string, value: string)",
+                doc: """
+                    Keeps a text. `factory` is `envoy.string` or `envoy.hashable_string`, as in Envoy; others raise \
+                    an error.
+                    """, set),
+        ]
+    }
+
+    private static let get: mg_leaf = { call in
+        let name = call.bytes(0).string
+        guard call.isAbsent(1), let value = call.run?.pointer.pointee.filterState?[name] else {
+            call.giveNil()
+            return MG_RETURN
+        }
+        call.give(copyOf: value)
+        return MG_RETURN
+    }
+
+    private static let set: mg_leaf = { call in
+        guard let run = call.run else { return MG_RETURN }
+        let factory = call.bytes(1)
+        guard factory.equals("envoy.string") || factory.equals("envoy.hashable_string") else {
+            return call.fail("'\(factory.string)' does not have an object factory")
+        }
+        if run.pointer.pointee.filterState == nil { run.pointer.pointee.filterState = FilterState() }
+        let state = run.pointer.pointee.filterState
+        guard state?.set(call.bytes(0).string, call.bytes(2).string) ?? false else {
+            return call.fail("filterState has grown too large")
+        }
+        return MG_RETURN
+    }
+}

@@ -1,0 +1,40 @@
+import MoongateConfig
+
+/// What policies see of the generation that their exchange belongs to, on one worker. Kept by the worker's generation.
+final class PolicyView {
+    let config: Configuration
+    /// By the configuration's index.
+    let upstreams: [Upstream]
+    private let routeTable: RouteTable
+
+    init(_ config: Configuration, routeTable: RouteTable, upstreams: [Upstream]) {
+        self.config = config
+        self.routeTable = routeTable
+        self.upstreams = upstreams
+    }
+
+    /// The route that a request has as it is now; -1: none.
+    func match(listener: Int, _ request: UnsafeMutablePointer<HeaderList>) -> Int {
+        routeTable.match(listener: listener, headers: request.pointee)
+    }
+}
+
+extension Pooled where Record == PolicyRunRecord {
+    var view: PolicyView? { pointer.pointee.subject.view?.takeUnretainedValue() }
+
+    /// The route that was chosen; before that, the one that the request has as it is now.
+    var route: RouteConfig? {
+        guard let view else { return nil }
+        var index = pointer.pointee.subject.route
+        if index < 0, let request = pointer.pointee.subject.request {
+            index = view.match(listener: pointer.pointee.subject.listener, request)
+        }
+        return view.config.routes.indices.contains(index) ? view.config.routes[index] : nil
+    }
+
+    var listener: ListenerConfig? {
+        guard let view else { return nil }
+        let index = pointer.pointee.subject.listener
+        return view.config.listeners.indices.contains(index) ? view.config.listeners[index] : nil
+    }
+}

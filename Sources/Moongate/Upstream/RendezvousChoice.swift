@@ -1,0 +1,33 @@
+import Glibc
+
+/// Weighted rendezvous hashing: every value has an order of preference among all endpoints, so that it stays with its
+/// endpoint until that one is gone, and then only the values of the lost endpoint move.
+enum RendezvousChoice {
+    /// The position of the best usable endpoint for `hash`; `nil` when none is usable.
+    ///
+    /// - Parameters:
+    ///   - identity: a number for each endpoint that is the same in all workers and processes.
+    ///   - weight: above 0.
+    static func pick(
+        _ hash: UInt64, count: Int, identity: (Int) -> UInt64, weight: (Int) -> Int, isUsable: (Int) -> Bool
+    ) -> Int? {
+        var best: (index: Int, score: Double)?
+        for index in 0..<count where isUsable(index) {
+            // The minimum of exponentially distributed draws, by weight; +1 keeps the logarithm off 0.
+            let draw = Double((mix(hash ^ identity(index)) >> 11) &+ 1) * 0x1p-53
+            let score = -log(draw) / Double(max(1, weight(index)))
+            if best.map({ score < $0.score }) ?? true { best = (index, score) }
+        }
+        return best?.index
+    }
+
+    /// MurmurHash3's `fmix64`.
+    private static func mix(_ value: UInt64) -> UInt64 {
+        var value = value
+        value ^= value >> 33
+        value &*= 0xff51_afd7_ed55_8ccd
+        value ^= value >> 33
+        value &*= 0xc4ce_b9fe_1a85_ec53
+        return value ^ (value >> 33)
+    }
+}
