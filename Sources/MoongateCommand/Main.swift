@@ -7,5 +7,7 @@ struct MoongateCommand: ParsableCommand {
         commandName: "moongate",
         abstract: "A gRPC edge proxy scripted with Lua policies.",
         version: "0.1.0",
-        subcommands: [Run.self, Check.self, HashPassword.self, Schema.self, Test.self, Types.self])
+        subcommands: [
+            Run.self, Check.self, Policies.self, HashPassword.self, Schema.self, Test.self, Types.self,
+        ])
 }

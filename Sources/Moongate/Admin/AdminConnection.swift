@@ -97,7 +97,7 @@ final class AdminConnection {
         case .request(let request, let length):
             input.removeFirst(length)
             keepAlive = request.keepAlive
-            output = endpoints.answer(request.path).encoded(
+            output = endpoints.answer(request).encoded(
                 withBody: request.method == "GET", keepAlive: keepAlive,
                 unixMilliseconds: CalendarTime.unixMillisecondsNow())
         }

@@ -4,6 +4,8 @@ struct AdminRequest: Equatable {
     /// Without the query.
     var path: String
     var keepAlive: Bool
+    /// A text for people is asked for, by `format=text` in the query or an `accept` header that names no other kind.
+    var wantsText = false
 
     enum ParseResult: Equatable {
         case needMore
@@ -40,6 +42,7 @@ struct AdminRequest: Equatable {
         case .success(var line):
             guard let fields = Fields(texts.dropFirst()) else { return .refused(.badRequest) }
             if let status = fields.refusal(isHTTP10: line.isHTTP10) { return .refused(status) }
+            line.request.wantsText = line.request.wantsText || fields.wantsText
             line.request.keepAlive = line.isHTTP10 ? fields.wantsKeepAlive : !fields.wantsClose
             return .request(line.request, length: end)
         }
@@ -73,7 +76,10 @@ struct AdminRequest: Equatable {
         let method = String(decoding: parts[0], as: UTF8.self)
         guard method == "GET" || method == "HEAD" else { return .failure(.methodNotAllowed) }
         let path = parts[1].prefix { $0 != UInt8(ascii: "?") }
-        let request = AdminRequest(method: method, path: String(decoding: path, as: UTF8.self), keepAlive: true)
+        let query = String(decoding: parts[1].dropFirst(path.count + 1), as: UTF8.self)
+        let request = AdminRequest(
+            method: method, path: String(decoding: path, as: UTF8.self), keepAlive: true,
+            wantsText: query.split(separator: "&").contains("format=text"))
         return .success((request, version == "HTTP/1.0"))
     }
 
@@ -96,6 +102,7 @@ private struct Fields {
     private var hosts = 0
     private var connection: [String] = []
     private var hasBody = false
+    private(set) var wantsText = false
 
     /// `nil` when a line is not a field (RFC 9112 §5): no name, a space before the colon, a folded line.
     init?(_ lines: ArraySlice<ArraySlice<UInt8>>) {
@@ -109,6 +116,7 @@ private struct Fields {
             case "host": hosts += 1
             case "connection":
                 connection += value.lowercased().split(separator: ",").map { Fields.trim(String($0)) }
+            case "accept": wantsText = value.lowercased().hasPrefix("text/plain")
             case "transfer-encoding": hasBody = true
             case "content-length": hasBody = hasBody || value != "0"
             default: break

@@ -83,9 +83,11 @@ struct AdminEndpoints: Sendable {
     /// The Prometheus text.
     var metrics: @Sendable () -> [UInt8]
     var readiness: @Sendable () -> Readiness
+    /// Policies and generations; `nil`: nothing is told of them.
+    var report: EdgeReport?
 
-    func answer(_ path: String) -> AdminResponse {
-        switch path {
+    func answer(_ request: AdminRequest) -> AdminResponse {
+        switch request.path {
         case "/metrics": AdminResponse(.ok, contentType: PrometheusText.contentType, body: metrics())
         case "/live": AdminResponse(.ok, "live")
         case "/ready":
@@ -94,7 +96,7 @@ struct AdminEndpoints: Sendable {
             case .starting: AdminResponse(.unavailable, "starting")
             case .draining: AdminResponse(.unavailable, "draining")
             }
-        default: AdminResponse(.notFound)
+        default: report?.answer(request) ?? AdminResponse(.notFound)
         }
     }
 }

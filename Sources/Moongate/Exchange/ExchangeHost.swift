@@ -53,6 +53,7 @@ final class ExchangeHost {
         exchange.factsReference = Unmanaged.passRetained(connection.facts)
         let generation = generation(for: connection.facts.listener)
         exchange.generationReference = Unmanaged.passRetained(generation)
+        generation.metrics.exchanges.add()
         numbers &+= 1
         exchange.number = numbers
         exchange.started = loop.now
@@ -72,6 +73,7 @@ final class ExchangeHost {
         exchange.factsReference?.release()
         exchange.endpointReference?.release()
         exchange.endRun()
+        exchange.generation?.metrics.exchanges.subtract()
         exchange.generationReference?.release()
         exchange.pointer.pointee.forgetLastUse()
         pool.give(back: exchange)

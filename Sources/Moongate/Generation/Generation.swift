@@ -29,6 +29,7 @@ final class Generation: @unchecked Sendable {
         metrics = GenerationMetrics(
             registry: registry, routes: config.routes.map(\.name), upstreams: config.upstreams.map(\.name),
             listeners: config.listeners.map(\.name), policies: program.instances.map(\.name))
+        for instance in program.instances { instance.ledger.loaded(in: number) }
         listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }
         listeners = Generation.indexes(listenerIdentities)
         routes = Generation.compile(config)

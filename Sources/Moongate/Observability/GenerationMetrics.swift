@@ -7,6 +7,7 @@ final class GenerationMetrics: Sendable {
 
     private let entries: [MetricsRegistry.Entry]
     private let views: [WorkerView]
+    private let exchangeBlock: CounterBlock
 
     /// What one worker uses of a generation's counters: trivial, valid while the generation lives.
     struct WorkerView: Sendable {
@@ -15,6 +16,8 @@ final class GenerationMetrics: Sendable {
         fileprivate let upstreams: Int
         fileprivate let listeners: Int
         fileprivate let policies: Int
+        /// Exchanges of the generation that have not ended.
+        let exchanges: Counter
 
         /// - Parameter index: the route's, or -1 when no route matched.
         @inline(__always) func route(_ index: Int) -> RouteCells { RouteCells(row: rows[index + 1]) }
@@ -38,14 +41,20 @@ final class GenerationMetrics: Sendable {
             + listeners.map(registry.listeners.entry)
             + policies.map(registry.policies.entry)
         self.entries = entries
+        let exchangeBlock = CounterBlock(rows: registry.workers, columns: 1)
+        self.exchangeBlock = exchangeBlock
         views = (0..<registry.workers).map { worker in
             WorkerView(
                 rows: UnsafeRows(entries.map { $0.block.row(worker) }),
                 upstreams: 1 + routes.count,
                 listeners: 1 + routes.count + upstreams.count,
-                policies: 1 + routes.count + upstreams.count + listeners.count)
+                policies: 1 + routes.count + upstreams.count + listeners.count,
+                exchanges: exchangeBlock.row(worker)[0])
         }
     }
+
+    /// Exchanges of the generation that have not ended, over all workers.
+    var exchanges: Int { Int(Int64(bitPattern: exchangeBlock.total(0))) }
 
     func worker(_ index: Int) -> WorkerView { views[index] }
 

@@ -6,6 +6,7 @@ extension MetricsRegistry {
         writeRequests(to: &text)
         writeDurations(to: &text)
         writePolicies(to: &text)
+        writePolicyFigures(to: &text)
         writeDicts(to: &text)
         writeUpstreams(to: &text)
         writeListeners(to: &text)
@@ -87,6 +88,32 @@ extension MetricsRegistry {
                 }
             }
         }
+    }
+
+    private func writePolicyFigures(to text: inout PrometheusText) {
+        typealias Column = PolicyCells.Column
+        let policies = self.policies.living()
+        text.family(
+            "moongate_policy_hook_duration_seconds", .histogram,
+            "How long hooks ran until their end or next wait, measured in one run of 16.")
+        for policy in policies {
+            for hook in PolicyHook.allCases where policy.block.total(Column.runs + hook.rawValue) > 0 {
+                text.histogram(
+                    [("policy", policy.name), ("hook", hook.label)], policy.block, bounds: PolicyCells.timeBounds,
+                    first: Column.time(hook))
+            }
+        }
+        text.family(
+            "moongate_policy_memory_peak_bytes", .gauge,
+            "The most memory that a worker's script engine was seen to hold after a hook of the policy.")
+        for policy in policies {
+            let rows = (0..<policy.block.rows).map { policy.block.row($0)[Column.peakMemory].value }
+            text.sample([("policy", policy.name)], rows.max() ?? 0)
+        }
+        text.family("moongate_policy_loaded_timestamp_seconds", .gauge, "When the policy was loaded last.")
+        for policy in policies { text.sample([("policy", policy.name)], policy.block.total(Column.loadedAt)) }
+        text.family("moongate_policy_reload_failures_total", .counter, "Reloads refused because of the policy.")
+        for policy in policies { text.sample([("policy", policy.name)], policy.block.total(Column.reloadFailures)) }
     }
 
     private func writeDicts(to text: inout PrometheusText) {

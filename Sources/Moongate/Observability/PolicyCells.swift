@@ -41,12 +41,27 @@ struct PolicyCells {
         static let runs = 0
         static let replies = PolicyHook.allCases.count
         static let errors = replies + PolicyHook.allCases.count
-        static let count = errors + PolicyHook.allCases.count * PolicyErrorReason.allCases.count
+        static let times = errors + PolicyHook.allCases.count * PolicyErrorReason.allCases.count
+        static let peakMemory = times + PolicyHook.allCases.count * timeColumns
+        /// Written by the control thread, into the first row.
+        static let loadedAt = peakMemory + 1
+        static let reloadFailures = peakMemory + 2
+        static let count = peakMemory + 3
+
+        /// The buckets of `timeBounds`, the infinite one, and the sum in seconds.
+        static let timeColumns = timeBounds.count + 2
+
+        static func time(_ hook: PolicyHook) -> Int { times + hook.rawValue * timeColumns }
 
         static func error(_ hook: PolicyHook, _ reason: PolicyErrorReason) -> Int {
             errors + hook.rawValue * PolicyErrorReason.allCases.count + reason.rawValue
         }
     }
+
+    /// Upper bounds in seconds of the buckets for times of hooks.
+    static let timeBounds: [Double] = [
+        1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1,
+    ]
 
     let row: CounterRow
 
@@ -56,4 +71,15 @@ struct PolicyCells {
     @inline(__always) func countReply(_ hook: PolicyHook) { row[Column.replies + hook.rawValue].add() }
 
     func countError(_ hook: PolicyHook, _ reason: PolicyErrorReason) { row[Column.error(hook, reason)].add() }
+
+    /// One of the runs that are timed.
+    func countTime(_ hook: PolicyHook, nanoseconds: UInt64) {
+        let seconds = Double(nanoseconds) * 1e-9
+        let first = Column.time(hook)
+        row[first + (PolicyCells.timeBounds.firstIndex { seconds <= $0 } ?? PolicyCells.timeBounds.count)].add()
+        row[first + Column.timeColumns - 1].add(number: seconds)
+    }
+
+    /// The most memory that the engine was seen to hold.
+    var peakMemory: Counter { row[Column.peakMemory] }
 }

@@ -163,15 +163,15 @@ extension PrometheusText.Kind {
 extension PrometheusText {
     /// Buckets, sum and count of a histogram whose cells hold the counts of `bounds`, of everything beyond, and the
     /// sum, over all threads.
-    mutating func histogram(_ labels: [(String, String)], _ block: CounterBlock, bounds: [Double]) {
+    mutating func histogram(_ labels: [(String, String)], _ block: CounterBlock, bounds: [Double], first: Int = 0) {
         var count: UInt64 = 0
         for (index, bound) in bounds.enumerated() {
-            count += block.total(index)
+            count += block.total(first + index)
             sample(labels + [("le", PrometheusText.number(bound))], suffix: "_bucket", count)
         }
-        count += block.total(bounds.count)
+        count += block.total(first + bounds.count)
         sample(labels + [("le", "+Inf")], suffix: "_bucket", count)
-        sample(labels, suffix: "_sum", block.numberTotal(bounds.count + 1))
+        sample(labels, suffix: "_sum", block.numberTotal(first + bounds.count + 1))
         sample(labels, suffix: "_count", count)
     }
 }

@@ -24,6 +24,7 @@ struct PolicyInstance {
     var config: Int32 = 0
     var onError: PolicyReference.OnError
     var cells: PolicyCells
+    var tally: PolicyTally
 }
 
 /// The policies of a generation on one worker: a VM with every file loaded and every instance initialised, and the
@@ -87,7 +88,8 @@ final class PolicyHost {
         instances = .allocate(capacity: max(1, program.instances.count))
         for (index, instance) in program.instances.enumerated() {
             let cells = PolicyCells(row: entries[index].block.row(services.worker))
-            (instances + index).initialize(to: PolicyInstance(onError: instance.onError, cells: cells))
+            let tally = instance.ledger.tally(worker: services.worker, of: services.registry.workers)
+            (instances + index).initialize(to: PolicyInstance(onError: instance.onError, cells: cells, tally: tally))
         }
         vm.setContext(Unmanaged.passUnretained(self).toOpaque())
         var loading = PolicyLoading(host: self)
@@ -196,7 +198,11 @@ final class PolicyHost {
 
     // MARK: Log
 
+    /// Notes why a hook has failed.
     func log(_ error: LuaError, of run: PolicyRun) {
+        let index = Int(run.pointer.pointee.current)
+        instances[index].tally.countError(run.hook, PolicyErrorReason(error.reason))
+        program.instances[index].ledger.failed(error, run.hook)
         services.logger.error(
             "\(error.message)",
             metadata: [

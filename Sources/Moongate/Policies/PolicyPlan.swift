@@ -59,7 +59,8 @@ struct PolicyPlan {
             guard let file = find(reference, record) else { return nil }
             let instance = PolicyProgram.Instance(
                 name: reference.shownName, file: file, settings: reference.settings,
-                onError: reference.onError, location: reference.location)
+                onError: reference.onError, location: reference.location,
+                ledger: PolicyLedger(source: files[file].source))
             return Int32(index(of: instance))
         }
     }

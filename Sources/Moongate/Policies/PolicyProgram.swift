@@ -24,6 +24,8 @@ final class PolicyProgram: @unchecked Sendable {
         var onError: PolicyReference.OnError
         /// Where the configuration names it first.
         var location: SourceLocation
+        /// What is known of it while it is loaded.
+        var ledger: PolicyLedger
 
         var identity: Identity { Identity(name: name, file: file, settings: settings, onError: onError) }
     }
@@ -64,8 +66,11 @@ final class PolicyProgram: @unchecked Sendable {
         var route: Int
     }
 
-    fileprivate init(_ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer]) {
-        instances = plan.instances
+    /// - Parameter previous: the program whose VMs go on; their ledgers do, too.
+    fileprivate init(
+        _ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer], continuing previous: PolicyProgram? = nil
+    ) {
+        instances = previous.map { PolicyProgram.join(plan.instances, ledgersOf: $0.instances) } ?? plan.instances
         files = plan.files
         limits = plan.limits
         metricSeries = plan.metricSeries
@@ -78,6 +83,15 @@ final class PolicyProgram: @unchecked Sendable {
             plan.exceptions.map { item in
                 (Place(listener: item.listener, route: item.route), PolicyChain(copying: item.chain))
             }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Both lists hold the same instances.
+    private static func join(_ instances: [Instance], ledgersOf known: [Instance]) -> [Instance] {
+        zip(instances, known).map { instance, known in
+            var instance = instance
+            instance.ledger = known.ledger
+            return instance
+        }
     }
 
     deinit {
@@ -135,7 +149,8 @@ extension PolicyProgram {
         let record = PolicyFileRecord(loader)
         let plan = try PolicyPlan(config, folder: folder, shipped: shipped, record: record)
         if let previous, previous.serves(plan), PolicyFileRecord.isUnchanged(previous.answers, loader) {
-            return Made(program: PolicyProgram(plan, answers: previous.answers), host: nil)
+            return Made(
+                program: PolicyProgram(plan, answers: previous.answers, continuing: previous), host: nil)
         }
         let trial = PolicyProgram(plan, answers: [:])
         let host = try PolicyHost(trial, record: record, services: services)

@@ -93,11 +93,21 @@ extension Pooled where Record == PolicyRunRecord {
         record.pointee.objects.responseHeaders?.pointee.iterators = 0
         mg_object_arm(handle)
         instance.pointee.cells.countRun(kind)
+        let began = instance.pointee.tally.begin(kind)
         let outcome = record.pointee.host._withUnsafeGuaranteedRef {
             $0.vm.start(
                 LuaReference(raw: hook), argument: LuaReference(raw: handle.pointee.reference), scope: scopePointer)
         }
+        if began != 0 { timed(instance, kind, began) }
         return verdict(of: outcome)
+    }
+
+    /// Out of the way of the runs that are not timed.
+    @inline(never) private func timed(
+        _ instance: UnsafeMutablePointer<PolicyInstance>, _ kind: PolicyHook, _ began: Instant
+    ) {
+        let memory = pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.memoryInUse }
+        instance.pointee.tally.end(kind, began: began, memory: memory, instance.pointee.cells)
     }
 
     private func verdict(of outcome: LuaOutcome) -> PolicyVerdict {
@@ -108,6 +118,7 @@ extension Pooled where Record == PolicyRunRecord {
             return .pause
         case .stopped:
             currentInstance.pointee.cells.countReply(hook)
+            currentInstance.pointee.tally.countReply(hook)
             return .reply
         case .failed: return failed()
         }

@@ -17,6 +17,7 @@ public final class Server {
     private let workers: [WorkerThread]
     private let acceptors: AcceptorThread
     private let listeners: ListenerSet
+    private let roster = GenerationRoster()
     private var admin: AdminServer?
     private var generation: Generation
     private var files: FileSnapshot
@@ -97,7 +98,7 @@ public final class Server {
     }
 
     private func serve(_ signals: ProcessSignals) {
-        registry.process.generationPublished(generation.number)
+        publish(generation)
         let control = ControlLoop(
             handle: handle, signals: signals, watcher: FileWatcher(), files: files, metrics: registry.process, log: log)
         control.run(self)
@@ -134,7 +135,11 @@ public final class Server {
         let handle = handle
         return try AdminServer(
             address: address,
-            endpoints: AdminEndpoints(metrics: { registry.exposition() }, readiness: { handle.readiness }))
+            endpoints: AdminEndpoints(
+                metrics: { registry.exposition() }, readiness: { handle.readiness },
+                report: EdgeReport(
+                    roster: roster, reloadFailures: { registry.process.values.reloadFailures },
+                    lastReloadFailure: { handle.lastReloadFailure })))
     }
 }
 
@@ -159,6 +164,7 @@ extension Server: ControlDelegate {
         }
         switch attempt.result {
         case .failure(let fault):
+            noteFailure(fault)
             return ReloadResult(outcome: .failed("\(fault)"), files: attempt.snapshot)
         case .success(let candidate):
             if attempt.snapshot.hasSameContent(as: files) {
@@ -210,7 +216,31 @@ extension Server: ControlDelegate {
         accessLog.use(candidate.accessLog)
         for warning in candidate.warnings { log.warning("\(warning)") }
         generation = new
-        registry.process.generationPublished(new.number)
+        publish(new)
+    }
+
+    private func publish(_ generation: Generation) {
+        roster.publish(generation)
+        registry.process.generationPublished(generation.number)
+        for instance in generation.program.instances {
+            registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.loadedAt].set(
+                UInt64(clamping: instance.ledger.summary.loadedAt / 1000))
+        }
+    }
+
+    /// Notes with each policy what a refused reload says about it.
+    private func noteFailure(_ fault: any Error) {
+        guard let faults = fault as? DiagnosticList else { return }
+        let program = generation.program
+        for instance in program.instances {
+            let file = program.files[instance.file].path
+            let own = faults.diagnostics.filter { diagnostic in
+                diagnostic.location.file == file || diagnostic.message.hasPrefix("policy \(instance.name)")
+            }
+            guard !own.isEmpty else { continue }
+            instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
+            registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
+        }
     }
 
     private func checkWorkers(_ config: Configuration) throws {

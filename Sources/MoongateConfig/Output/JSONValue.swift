@@ -1,5 +1,5 @@
 /// JSON whose objects keep the order of their keys.
-indirect enum JSONValue {
+public indirect enum JSONValue {
     case bool(Bool)
     case integer(Int)
     case string(String)
@@ -9,7 +9,7 @@ indirect enum JSONValue {
     case object([(key: String, value: JSONValue)])
 
     /// Two spaces of indentation, one element per line, short lists of plain values on one line.
-    func text(indentation: Int = 0) -> String {
+    public func text(indentation: Int = 0) -> String {
         let inner = String(repeating: " ", count: indentation + 2)
         let outer = String(repeating: " ", count: indentation)
         switch self {

@@ -1,0 +1,88 @@
+import MoongateConfig
+
+/// What the admin listener tells about policies and generations, as JSON and as a table for people.
+struct EdgeReport: Sendable {
+    let roster: GenerationRoster
+    /// Refused reloads since the start.
+    let reloadFailures: @Sendable () -> UInt64
+    /// Why the newest files are not the ones that serve; `nil` when they are.
+    let lastReloadFailure: @Sendable () -> String?
+
+    /// The page of this path; `nil`: there is none.
+    func answer(_ request: AdminRequest) -> AdminResponse? {
+        switch request.path {
+        case "/policies":
+            let policies = PolicyReport(self)
+            return request.wantsText ? text(policies.table) : json(policies.json)
+        case "/generations": return request.wantsText ? text(generationTable) : json(generations)
+        default: return nil
+        }
+    }
+
+    private func json(_ value: JSONValue) -> AdminResponse {
+        AdminResponse(.ok, contentType: "application/json", body: Array((value.text() + "\n").utf8))
+    }
+
+    private func text(_ text: String) -> AdminResponse {
+        AdminResponse(.ok, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+    }
+
+    private var generations: JSONValue {
+        .object([
+            (
+                "generations",
+                .array(
+                    roster.living().map { entry in
+                        .object([
+                            ("number", .integer(Int(clamping: entry.generation.number))),
+                            ("state", .string(entry.isServing ? "serving" : "ending")),
+                            ("since", .string(EdgeReport.time(entry.since))),
+                            ("exchanges", .integer(entry.generation.metrics.exchanges)),
+                            ("policies", .integer(entry.generation.program.instances.count)),
+                        ])
+                    })
+            )
+        ])
+    }
+
+    private var generationTable: String {
+        let rows = roster.living().map { entry in
+            [
+                "\(entry.generation.number)", entry.isServing ? "serving" : "ending", EdgeReport.time(entry.since),
+                "\(entry.generation.metrics.exchanges)",
+            ]
+        }
+        return EdgeReport.table([["GENERATION", "STATE", "SINCE", "EXCHANGES"]] + rows)
+    }
+
+    // MARK: Form
+
+    /// RFC 3339, UTC, milliseconds.
+    static func time(_ unixMilliseconds: Int64) -> String {
+        let time = CalendarTime(unixMilliseconds: unixMilliseconds)
+        func padded(_ number: Int, _ width: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        return "\(padded(time.year, 4))-\(padded(time.month, 2))-\(padded(time.day, 2))T\(padded(time.hour, 2)):"
+            + "\(padded(time.minute, 2)):\(padded(time.second, 2)).\(padded(time.millisecond, 3))Z"
+    }
+
+    /// Columns as wide as their widest cell, two blanks between them.
+    static func table(_ rows: [[String]]) -> String {
+        var widths: [Int] = []
+        for row in rows {
+            for (column, cell) in row.enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], cell.count)
+            }
+        }
+        let lines = rows.map { row in
+            let cells = row.enumerated().map { column, cell in
+                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
+            }
+            return cells.joined(separator: "  ") + "\n"
+        }
+        return lines.joined()
+    }
+}
