@@ -6,7 +6,8 @@ let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("E
 let package = Package(
     name: "moongate",
     products: [
-        .executable(name: "moongate", targets: ["MoongateCommand"])
+        .executable(name: "moongate", targets: ["MoongateCommand"]),
+        .executable(name: "policy-benchmark", targets: ["PolicyBenchmark"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -42,6 +43,12 @@ let package = Package(
                 "Moongate", "MoongateConfig",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: strict),
+
+        // What policies cost, for scripts/bench/policy.
+        .executableTarget(
+            name: "PolicyBenchmark",
+            dependencies: ["Moongate", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
 
         .testTarget(

@@ -1,9 +1,8 @@
 """What a running edge tells about its policies: `/policies`, `/generations`, `moongate policies`, metrics."""
 import hashlib
 import json
-import queue
 
-from harness.client import Client
+from harness.client import Client, OpenMessages
 from harness.proxy import run_command
 from harness.settings import configuration, route
 from harness.stubs import Order
@@ -98,9 +97,8 @@ def test_counts_go_on_when_a_reload_leaves_the_policies_alone(moongate, backend)
 def test_generations_that_end_are_shown_with_their_exchanges(moongate, backend):
     proxy = start(moongate, backend, workers=1)
     with Client(proxy.address) as caller:
-        orders = _Endless()
+        orders = OpenMessages(Order())
         held = caller.probe.Bidi(iter(orders), timeout=30)
-        orders.put(Order())
         next(held)
         proxy.write("policies/test.lua", GOOD + "-- again\n")
         proxy.wait_generation(2)
@@ -145,19 +143,3 @@ def test_the_command_reads_the_address_from_the_configuration(moongate, backend,
     proxy.stop()
     silent = run_command("policies", "--admin", proxy.admin)
     assert silent.returncode == 1 and "no answer from" in silent.stderr
-
-
-class _Endless:
-    """Messages of a call that stays open until it is closed."""
-
-    def __init__(self):
-        self.queue = queue.Queue()
-
-    def put(self, message):
-        self.queue.put(message)
-
-    def close(self):
-        self.queue.put(None)
-
-    def __iter__(self):
-        return iter(self.queue.get, None)

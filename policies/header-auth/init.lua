@@ -86,5 +86,6 @@ function on_request(handle)
   if not is_allowed(instance.allowed[user], headers:get(":path"):match("^[^?]*")) then
     return refuse(handle, "403", "this method is not allowed for " .. user)
   end
+  handle:ctx().user = user
   if not config.forward_password then headers:remove(config.password or "password") end
 end

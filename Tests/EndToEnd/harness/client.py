@@ -1,4 +1,6 @@
 """grpcio clients."""
+import queue
+
 import grpc
 
 from .stubs import HelloRequest, Order, helloworld_pb2_grpc, probe_pb2_grpc
@@ -60,6 +62,24 @@ class Client:
 
     def __exit__(self, *_):
         self.close()
+
+
+class OpenMessages:
+    """The messages of a call that stays open until `close`: `put` sends one."""
+
+    def __init__(self, *messages):
+        self.queue = queue.Queue()
+        for message in messages:
+            self.put(message)
+
+    def put(self, message):
+        self.queue.put(message)
+
+    def close(self):
+        self.queue.put(None)
+
+    def __iter__(self):
+        return iter(self.queue.get, None)
 
 
 def seen_metadata(report):

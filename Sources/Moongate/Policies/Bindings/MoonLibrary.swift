@@ -49,7 +49,7 @@ enum MoonLibrary {
                     meanwhile. In hooks only.
                     """, PasswordsBinding.verifyHash),
         ]
-            + DictBinding.bindings + LimitBinding.bindings + MetricsBinding.bindings
+            + DictBinding.bindings + NetworkBinding.bindings + LimitBinding.bindings + MetricsBinding.bindings
             + SettingsBinding.bindings
             + MoonLogBinding.bindings
             + JSONBinding.bindings

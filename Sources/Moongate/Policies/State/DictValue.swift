@@ -39,7 +39,7 @@ enum DictTape {
 
     private static func append(_ value: mg_value, to bytes: inout [UInt8]) -> Bool {
         switch value.kind {
-        case MG_NIL, MG_TABLE, MG_END: bytes.append(UInt8(truncatingIfNeeded: value.kind.rawValue))
+        case MG_NIL, MG_NULL, MG_TABLE, MG_END: bytes.append(UInt8(truncatingIfNeeded: value.kind.rawValue))
         case MG_BOOLEAN:
             bytes.append(UInt8(truncatingIfNeeded: value.kind.rawValue))
             bytes.append(value.boolean ? 1 : 0)

@@ -6,7 +6,7 @@ import Testing
 
 /// The policies that ship, as they lie in `policies/`, on the bench.
 enum ShippedPolicy {
-    static let names = ["canary", "header-auth", "headers", "ip-access", "strip-port"]
+    static let names = ["canary", "header-auth", "headers", "ip-access", "rate-limit", "strip-port"]
 
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("../../../..").standardizedFileURL

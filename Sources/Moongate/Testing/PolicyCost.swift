@@ -1,0 +1,96 @@
+import Logging
+import MoongateConfig
+import MoongateLua
+
+/// What a policy costs by itself: a host with one policy and one request in memory, whose hooks run again and again, as
+/// they would for an exchange. For `scripts/bench/policy`.
+package final class PolicyCost {
+    private let host: PolicyHost
+    private let program: PolicyProgram
+    private let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    private let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    private let facts: ConnectionFacts
+    private let upstreams = NameIndex(["main"])
+
+    /// The head of a gRPC call with some metadata.
+    private static let head = [
+        (":method", "POST"), (":scheme", "http"), (":path", "/shop.Cart/Add"), (":authority", "shop.example:8080"),
+        ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", "grpc-go/1.60.0"),
+        ("grpc-timeout", "5S"), ("x-user", "ada"), ("x-tenant", "acme"),
+    ]
+
+    /// - Parameter script: the policy's source.
+    /// - Throws: what is wrong with it.
+    package init(script: String) throws {
+        guard let remote = SocketAddress("10.1.2.3:5000"), let local = SocketAddress("127.0.0.1:8080") else {
+            throw SpecFault("no addresses")
+        }
+        facts = ConnectionFacts(listener: .of("main"), listenerName: "main", remote: remote, local: local, tls: nil)
+        var config = Configuration(policies: PolicySettings(timeLimit: .seconds(60)))
+        config.routes = [
+            RouteConfig(name: "main", policies: [PolicyReference(name: "/bench/policy.lua")], upstreams: [])
+        ]
+        let source = Array(script.utf8)
+        let logger = Logger(label: "bench", factory: { _ in SwiftLogNoOpLogHandler() })
+        let made = try PolicyProgram.make(
+            config, folder: "/bench", shipped: nil,
+            loader: PolicySourceLoader(read: { _ in source }, exists: { $0 == "/bench/policy.lua" }),
+            services: PolicyServices(
+                logger: logger, verifier: nil, registry: MetricsRegistry(workers: 1), worker: 0))
+        guard let host = made.host else { throw SpecFault("the policy was not loaded") }
+        self.host = host
+        program = made.program
+        request.initialize(to: HeaderList())
+        response.initialize(to: HeaderList())
+    }
+
+    deinit {
+        for (name, value) in literals {
+            name.base.deallocate()
+            value.base.deallocate()
+        }
+        request.pointee.destroy()
+        response.pointee.destroy()
+        request.deallocate()
+        response.deallocate()
+    }
+
+    /// Runs the hooks for so many requests, one after the other.
+    ///
+    /// - Throws: when a hook does anything but proceed.
+    package func run(times: Int) throws {
+        guard let chain = program.routeChain(0) else { throw SpecFault("the policy runs nowhere") }
+        for _ in 0..<times {
+            fill()
+            guard let run = host.begin(owner: nil) else { throw SpecFault("the policies have no memory left") }
+            run.pointer.pointee.subject.request = request
+            run.pointer.pointee.subject.response = response
+            run.pointer.pointee.subject.connection = .passUnretained(facts)
+            run.pointer.pointee.subject.upstreamNames = .passUnretained(upstreams)
+            run.pointer.pointee.subject.routeName = Bytes("main")
+            guard run.startRequest(chain) == .proceed else { throw SpecFault("the request hook did not proceed") }
+            if run.hasResponseHooks, run.startResponse() != .proceed {
+                throw SpecFault("the response hook did not proceed")
+            }
+            host.end(run)
+        }
+    }
+
+    private func fill() {
+        request.pointee.reset()
+        response.pointee.reset()
+        for (name, value) in literals { request.pointee.add(name: name, value: value) }
+        response.pointee.add(":status", Bytes("200"))
+    }
+
+    private let literals: [(Bytes, Bytes)] = PolicyCost.head.map { (Bytes.allocated($0.0), Bytes.allocated($0.1)) }
+
+    /// Bytes that the script engine holds after a full collection.
+    package var engineMemory: Int {
+        host.vm.collectGarbage()
+        return host.vm.memoryInUse
+    }
+
+    /// Bytes of the process that are in memory.
+    package static var residentMemory: UInt64 { ProcessStatus.read().residentBytes }
+}
