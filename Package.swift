@@ -29,18 +29,20 @@ let package = Package(
             name: "MoongateConfig",
             dependencies: [.product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
+        // Looks at policy files without running them.
+        .target(name: "MoongateLint", dependencies: ["MoongateConfig"], swiftSettings: strict),
         .target(name: "MoongateLua", dependencies: ["CLua", "CMoongate"], swiftSettings: strict),
         .target(
             name: "Moongate",
             dependencies: [
-                "CCrypt", "CNghttp2", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLua",
+                "CCrypt", "CNghttp2", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLint", "MoongateLua",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "MoongateCommand",
             dependencies: [
-                "Moongate", "MoongateConfig",
+                "Moongate", "MoongateConfig", "MoongateLint",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -53,6 +55,8 @@ let package = Package(
 
         .testTarget(
             name: "MoongateConfigTests", dependencies: ["MoongateConfig"], exclude: ["Cases"], swiftSettings: strict),
+        .testTarget(
+            name: "MoongateLintTests", dependencies: ["Moongate", "MoongateLint", "MoongateLua"], swiftSettings: strict),
         .testTarget(name: "MoongateLuaTests", dependencies: ["MoongateLua"], swiftSettings: strict),
         .testTarget(name: "MoongateTests", dependencies: ["Moongate"], swiftSettings: strict),
     ]

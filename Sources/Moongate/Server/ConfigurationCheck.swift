@@ -6,6 +6,8 @@ public struct ConfigurationCheck {
     public let configuration: Configuration
     /// What does not keep the configuration from serving.
     public let warnings: [Diagnostic]
+    /// The files of its policies, each once.
+    public let policyFiles: [(path: String, source: [UInt8])]
 
     /// - Parameter path: of the configuration file.
     /// - Throws: everything that is wrong, as far as it can be seen at once.
@@ -21,6 +23,7 @@ public struct ConfigurationCheck {
             let plan = try attempt.result.get()
             configuration = plan.candidate.generation.config
             warnings = plan.candidate.warnings
+            policyFiles = plan.candidate.generation.program.files.map { ($0.path, $0.source) }
         } catch let faults as DiagnosticList {
             throw faults
         } catch {

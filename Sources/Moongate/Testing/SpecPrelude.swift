@@ -4,6 +4,12 @@
 /// can answer a policy that waits. The spec itself gets an environment without `engine`.
 enum SpecPrelude {
     static let chunkName = "moongate/spec.lua"
+    /// What specs find beside the names of Lua.
+    static let globals: Set<String> = [
+        "after_each", "before_each", "describe", "expect", "fail", "hash_password", "it", "load_policies",
+        "load_policy",
+        "logs", "skip",
+    ]
     static let source = suite + expectations + objects + ending
 }
 

@@ -1,7 +1,7 @@
 /// Guesses what was meant by a word that is not known.
-enum Spelling {
+public enum Spelling {
     /// `did you mean "…"?` for the nearest word, if one is near enough to be meant.
-    static func suggestion(for word: String, among known: [String]) -> String? {
+    public static func suggestion(for word: String, among known: [String]) -> String? {
         let plain = simplified(word)
         guard plain.count <= 64 else { return nil }
         var best: (word: String, distance: Int)?

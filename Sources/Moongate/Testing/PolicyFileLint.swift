@@ -1,0 +1,34 @@
+import Foundation
+import MoongateConfig
+import MoongateLint
+
+/// Looks at files of policies and specs without running them.
+public enum PolicyFileLint {
+    /// - Returns: what is wrong, and what may be.
+    public static func check(_ source: [UInt8], path: String) -> (errors: [Diagnostic], warnings: [Diagnostic]) {
+        var api = PolicyAPI.lint
+        if path.hasSuffix("_spec.lua") { api.globals.formUnion(SpecPrelude.globals) }
+        let findings = PolicyLint.check(source, api: api)
+        let diagnostic = { (finding: LintFinding) in
+            Diagnostic(
+                location: SourceLocation(file: path, line: finding.line, column: 0), message: finding.message,
+                hint: finding.hint)
+        }
+        return (findings.filter(\.isError).map(diagnostic), findings.filter { !$0.isError }.map(diagnostic))
+    }
+
+    /// - Throws: that the file cannot be read.
+    public static func check(path: String) throws(DiagnosticList) -> (errors: [Diagnostic], warnings: [Diagnostic]) {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw DiagnosticList([
+                Diagnostic(location: SourceLocation(file: path, line: 0, column: 0), message: "the file cannot be read")
+            ])
+        }
+        return check(Array(data), path: path)
+    }
+
+    /// The files of a configuration's policies.
+    public static func warnings(_ check: ConfigurationCheck) -> [Diagnostic] {
+        check.policyFiles.flatMap { PolicyFileLint.check($0.source, path: $0.path).warnings }
+    }
+}
