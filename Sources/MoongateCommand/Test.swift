@@ -29,10 +29,19 @@ struct Test: ParsableCommand {
     @Option(name: .customLong("path"), help: "A folder in which policies are looked for by name; may be repeated.")
     var policyPath: [String] = []
 
+    @Flag(help: "Say which lines of the policies ran.")
+    var coverage = false
+
+    @Option(help: "Fail (exit code 1) if less than this per cent of a policy's lines ran; implies --coverage.")
+    var coverageMin: Double?
+
     @Option(help: "CPU time in seconds that one test may use, policies left out.")
     var timeLimit = 10
 
     func validate() throws {
+        if let coverageMin, !(0...100).contains(coverageMin) {
+            throw ValidationError("--coverage-min takes 0 to 100.")
+        }
         guard (1...3600).contains(timeLimit) else { throw ValidationError("--time-limit takes 1 to 3600 seconds.") }
     }
 
@@ -40,6 +49,7 @@ struct Test: ParsableCommand {
         var options = SpecRunner.Options()
         options.paths = paths
         options.filter = filter
+        options.coverage = coverage || coverageMin != nil
         options.timeLimit = .seconds(timeLimit)
         options.policyPath = policyPath.map(absolutePath)
         let report = SpecRunner.run(options) { result in
@@ -58,6 +68,25 @@ struct Test: ParsableCommand {
             FileHandle.standardError.write(Data("no test matches the filter\n".utf8))
             throw ExitCode(2)
         }
-        if report.failed > 0 { throw ExitCode(1) }
+        let isCovered = tellCoverage(report)
+        if report.failed > 0 || !isCovered { throw ExitCode(1) }
+    }
+
+    /// - Returns: whether it is as much as `--coverage-min` asks for.
+    private func tellCoverage(_ report: SpecReport) -> Bool {
+        guard let coverage = report.coverage else { return true }
+        let text = SpecOutput.coverage(coverage)
+        // Beside TAP and XML nothing else may stand on standard output.
+        if format == .human {
+            print(text, terminator: "")
+        } else {
+            FileHandle.standardError.write(Data(text.utf8))
+        }
+        let short = coverage.filter { $0.percent < coverageMin ?? 0 }
+        for file in short {
+            let text = String(format: "%@: %.1f %% is less than --coverage-min\n", file.path, file.percent)
+            FileHandle.standardError.write(Data(text.utf8))
+        }
+        return short.isEmpty
     }
 }

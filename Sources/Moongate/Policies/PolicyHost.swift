@@ -13,6 +13,8 @@ struct PolicyServices {
     var registry: MetricsRegistry
     /// The worker's index, in `registry`.
     var worker: Int
+    /// Told the VM before anything is loaded into it; for test runners.
+    var watch: ((LuaVM) -> Void)?
 }
 
 /// An instance as a worker runs it. References are those of the host's VM.
@@ -92,6 +94,7 @@ final class PolicyHost {
             (instances + index).initialize(to: PolicyInstance(onError: instance.onError, cells: cells, tally: tally))
         }
         vm.setContext(Unmanaged.passUnretained(self).toOpaque())
+        services.watch?(vm)
         var loading = PolicyLoading(host: self)
         try loading.run()
         files = nil

@@ -28,6 +28,12 @@ enum SpecBindings {
                 "respond", "it", type: "(exchange: integer, response: table)", doc: "The upstream answers.", respond),
             LuaBinding("finish", "i", type: "(exchange: integer)", doc: "The exchange is over.", finish),
             LuaBinding("view", "i", type: "(exchange: integer): table", doc: "How the exchange stands.", view),
+            LuaBinding("advance", "n", type: "(seconds: number)", doc: "Stops the clock and moves it on.", advance),
+            LuaBinding("set_clock", "n", type: "(seconds: number)", doc: "Stops the clock at a time of day.", setClock),
+            LuaBinding("now", "", type: "(): number", doc: "The time of day.") { call in
+                call.give(Double(SpecBindings.session(call)?.world.clock.unixMicroseconds() ?? 0) / 1e6)
+                return MG_RETURN
+            },
             LuaBinding("logs", "", type: "(): table[]", doc: "What policies logged.", logs),
             LuaBinding(
                 "hash_password", "s", type: "(password: string): string", doc: "A hash, cheap to check.",
@@ -136,6 +142,29 @@ enum SpecBindings {
 
     private static let view: mg_leaf = { call in
         perform(call) { session throws(SpecFault) in try session.exchange(index(call)).view }
+    }
+
+    // MARK: The clock
+
+    /// Seconds that a spec may ask for: some 30,000 years.
+    private static let longest = 1e12
+
+    private static let advance: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            let seconds = call.pointee.arguments[0].number
+            guard seconds >= 0, seconds <= 1e9 else { throw SpecFault("clock.advance takes 0 to 1e9 seconds") }
+            session.world.clock.advance(by: UInt64(seconds * 1e9))
+            return nil
+        }
+    }
+
+    private static let setClock: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            let seconds = call.pointee.arguments[0].number
+            guard seconds >= 0, seconds <= longest else { throw SpecFault("clock.set takes seconds since 1970") }
+            session.world.clock.set(unixMicroseconds: Int64(seconds * 1e6))
+            return nil
+        }
     }
 
     // MARK: The rest

@@ -27,6 +27,18 @@ public enum SpecOutput {
         return text + "\n" + counts.joined(separator: ", ") + "\n"
     }
 
+    /// For each policy how much of it ran, and which lines did not.
+    public static func coverage(_ coverage: [SpecCoverage]) -> String {
+        var text = "\nlines that ran\n"
+        for file in coverage {
+            text += String(format: "%6.1f %%  ", file.percent) + "\(file.path) (\(file.hit) of \(file.lines))\n"
+            if !file.missed.isEmpty {
+                text += "          not: \(file.missed.map(String.init).joined(separator: ", "))\n"
+            }
+        }
+        return text
+    }
+
     private static func indented(_ text: String, by margin: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false).map { "\(margin)\($0)\n" }.joined()
     }

@@ -23,6 +23,7 @@ final class SpecPolicy {
             throw DiagnosticList([Diagnostic(location: .unknown, message: "the policies were not loaded")])
         }
         program = made.program
+        for file in made.program.files { world.lines?.add(file) }
         self.host = host
         upstreams = options.upstreams
         upstreamIndex = NameIndex(options.upstreams)

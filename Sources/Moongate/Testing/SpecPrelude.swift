@@ -6,7 +6,7 @@ enum SpecPrelude {
     static let chunkName = "moongate/spec.lua"
     /// What specs find beside the names of Lua.
     static let globals: Set<String> = [
-        "after_each", "before_each", "describe", "expect", "fail", "hash_password", "it", "load_policies",
+        "after_each", "before_each", "clock", "describe", "expect", "fail", "hash_password", "it", "load_policies",
         "load_policy",
         "logs", "skip",
     ]
@@ -262,6 +262,12 @@ extension SpecPrelude {
           end
           return load_all(list, options)
         end
+
+        spec.clock = {
+          advance = function(seconds) engine.advance(seconds) end,
+          set = function(seconds) engine.set_clock(seconds) end,
+          now = function() return engine.now() end,
+        }
 
         spec.logs = function() return engine.logs() end
         spec.hash_password = function(password) return engine.hash_password(password) end

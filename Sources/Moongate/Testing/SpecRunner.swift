@@ -10,6 +10,8 @@ public struct SpecRunner {
         public var filter: String?
         /// Folders in which policies are looked for by name, before those that are found from a spec's place.
         public var policyPath: [String] = []
+        /// Whether to say which lines of policies ran.
+        public var coverage = false
         /// CPU time that one test may use, policies left out.
         public var timeLimit = Duration.seconds(10)
         public init() {}
@@ -33,17 +35,21 @@ public struct SpecRunner {
             report.faults.append("there are no specs (files that end in _spec.lua) in \(shownPaths)")
         }
         let verifier = try? PasswordVerifier(threads: 1)
-        for file in files { run(file, verifier, each) }
+        let lines = options.coverage ? SpecLines() : nil
+        for file in files { run(file, verifier, lines, each) }
+        report.coverage = lines?.coverage
         verifier?.stop()
     }
 
-    private mutating func run(_ file: String, _ verifier: PasswordVerifier?, _ each: (SpecResult) -> Void) {
+    private mutating func run(
+        _ file: String, _ verifier: PasswordVerifier?, _ lines: SpecLines?, _ each: (SpecResult) -> Void
+    ) {
         do throws(SpecFault) {
             guard let data = FileManager.default.contents(atPath: file) else { throw SpecFault("cannot be read") }
             let folder = URL(fileURLWithPath: file).deletingLastPathComponent().standardizedFileURL.path
             let world = SpecWorld(
                 folder: folder, path: options.policyPath + SpecRunner.policyFolders(of: folder),
-                shipped: ShippedPolicies.folder(), verifier: verifier)
+                shipped: ShippedPolicies.folder(), verifier: verifier, lines: lines)
             let session = try SpecSession(
                 path: file, source: String(decoding: data, as: UTF8.self), world: world, timeLimit: options.timeLimit)
             try session.gather()

@@ -67,7 +67,7 @@ final class SpecSession {
         current = index
         failures = []
         isSkipped = false
-        world.log.clear()
+        world.reset()
         let (before, begin) = (policies, Clock.now())
         if let runOne, vm.start(runOne) != .finished { failures.append(vm.lastError.message) }
         for exchange in exchanges.values { exchange.finish() }

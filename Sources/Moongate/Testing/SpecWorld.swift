@@ -7,13 +7,18 @@ import MoongateLua
 final class SpecWorld {
     let verifier: PasswordVerifier?
     let log = SpecLog()
+    /// Holds the shared state and its clock.
+    private var registry = MetricsRegistry(workers: 1)
+    /// `nil`: nobody asks which lines run.
+    let lines: SpecLines?
     /// Folder of the spec.
     let folder: String
     /// Folders in which policies are looked for by name.
     let path: [String]
     let shipped: String?
 
-    init(folder: String, path: [String], shipped: String?, verifier: PasswordVerifier?) {
+    init(folder: String, path: [String], shipped: String?, verifier: PasswordVerifier?, lines: SpecLines?) {
+        self.lines = lines
         self.folder = folder
         self.path = path
         self.shipped = shipped
@@ -35,11 +40,21 @@ final class SpecWorld {
     }
 
     func services() -> PolicyServices {
-        let log = log
-        return PolicyServices(
-            logger: Logger(label: "spec") { _ in SpecLogHandler(log: log) }, verifier: verifier,
-            registry: MetricsRegistry(workers: 1), worker: 0)
+        let (log, lines) = (log, lines)
+        var services = PolicyServices(
+            logger: Logger(label: "spec") { _ in SpecLogHandler(log: log) }, verifier: verifier, registry: registry,
+            worker: 0)
+        if let lines { services.watch = { lines.watch($0) } }
+        return services
     }
+
+    /// Before each test: a clock that runs, empty dicts and an empty log.
+    func reset() {
+        registry = MetricsRegistry(workers: 1)
+        log.clear()
+    }
+
+    var clock: StateClock { registry.state.clock }
 }
 
 /// What policies logged.

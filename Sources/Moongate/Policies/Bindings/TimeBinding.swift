@@ -1,5 +1,4 @@
 import CMoongate
-import Glibc
 import MoongateLua
 
 /// The handle's clock: wall clock time since 1970.
@@ -10,10 +9,8 @@ enum TimeBinding {
             constants: [("MILLISECOND", 1), ("MICROSECOND", 2)])
     }
 
-    static func microseconds() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+    static func microseconds(_ call: BindingCall) -> Int64 {
+        call.host?.services.registry.state.clock.unixMicroseconds() ?? 0
     }
 
     /// `EnvoyTimestampResolution` as an argument: 1 milliseconds (and the default), 2 microseconds; 0 for others.
@@ -25,14 +22,14 @@ enum TimeBinding {
 
     static let timestamp: mg_leaf = { call in
         guard resolution(call) == 1 else { return call.fail("timestamp format must be MILLISECOND.") }
-        call.give(microseconds() / 1000)
+        call.give(microseconds(call) / 1000)
         return MG_RETURN
     }
 
     static let timestampString: mg_leaf = { call in
         switch resolution(call) {
-        case 1: call.give(copyOf: String(microseconds() / 1000))
-        case 2: call.give(copyOf: String(microseconds()))
+        case 1: call.give(copyOf: String(microseconds(call) / 1000))
+        case 2: call.give(copyOf: String(microseconds(call)))
         default: return call.fail("timestamp format must be MILLISECOND or MICROSECOND.")
         }
         return MG_RETURN

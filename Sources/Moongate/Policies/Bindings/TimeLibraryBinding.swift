@@ -29,17 +29,17 @@ enum TimeLibraryBinding {
     }
 
     private static let now: mg_leaf = { call in
-        call.give(Double(TimeBinding.microseconds()) / 1e6)
+        call.give(Double(TimeBinding.microseconds(call)) / 1e6)
         return MG_RETURN
     }
 
     private static let monotonic: mg_leaf = { call in
-        call.give(Double(Clock.now()) / 1e9)
+        call.give(Double(call.host?.services.registry.state.clock.now() ?? 0) / 1e9)
         return MG_RETURN
     }
 
     private static let iso: mg_leaf = { call in
-        let given = call.isAbsent(0) ? Double(TimeBinding.microseconds()) / 1e6 : call.pointee.arguments[0].number
+        let given = call.isAbsent(0) ? Double(TimeBinding.microseconds(call)) / 1e6 : call.pointee.arguments[0].number
         // The text bounds the time by itself; NaN is none.
         guard let milliseconds = Int64(exactly: (min(max(given, 0), 1e12) * 1000).rounded()) else {
             return call.fail("moon.time.iso: the time is not a number")
@@ -62,7 +62,7 @@ enum TimeLibraryBinding {
         var high = UInt64.random(in: 0...UInt64.max)
         var low = UInt64.random(in: 0...UInt64.max)
         // RFC 9562 §5.7: 48 bits of milliseconds; everything else is random.
-        if version == 7 { high = UInt64(TimeBinding.microseconds() / 1000) << 16 | high & 0xffff }
+        if version == 7 { high = UInt64(TimeBinding.microseconds(call) / 1000) << 16 | high & 0xffff }
         high = high & ~0xf000 | UInt64(version) << 12
         low = low & ~(3 << 62) | 2 << 62
         var text: [UInt8] = []
