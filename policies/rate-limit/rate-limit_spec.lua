@@ -30,6 +30,21 @@ describe("rate-limit", function()
     })):to_equal("0 0 8")
   end)
 
+  it("fills up again, and tells how much is left", function()
+    clock.advance(0)
+    local policy = load_policy("rate-limit", { headers = true, rules = { { rate = 1, per = "minute", burst = 2 } } })
+    local first = policy:request(call()):respond {}
+    expect(first.response.headers["ratelimit-limit"]):to_equal("2")
+    expect(first.response.headers["ratelimit-remaining"]):to_equal("1")
+    policy:request(call())
+    local refused = policy:request(call())
+    expect(refused.grpc_status):to_equal(8)
+    expect(refused.response.headers["retry-after"]):to_equal("60")
+    expect(refused.response.headers["ratelimit-remaining"]):to_equal("0")
+    clock.advance(61)
+    expect(policy:request(call()).verdict):to_equal("proceeded")
+  end)
+
   it("refuses settings that cannot be meant", function()
     local function load(settings) return function() load_policy("rate-limit", settings) end end
     expect(load {}):to_raise("rules")
