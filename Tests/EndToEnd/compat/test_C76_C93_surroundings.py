@@ -197,6 +197,31 @@ def test_C90_base64(both):
 
 @lua(FAILURE + """
 function envoy_on_request(h)
+  local stats, headers = h:stats(), h:headers()
+  local counter, gauge = stats:counter("a.b-c"), stats:gauge("g")
+  counter:inc() counter:add(5)
+  gauge:set(100) gauge:inc() gauge:add(10) gauge:dec() gauge:sub(5)
+  stats:counter("fraction"):add(1.5)
+  stats:histogram("t", "ms"):recordValue(5)
+  for _, value in ipairs {counter:value(), gauge:value(), stats:counter("fraction"):value(), stats:counter("a.b-c"):value()} do
+    headers:add("x-value", value)
+  end
+  headers:add("x-same", tostring(stats == h:stats()))
+  for _, wrong in ipairs {
+    function() stats:counter("a"):add(-1) end, function() stats:gauge("b"):add(-1) end,
+    function() stats:gauge("b"):set(-1) end, function() stats:histogram("c"):recordValue(-1) end,
+    function() stats:histogram("c", "years") end, function() stats:histogram("c", "Bytes") end,
+  } do headers:add("x-why", failure(wrong)) end
+end
+""")
+def test_C91_stats(both):
+    seen = both.call().seen
+    assert seen.headers.all("x-value") == ["6", "105", "1", "6"] and seen["x-same"] == "true"
+    assert seen.headers.all("x-why")[0] == "counter add amount must be non-negative"
+
+
+@lua(FAILURE + """
+function envoy_on_request(h)
   h:logInfo("text")
   h:logInfo(5)
   h:logInfo(10 / 4)
