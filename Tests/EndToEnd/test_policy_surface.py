@@ -220,6 +220,8 @@ def test_C85_tls_getters_read_the_handshake(scripted, certificate, connect):
     assert (version, number[:4], cipher[:4]) == ("TLSv1.3", "0x13", "TLS_")
     assert head.get("x-sni") == "b.example" and head.get("x-same") == "true"
     assert head.get("x-peer") == "falsefalse[00nil]"
+    assert client.call(request(path="/helloworld.Greeter/SayHello"), body=b"\0\0\0\0\0")
+    proxy.stop()      # what it has logged is out then
     assert sum("connection():ssl() is deprecated" in line for line in proxy.lines) == 1
 
 
@@ -352,7 +354,7 @@ def test_timeout_of_a_policy_ends_the_call_but_never_lengthens_the_callers(scrip
     report = caller.unary(Order(), timeout=5, metadata=[("x-timeout", "60000")])
     assert 0 < report.time_remaining < 6
     # 0 lifts the route's limit; the caller's own stays away because it gave none.
-    assert caller.unary(Order(), timeout=None, metadata=[("x-timeout", "0")]).time_remaining == -1
+    assert caller.unary(Order(), timeout=None, metadata=[("x-timeout", "0")]).time_remaining > 1e9      # none
 
 
 # Tools

@@ -8,8 +8,12 @@ final class WorkerGeneration {
     private let upstreams: [Upstream]
     /// The script engine with all policies of the generation; `nil` without any.
     let policies: PolicyHost?
-    /// `nil` without policies.
+    /// Keeps `policyView`.
     private let view: PolicyView?
+    /// `nil` without policies.
+    let policyView: Unmanaged<PolicyView>?
+    /// Whether some route switches policies of its listeners off.
+    let hasPolicyExceptions: Bool
 
     init(
         _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream], policies: PolicyHost?
@@ -21,6 +25,8 @@ final class WorkerGeneration {
         view = policies.map { _ in
             PolicyView(shared.config, routeTable: shared.routeTable, upstreams: upstreams)
         }
+        policyView = view.map { Unmanaged.passUnretained($0) }
+        hasPolicyExceptions = policies != nil && shared.program.hasExceptions
     }
 
     var number: UInt64 { shared.number }
@@ -36,14 +42,9 @@ final class WorkerGeneration {
 
     var upstreamNames: Unmanaged<NameIndex> { Unmanaged.passUnretained(shared.upstreamNames) }
 
-    var policyView: Unmanaged<PolicyView>? { view.map { Unmanaged.passUnretained($0) } }
-
     @inline(__always) func listenerChain(_ listener: ListenerIdentity) -> PolicyChain? {
         policies == nil ? nil : shared.program.listenerChain(shared.listenerIndex(listener))
     }
-
-    /// Whether some route switches policies of its listeners off.
-    var hasPolicyExceptions: Bool { policies != nil && shared.program.hasExceptions }
 
     /// The listener's chain for requests of a route; -1: of none.
     func listenerChain(_ listener: ListenerIdentity, route: Int) -> PolicyChain? {

@@ -1,7 +1,10 @@
 """Metadata and settings per route, the connection, and the choice of the endpoint."""
+import base64
 import ssl
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from harness import envoy as settings_of
 from harness.compat import differs, lua
@@ -18,6 +21,16 @@ def upstream():
     yield server
     server.close()
 
+
+def signed():
+    """A public key and its signature of `message`, in Base64."""
+    key = rsa.generate_private_key(65537, 2048)
+    der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    signature = key.sign(b"message", padding.PKCS1v15(), hashes.SHA256())
+    return tuple(base64.b64encode(octets).decode() for octets in (der, signature))
+
+
+SIGNED = signed()
 
 COUNT = """
 local function count(metadata)
@@ -209,6 +222,33 @@ def test_C89_hosts_that_are_none(both):
     assert texts[0] == texts[1] == "host is not a valid IP address"
     assert texts[2] == "bad argument #1 to 'setUpstreamOverrideHost' (string expected, got no value)"
     assert texts[5] == "bad argument #2 to 'setUpstreamOverrideHost' (boolean expected, got string)"
+
+
+@lua(FAILURE + """
+local DER, SIGNATURE = "%s", "%s"
+function envoy_on_request(h)
+  local headers, der, signature = h:headers(), h:base64Decode(DER), h:base64Decode(SIGNATURE)
+  local key = h:importPublicKey(der, #der):get()
+  headers:add("x-key", type(key))
+  local function verify(hash, key, signature, data)
+    local good, why = h:verifySignature(hash, key, signature, #signature, data, #data)
+    headers:add("x-good", tostring(good) .. "," .. tostring(why))
+  end
+  verify("sha256", key, signature, "message")
+  verify("SHA256", key, signature, "message")
+  verify("sha512", key, signature, "message")
+  verify("sha256", key, signature, "other")
+  verify("sha256", key, "0000", "message")
+  verify("unknown", key, signature, "message")
+  headers:add("x-text", failure(function() verify("sha256", "none", signature, "message") end))
+end
+""" % SIGNED)
+def test_C90_public_keys_and_signatures(both):
+    seen = both.call().seen
+    assert seen["x-key"] == "string"
+    assert seen.headers.all("x-good")[0] == "true,nil"
+    assert seen.headers.all("x-good")[-1] == "false,unknown is not supported."
+    assert seen["x-text"] == "invalid public key"
 
 
 STAMP = "function envoy_on_request(h) h:headers():add('x-ran', '%s') end"

@@ -55,6 +55,56 @@ import Testing
         #expect(found[3] == "/etc/top.lua:3: no")
     }
 
+    /// A program from the text of a whole configuration; `previous` may go on.
+    private func make(_ text: String, previous: PolicyProgram? = nil) throws -> PolicyProgram.Made {
+        let config = try ConfigurationParser.parse(text, file: "/etc/moongate.yaml")
+        let services = PolicyServices(
+            logger: Logger(label: "test") { _ in CapturedHandler(log: CapturedLog()) },
+            registry: MetricsRegistry(workers: 1), worker: 0)
+        return try PolicyProgram.make(
+            config, folder: "/etc", shipped: nil, loader: .memory([:]), previous: previous, services: services)
+    }
+
+    private func configuration(_ policies: String, above: String = "") -> String {
+        """
+        \(above)listeners: [{name: main, address: ":8080", policies: [{name: first, lua: "x = 1"}]}]
+        upstreams: {main: {endpoints: ["127.0.0.1:1"]}}
+        routes:
+          - name: all
+            upstream: main
+            policies:
+        \(policies)
+        """
+    }
+
+    @Test func faultsOfSourcesInTheConfigurationNameItsLines() throws {
+        let policies = "      - name: second\n        lua: |\n          local y = 1\n\n          error('no')"
+        #expect {
+            _ = try make(configuration(policies))
+        } throws: { error in
+            (error as? DiagnosticList)?.diagnostics.map(\.description) == ["/etc/moongate.yaml:11: no"]
+        }
+    }
+
+    @Test func sourcesThatOnlyMoveLeaveTheRunningHostsAlone() throws {
+        let policies = "      - {name: second, lua: \"y = 1\"}"
+        let first = try make(configuration(policies))
+        #expect(try make(configuration(policies, above: "\n\n"), previous: first.program).host == nil)
+        let changed = policies.replacing("y = 1", with: "y = 2")
+        #expect(try make(configuration(changed), previous: first.program).host != nil)
+        let renamed = policies.replacing("second", with: "third")
+        #expect(try make(configuration(renamed), previous: first.program).host != nil)
+    }
+
+    @Test func routesSwitchPoliciesOfTheirListenersOff() throws {
+        let off = try make(configuration("      - {policy: first, disabled: true}")).program
+        #expect(off.hasExceptions)
+        #expect(off.listenerChain(0)?.count == 1 && off.listenerChain(0, route: -1)?.count == 1)
+        #expect(off.listenerChain(0, route: 0)?.count == 0)
+        let on = try make(configuration("      - {name: second, lua: \"y = 1\"}")).program
+        #expect(!on.hasExceptions && on.listenerChain(0, route: 0)?.count == 1)
+    }
+
     @Test func onInitSeesTheSettingsAndMayRefuseThem() throws {
         let text = """
             function on_init(config)
