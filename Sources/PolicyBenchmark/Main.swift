@@ -19,15 +19,26 @@ struct PolicyBenchmark: ParsableCommand {
     @Option(help: "How many requests.")
     var requests = 1_000_000
 
+    @Option(help: "How many threads run it at the same time.")
+    var threads = 1
+
     @Flag(help: "Look at the memory in place of the time.")
     var growth = false
 
     func validate() throws {
         guard requests >= 10 else { throw ValidationError("at least 10 requests") }
+        guard (1...64).contains(threads) else { throw ValidationError("1 to 64 threads") }
+        guard threads == 1 || !growth else { throw ValidationError("--growth is for one thread") }
     }
 
     func run() throws {
-        let cost = try PolicyCost(script: try String(contentsOfFile: script, encoding: .utf8))
+        let text = try String(contentsOfFile: script, encoding: .utf8)
+        guard threads == 1 else {
+            let result = try PolicyCost.together(script: text, requests: requests, threads: threads)
+            print(String(format: "%.1f %llu", result.nanosecondsPerRequest, result.contended))
+            return
+        }
+        let cost = try PolicyCost(script: text)
         if growth { try measureGrowth(cost) } else { try measureTime(cost) }
     }
 

@@ -101,6 +101,18 @@ def costs(program, options, folder):
         print(f"{name:28}{time - base_time:10.0f}{shown}   {base or ''}", flush=True)
 
 
+def contention(program, options, folder):
+    """Two workers on the same key of a dict, as often as they can."""
+    script = folder / "policy.lua"
+    script.write_text(text("local d = moon.dict('d')", "d:incr('k')"), encoding="utf-8")
+    for threads in (1, 2):
+        said = run(program, "--script", script, "--requests", options.requests, "--threads", threads).split()
+        found = int(said[1]) if len(said) > 1 else 0
+        print(f"{threads} thread{'s' if threads > 1 else ''}: {float(said[0]):.0f} ns for each request, "
+              f"{found} of {threads * options.requests} calls found the lock taken")
+    return 0
+
+
 def growth(program, options, folder):
     script = folder / "policy.lua"
     script.write_text(EVERYTHING, encoding="utf-8")
@@ -115,9 +127,12 @@ def main():
     parser.add_argument("--no-instructions", action="store_true", help="count no instructions (callgrind)")
     parser.add_argument("--growth", type=int, metavar="REQUESTS",
                         help="run a policy that uses everything for so many requests and watch the memory")
+    parser.add_argument("--contention", action="store_true", help="two threads on the same key of a shared dict")
     options = parser.parse_args()
     program = pathlib.Path(os.environ["POLICY_BENCHMARK"])
     with tempfile.TemporaryDirectory() as name:
+        if options.contention:
+            return contention(program, options, pathlib.Path(name))
         if options.growth:
             return growth(program, options, pathlib.Path(name))
         costs(program, options, pathlib.Path(name))

@@ -21,7 +21,11 @@ package final class PolicyCost {
 
     /// - Parameter script: the policy's source.
     /// - Throws: what is wrong with it.
-    package init(script: String) throws {
+    package convenience init(script: String) throws {
+        try self.init(script: script, registry: MetricsRegistry(workers: 1), worker: 0)
+    }
+
+    private init(script: String, registry: MetricsRegistry, worker: Int) throws {
         guard let remote = SocketAddress("10.1.2.3:5000"), let local = SocketAddress("127.0.0.1:8080") else {
             throw SpecFault("no addresses")
         }
@@ -36,7 +40,7 @@ package final class PolicyCost {
             config, folder: "/bench", shipped: nil,
             loader: PolicySourceLoader(read: { _ in source }, exists: { $0 == "/bench/policy.lua" }),
             services: PolicyServices(
-                logger: logger, verifier: nil, registry: MetricsRegistry(workers: 1), worker: 0))
+                logger: logger, verifier: nil, registry: registry, worker: worker))
         guard let host = made.host else { throw SpecFault("the policy was not loaded") }
         self.host = host
         program = made.program
@@ -74,6 +78,37 @@ package final class PolicyCost {
             }
             host.end(run)
         }
+    }
+
+    /// What several threads cost each other that run the same policy at the same time.
+    package struct Together {
+        /// Of each thread.
+        package var nanosecondsPerRequest: Double
+        /// How often one found a part of a shared dict locked.
+        package var contended: UInt64
+    }
+
+    /// - Parameter requests: of each thread.
+    package static func together(script: String, requests: Int, threads: Int) throws -> Together {
+        let registry = MetricsRegistry(workers: threads)
+        let costs = try (0..<threads).map { worker in
+            Handover(try PolicyCost(script: script, registry: registry, worker: worker))
+        }
+        // They outlive the threads: with the last of them its dicts would end.
+        let kept = registry.state.dicts.living()
+        let failures = Locked(0)
+        let began = Clock.now()
+        let running = try costs.map { cost in
+            try OSThread.start(name: "bench", stackSize: 8 << 20) {
+                if let cost = cost.take(), (try? cost.run(times: requests)) != nil { return }
+                failures.withLock { $0 += 1 }
+            }
+        }
+        for thread in running { thread.join() }
+        let time = Double(Clock.now() - began) / Double(max(1, requests))
+        guard failures.withLock({ $0 }) == 0 else { throw SpecFault("a hook did not proceed") }
+        return Together(
+            nanosecondsPerRequest: time, contended: kept.reduce(0) { $0 &+ $1.figures.contended })
     }
 
     private func fill() {
