@@ -8,6 +8,6 @@ files["examples"] = {
 files["**/*_spec.lua"] = {
   read_globals = {
     "describe", "it", "skip", "before_each", "after_each", "expect", "fail", "load_policy", "load_policies",
-    "clock", "hash_password", "logs",
+    "clock", "hash_password", "logs", "moon",
   },
 }

@@ -1,12 +1,15 @@
 #pragma once
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -52,3 +55,38 @@ static inline int mg_x509_name_print(BIO *target, const X509_NAME *name) {
 
 /// What was written to a memory BIO; valid until it is written again.
 static inline long mg_bio_contents(BIO *bio, unsigned char **start) { return BIO_get_mem_data(bio, (char **)start); }
+
+/// A public key from a parameter builder, which is freed. NULL if a part is missing or wrong.
+static inline EVP_PKEY *mg_public_key(const char *type, OSSL_PARAM_BLD *builder, int is_complete) {
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM *parameters = builder && is_complete ? OSSL_PARAM_BLD_to_param(builder) : NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    if (parameters && context && EVP_PKEY_fromdata_init(context) == 1)
+        EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters);
+    EVP_PKEY_CTX_free(context);
+    OSSL_PARAM_free(parameters);
+    OSSL_PARAM_BLD_free(builder);
+    return key;
+}
+
+/// An RSA key from modulus and exponent, highest byte first. NULL if they make none.
+static inline EVP_PKEY *mg_rsa_public_key(
+    const unsigned char *n, size_t n_size, const unsigned char *e, size_t e_size) {
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    BIGNUM *modulus = BN_bin2bn(n, (int)n_size, NULL);
+    BIGNUM *exponent = BN_bin2bn(e, (int)e_size, NULL);
+    int is_complete = builder && modulus && exponent && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus)
+                      && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent);
+    EVP_PKEY *key = mg_public_key("RSA", builder, is_complete);
+    BN_free(modulus);
+    BN_free(exponent);
+    return key;
+}
+
+/// A key on a named curve from its uncompressed point. NULL if the point is not on it.
+static inline EVP_PKEY *mg_ec_public_key(const char *curve, const unsigned char *point, size_t size) {
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    int is_complete = builder && OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, curve, 0)
+                      && OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, size);
+    return mg_public_key("EC", builder, is_complete);
+}

@@ -7,6 +7,21 @@ public enum DataFile {
     ///   - bytes: the contents, which have to be UTF-8.
     ///   - path: of the file, for its ending and for messages.
     public static func parse(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> SettingValue {
+        let isStructured = [".yaml", ".yml", ".json"].contains { path.lowercased().hasSuffix($0) }
+        return isStructured ? try yaml(bytes, path: path) : try lines(bytes, path: path)
+    }
+
+    /// One YAML value.
+    public static func yaml(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> SettingValue {
+        try parseYAML(try text(bytes, path: path), path: path)
+    }
+
+    /// The lines without blanks at both ends, without empty lines and without comments, which begin with `#`.
+    public static func lines(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> SettingValue {
+        lines(of: try text(bytes, path: path))
+    }
+
+    static func text(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> String {
         let start = SourceLocation(file: path, line: 1, column: 1)
         guard bytes.count <= YAMLLimits.bytes else {
             throw DiagnosticList([Diagnostic(location: start, message: "the file is larger than 16 MiB")])
@@ -14,8 +29,7 @@ public enum DataFile {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw DiagnosticList([ConfigurationParser.invalidText(bytes, file: path)])
         }
-        let isStructured = [".yaml", ".yml", ".json"].contains { path.lowercased().hasSuffix($0) }
-        return isStructured ? try parseYAML(text, path: path) : lines(of: text)
+        return text
     }
 
     /// An empty file is an empty table.

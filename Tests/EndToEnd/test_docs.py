@@ -38,7 +38,8 @@ class Folder:
         """`moongate check` of a configuration; the files that it names are those of the document, or made up."""
         self._write_named(block)
         self._make_missing(text)
-        return run_command("check", "--config", self.write("checked.yaml", text))
+        environment = {**os.environ, "PARTNER_TOKEN": "a secret"}
+        return run_command("check", "--config", self.write("checked.yaml", text), env=environment)
 
     def _write_named(self, block):
         """Named blocks, each as it was shown last before `block`, or first behind it."""
@@ -56,6 +57,8 @@ class Folder:
             self._make(name, "function on_request() end\n")
         for name in re.findall(r"\busers: *([\w./-]+)", text):
             self._make(name, 'ada: {password: "$2b$10$…", allow: ["*"]}\n')
+        for name in re.findall(r"\{file: *(secrets/[\w./-]+)", text):
+            self._make(name, "a secret\n")
         for name in re.findall(r"[\w./-]+\.crt\b", text):
             path = self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,22 +10,19 @@
 
 local moon = require "moon"
 
-local KNOWN = { upstream = "string", header = "string", value = "string", weight = "number", sticky = "string" }
+local SCHEMA = {
+  upstream = { "string", required = true },
+  header = "string",
+  value = "string",
+  weight = { "number", min = 0, max = 100 },
+  sticky = "string",
+}
 
 function on_init(config)
-  for name, value in pairs(config) do
-    if not KNOWN[name] then
-      error(("unknown setting %q (known: header, sticky, upstream, value, weight)"):format(name), 0)
-    elseif type(value) ~= KNOWN[name] then
-      error(("%s must be a %s"):format(name, KNOWN[name]), 0)
-    end
-  end
-  if not config.upstream then error("upstream is missing", 0) end
+  moon.settings(config, SCHEMA)
   if config.value and not config.header then error("value needs header", 0) end
   if config.sticky and not config.weight then error("sticky needs weight", 0) end
   if not config.header and not config.weight then error("header or weight is missing", 0) end
-  local weight = config.weight or 0
-  if weight < 0 or weight > 100 then error("weight must be 0 to 100", 0) end
 end
 
 --- A number in [0, 100). The upstream's name is part of the hash, so that two canaries do not pick the same users.

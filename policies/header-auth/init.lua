@@ -8,7 +8,12 @@
 
 local moon = require "moon"
 
-local KNOWN = { users = "string", username = "string", password = "string", forward_password = "boolean" }
+local SCHEMA = {
+  users = { "string", required = true },
+  username = "string",
+  password = "string",
+  forward_password = "boolean",
+}
 
 --- Settings of an instance -> `passwords` to ask, and by user the patterns of the paths they may call.
 local instances = setmetatable({}, { __mode = "k" })
@@ -43,14 +48,7 @@ local function checked(call, argument)
 end
 
 function on_init(config)
-  for name, value in pairs(config) do
-    if not KNOWN[name] then
-      error(("unknown setting %q (known: forward_password, password, username, users)"):format(name), 0)
-    elseif type(value) ~= KNOWN[name] then
-      error(("%s must be a %s"):format(name, KNOWN[name]), 0)
-    end
-  end
-  if not config.users then error("users is missing", 0) end
+  moon.settings(config, SCHEMA)
   local file = checked(moon.file, config.users)
   if type(file) ~= "table" or type(next(file)) ~= "string" then
     error(config.users .. " must hold users by name", 0)

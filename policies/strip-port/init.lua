@@ -3,17 +3,9 @@
 -- Settings:
 --   only_listener_port  true: a port goes only if it is the one the client connected to. Default: any port goes.
 
-local KNOWN = { only_listener_port = "boolean" }
+local moon = require "moon"
 
-function on_init(config)
-  for name, value in pairs(config) do
-    if not KNOWN[name] then
-      error(("unknown setting %q (known: only_listener_port)"):format(name), 0)
-    elseif type(value) ~= KNOWN[name] then
-      error(("%s must be true or false"):format(name), 0)
-    end
-  end
-end
+function on_init(config) moon.settings(config, { only_listener_port = "boolean" }) end
 
 --- Host and port; nothing if there is no port. Several colons without brackets are an IPv6 address, not a port.
 local function split(authority)

@@ -44,6 +44,10 @@ final class PolicyHost {
     var resumed: ((UnsafeMutableRawPointer, PolicyVerdict) -> Void)?
     /// Texts of the results that a leaf gives, until the next one does.
     var keeper: LuaTextKeeper?
+    /// What the results of a leaf point to, until the next one that needs it.
+    var kept: AnyObject?
+    /// By name.
+    let secrets: [String: [UInt8]]
     /// Answers for `moon.file` and `require`; gone once everything is loaded.
     private(set) var files: PolicyFileRecord?
     /// Stands for the contents of all data files: part of what verified passwords are remembered by.
@@ -78,6 +82,7 @@ final class PolicyHost {
                 Diagnostic(location: .unknown, message: "policies.memory_limit is too small for a script engine")
             ])
         }
+        secrets = try PolicySecrets.read(program.secrets, record)
         self.program = program
         self.services = services
         files = record

@@ -17,6 +17,7 @@ struct PolicyPlan {
     private(set) var exceptions: [Exception] = []
     let limits: LuaVM.Limits
     let metricSeries: Int
+    let secrets: [SecretConfig]
     let folder: String
     let modulePath: [String]
 
@@ -29,6 +30,7 @@ struct PolicyPlan {
         _ config: Configuration, folder: String, shipped: String?, record: PolicyFileRecord
     ) throws(DiagnosticList) {
         self.folder = folder
+        secrets = config.secrets
         modulePath = config.policies.path + (shipped.map { [$0] } ?? [])
         metricSeries = config.policies.metricSeries
         let milliseconds = max(1, config.policies.timeLimit.nanoseconds / 1_000_000)

@@ -50,6 +50,7 @@ final class PolicyProgram: @unchecked Sendable {
     let limits: LuaVM.Limits
     /// Most series of one metric that policies define.
     let metricSeries: Int
+    let secrets: [SecretConfig]
     /// Folder of the configuration file, against which scripts' paths are taken.
     let folder: String
     /// Folders for `require`.
@@ -74,6 +75,7 @@ final class PolicyProgram: @unchecked Sendable {
         files = plan.files
         limits = plan.limits
         metricSeries = plan.metricSeries
+        secrets = plan.secrets
         folder = plan.folder
         modulePath = plan.modulePath
         self.answers = answers
@@ -118,7 +120,7 @@ final class PolicyProgram: @unchecked Sendable {
     fileprivate func serves(_ plan: PolicyPlan) -> Bool {
         instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
             && metricSeries == plan.metricSeries
-            && folder == plan.folder
+            && secrets == plan.secrets && folder == plan.folder
             && modulePath == plan.modulePath
     }
 }

@@ -43,6 +43,8 @@ final class SpecSession {
             vm = try LuaVM(limits: LuaVM.Limits(memory: 256 << 20, milliseconds: milliseconds))
             vm.setContext(Unmanaged.passUnretained(self).toOpaque())
             try vm.define(library: "__engine", bindings: SpecBindings.all)
+            try vm.define(library: "moon", bindings: MoonLibrary.tools)
+            for null in JSONBinding.nulls { try vm.define(null: null, in: "moon") }
             vm.setPrint(SpecBindings.print)
             vm.setModuleSource(SpecBindings.moduleSource)
             let file = try vm.load(Array(SpecPrelude.source.utf8), name: SpecPrelude.chunkName)

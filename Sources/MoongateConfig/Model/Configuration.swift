@@ -8,6 +8,8 @@ public struct Configuration: Sendable, Equatable {
     public var listeners: [ListenerConfig]
     public var policies: PolicySettings
     /// In the order of the file; names are unique.
+    public var secrets: [SecretConfig]
+    /// In the order of the file; names are unique.
     public var upstreams: [UpstreamConfig]
     /// In the order of the file; names are unique.
     public var routes: [RouteConfig]
@@ -19,12 +21,14 @@ public struct Configuration: Sendable, Equatable {
 
     public init(
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
-        upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [], admin: AdminConfig? = nil,
+        secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
+        admin: AdminConfig? = nil,
         accessLog: AccessLogConfig? = nil, drain: DrainConfig = .init()
     ) {
         self.workers = workers
         self.listeners = listeners
         self.policies = policies
+        self.secrets = secrets
         self.upstreams = upstreams
         self.routes = routes
         self.admin = admin

@@ -30,6 +30,10 @@ extension ConfigurationReference {
           memory_limit: 64MiB
           metric_series: 1000                     # of each metric that a policy defines
 
+        secrets:                                  # for policies: moon.secret("session-key")
+          session-key: {file: secrets/session-key}
+          partner-token: {env: PARTNER_TOKEN}
+
         upstreams:
           greeter:
             endpoints: ["127.0.0.1:50051", "127.0.0.1:50052"]

@@ -23,6 +23,9 @@ extension ValueType<Configuration> {
                         "Which requests go where. A request that no route takes is answered with `UNIMPLEMENTED`"
                             + " (gRPC) or 404."),
                     Field(
+                        "secrets", \.secrets, .secrets,
+                        "Secrets that policies may ask for: a mapping from a name to where the value comes from."),
+                    Field(
                         "admin", \.admin, .admin, absent: "no admin listener",
                         "The listener for `/metrics`, `/live` and `/ready`."),
                     Field(

@@ -73,7 +73,7 @@ enum Base64 {
         return count
     }
 
-    private static func value(of letter: UInt8, _ alphabet: Alphabet) -> UInt32? {
+    static func value(of letter: UInt8, _ alphabet: Alphabet) -> UInt32? {
         switch letter {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(letter) - 65
         case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(letter) - 97 + 26

@@ -26,13 +26,6 @@ enum MoonLibrary {
                 "random", "", type: "(): number",
                 doc: "A number in [0, 1) that nobody can foresee.", random),
             LuaBinding(
-                "file", "s", type: "(path: string): table",
-                doc: """
-                    The contents of a data file: a table for `.yaml`, `.yml` and `.json`, else the list of its \
-                    lines without blanks at the ends, empty lines and lines that begin with `#`. Only while a \
-                    policy is loaded and in `on_init`; the file is watched from then on.
-                    """, file),
-            LuaBinding(
                 "cidr", "=v", type: "(networks: string|string[]): AddressSet",
                 doc: "A set of networks such as `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.",
                 constructs: PolicyClasses.addressSet, AddressSetBinding.make),
@@ -51,12 +44,21 @@ enum MoonLibrary {
         ]
             + DictBinding.bindings + NetworkBinding.bindings + LimitBinding.bindings + MetricsBinding.bindings
             + SettingsBinding.bindings
+            + FileBinding.bindings
+            + MethodSetBinding.bindings
             + MoonLogBinding.bindings
-            + JSONBinding.bindings
+            + JWTBinding.bindings
+            + tools
+            + TimeLibraryBinding.bindings
+    }
+
+    /// Functions that work on their arguments alone, and so in any VM, without a host.
+    static var tools: [LuaBinding] {
+        JSONBinding.bindings
             + CodecBinding.bindings
             + URLBinding.bindings
-            + TimeLibraryBinding.bindings
             + CryptoBinding.bindings
+            + [JWTBinding.signing]
     }
 
     /// The same whole number for the same text in every process and release, not negative.
@@ -77,27 +79,6 @@ enum MoonLibrary {
     private static let random: mg_leaf = { call in
         call.give(StableHash.fraction(UInt64.random(in: 0...UInt64.max)))
         return MG_RETURN
-    }
-
-    /// The contents of a data file, read when the policies are loaded and watched from then on.
-    private static let file: mg_leaf = { call in
-        guard let host = call.host, let files = host.files else {
-            return call.fail("moon.file is for loading and on_init: data files are part of a configuration")
-        }
-        let name = call.bytes(0).string
-        let path = name.hasPrefix("/") ? name : "\(host.program.folder)/\(name)"
-        do {
-            let bytes = try files.read(path)
-            host.dataVersion.pointee = bytes.withUnsafeBufferPointer { buffer in
-                StableHash.hash(
-                    buffer.baseAddress.map { Bytes($0, buffer.count) } ?? .empty, seed: host.dataVersion.pointee)
-            }
-            return call.give(LuaValue(try DataFile.parse(bytes, path: path)))
-        } catch let fault as PolicyFileFault {
-            return call.fail("\(name): \(fault.message)")
-        } catch {
-            return call.fail("\(error)")
-        }
     }
 
     // MARK: For the VM

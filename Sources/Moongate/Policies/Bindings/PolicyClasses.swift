@@ -19,6 +19,8 @@ enum PolicyClasses {
     static let connectionMetadata: UInt16 = 25
     static let publicKey: UInt16 = 26
     static let parsedSubject: UInt16 = 27
+    static let jwtVerifier: UInt16 = 30
+    static let methodSet: UInt16 = 31
     static let dict: UInt16 = 36
     static let limit: UInt16 = 37
     static let counter: UInt16 = 38
@@ -45,6 +47,8 @@ enum PolicyClasses {
             PublicKeyBinding.definition,
             AddressSetBinding.definition,
             PasswordsBinding.definition,
+            MethodSetBinding.definition,
+            JWTBinding.definition,
             DictBinding.definition,
             LimitBinding.definition,
             StatsBinding.definition,

@@ -1,0 +1,173 @@
+import CMoongate
+import MoongateLua
+
+/// `moon.jwt`: checking and making JSON Web Tokens.
+enum JWTBinding {
+    static var definition: PolicyClass {
+        PolicyClass(
+            number: PolicyClasses.jwtVerifier, name: "jwt verifier",
+            summary: "Checks tokens by keys that were parsed once, made by `moon.jwt.verifier`.",
+            bindings: [
+                LuaBinding(
+                    "verify", "s", type: "(token: string): table?, string?",
+                    doc: """
+                        The claims of a token whose signature and claims are right, or nil and the reason: `expired`, \
+                        `wrong signature`, `unknown key`, `wrong issuer`, … A token that was right is remembered until it \
+                        ends, for five minutes at most.
+                        """, verify),
+                LuaBinding(
+                    "setKeys", "v", type: "(jwks: string|table): boolean?, string?",
+                    doc: """
+                        Other keys from now on, from a JSON Web Key Set as text or table. nil and the reason if there is no \
+                        usable key in it: the keys stay as they were.
+                        """, setKeys),
+                LuaBinding(
+                    "hasKeys", "", type: "(): boolean", doc: "Whether there are keys to check tokens by.", hasKeys),
+            ],
+            release: release)
+    }
+
+    static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "jwt.verifier", "=t", type: "(options: table): JwtVerifier",
+                doc: """
+                    A verifier by these options: `key` (a public key or certificate in PEM, or a secret), or `jwks` (a JSON \
+                    Web Key Set as text or table), or neither until `setKeys`; `algorithms` (a list; without it all that fit \
+                    the keys, never `none`), `issuer`, `audience`, `subject` (a text or a list of allowed ones), `required` \
+                    (claims that must be there), `leeway` (seconds that clocks may differ; 0), `cache` (tokens that are \
+                    remembered; 1024).
+                    """, constructs: PolicyClasses.jwtVerifier, make),
+            LuaBinding(
+                "jwt.verify", "st", type: "(token: string, options: table): table?, string?",
+                doc: """
+                    Checks one token by the options of `moon.jwt.verifier`, with keys that are parsed for this call: in hooks \
+                    a verifier made in `on_init` is much faster.
+                    """, verifyOnce),
+        ]
+    }
+
+    static var signing: LuaBinding {
+        LuaBinding(
+            "jwt.sign", "tt", type: "(claims: table, options: table): string",
+            doc: """
+                A signed token with these claims. Options: `alg` (`HS256`, `RS256`, `PS256`, `ES256`, `EdDSA`, …), `key` (a \
+                secret, or a private key in PEM), `kid`.
+                """, sign)
+    }
+
+    // MARK: Verifiers
+
+    private static let make: mg_leaf = { call in
+        do throws(JWTFault) {
+            let verifier = try JWTOptions(TapeView(argument: 0, of: call), "moon.jwt.verifier").verifier()
+            call.pointee.created = Unmanaged.passRetained(verifier).toOpaque()
+            return MG_RETURN
+        } catch {
+            return call.fail(error.description)
+        }
+    }
+
+    private static let release: @convention(c) (UnsafeMutableRawPointer) -> Void = {
+        Unmanaged<JWTVerifier>.fromOpaque($0).release()
+    }
+
+    private static func verifier(_ call: BindingCall) -> JWTVerifier? {
+        call.pointee.object?.pointee.native.map { Unmanaged<JWTVerifier>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    private static let verify: mg_leaf = { call in
+        guard let verifier = verifier(call) else { return MG_RETURN }
+        return verify(call, verifier)
+    }
+
+    private static let verifyOnce: mg_leaf = { call in
+        do throws(JWTFault) {
+            let options = try JWTOptions(TapeView(argument: 1, of: call), "moon.jwt.verify")
+            return verify(call, try options.verifier(cacheCapacity: 0))
+        } catch {
+            return call.fail(error.description)
+        }
+    }
+
+    private static func verify(_ call: BindingCall, _ verifier: JWTVerifier) -> mg_action {
+        guard let host = call.host else { return call.fail("there is no clock here") }
+        let clock = host.services.registry.state.clock
+        switch verifier.verify(call.bytes(0), now: Double(clock.unixMicroseconds()) / 1e6, instant: clock.now()) {
+        case .refused(let reason): return call.refuse(reason)
+        case .claims(let claims):
+            guard let root = claims.root, root.copy(to: call.pointee.output) else {
+                return call.refuse("malformed: too many claims")
+            }
+            host.kept = claims
+            return MG_RETURN
+        }
+    }
+
+    private static let setKeys: mg_leaf = { call in
+        guard let verifier = verifier(call) else { return MG_RETURN }
+        do throws(JWTFault) {
+            verifier.use(try JWTOptions.keySet(TapeView(argument: 0, of: call), verifier.rules.algorithms))
+            call.give(true)
+            return MG_RETURN
+        } catch {
+            return call.refuse(error.description)
+        }
+    }
+
+    private static let hasKeys: mg_leaf = { call in
+        call.give(verifier(call)?.keys != nil)
+        return MG_RETURN
+    }
+
+    // MARK: Signing
+
+    private static let sign: mg_leaf = { call in
+        do throws(JWTFault) {
+            return call.give(copyOf: try token(TapeView(argument: 0, of: call), TapeView(argument: 1, of: call)))
+        } catch {
+            return call.fail("moon.jwt.sign: \(error)")
+        }
+    }
+
+    private static func token(_ claims: TapeView, _ options: TapeView) throws(JWTFault) -> [UInt8] {
+        for entry in options.entries {
+            guard let name = entry.key.bytes, ["alg", "key", "kid"].contains(name.string) else {
+                throw JWTFault("unknown option (known: alg, key, kid)")
+            }
+        }
+        guard let algorithm = options.member("alg")?.bytes.flatMap(JWTAlgorithm.init) else {
+            throw JWTFault("alg must be one of \(JWTAlgorithm.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        guard let text = options.member("key")?.bytes else { throw JWTFault("key is missing") }
+        let key = JWTKey.isPEM(text) ? try JWTKey.privatePEM(text) : JWTKey(secret: text)
+        guard key.fits(algorithm) else { throw JWTFault("\(algorithm.rawValue) does not fit the key") }
+        let signed =
+            Base64.encodedURL(try header(algorithm, options.member("kid"))) + [UInt8(ascii: ".")]
+            + Base64.encodedURL(try json(claims))
+        let signature = signed.withUnsafeBufferPointer { buffer in
+            buffer.baseAddress.flatMap { key.sign(Bytes($0, buffer.count), by: algorithm) }
+        }
+        guard let signature else { throw JWTFault("the key cannot sign") }
+        return signed + [UInt8(ascii: ".")] + Base64.encodedURL(signature)
+    }
+
+    private static func header(_ algorithm: JWTAlgorithm, _ name: TapeView?) throws(JWTFault) -> [UInt8] {
+        var text = Array("{\"alg\":\"\(algorithm.rawValue)\",\"typ\":\"JWT\"".utf8)
+        if let name {
+            guard name.bytes != nil else { throw JWTFault("kid must be a text") }
+            text += Array(",\"kid\":".utf8) + (try json(name))
+        }
+        return text + [UInt8(ascii: "}")]
+    }
+
+    private static func json(_ value: TapeView) throws(JWTFault) -> [UInt8] {
+        var writer = JSONWriter()
+        do throws(JSONFault) {
+            try writer.write(value)
+        } catch {
+            throw JWTFault(error.description)
+        }
+        return writer.text
+    }
+}

@@ -1,0 +1,99 @@
+/// The options of `moon.jwt.verifier` and `moon.jwt.verify`.
+struct JWTOptions {
+    private static let known = [
+        "algorithms", "audience", "cache", "issuer", "jwks", "key", "leeway", "required", "subject",
+    ]
+
+    private let options: TapeView
+    private let caller: String
+
+    /// - Throws: what is unknown.
+    init(_ options: TapeView, _ caller: String) throws(JWTFault) {
+        self.options = options
+        self.caller = caller
+        for entry in options.entries {
+            let name = entry.key.bytes?.string ?? "a list"
+            guard JWTOptions.known.contains(name) else {
+                throw JWTFault(
+                    "\(caller): unknown option '\(name)' (known: \(JWTOptions.known.joined(separator: ", ")))")
+            }
+        }
+    }
+
+    /// - Parameter cacheCapacity: `nil`: as the options say.
+    func verifier(cacheCapacity: Int? = nil) throws(JWTFault) -> JWTVerifier {
+        do throws(JWTFault) {
+            var rules = JWTVerifier.Rules()
+            rules.algorithms = try algorithms()
+            rules.issuers = try texts("issuer")
+            rules.audiences = try texts("audience")
+            rules.subjects = try texts("subject")
+            rules.required = try texts("required")
+            rules.leeway = try number("leeway", 0, upTo: 3600)
+            let capacity = try number("cache", 1024, upTo: 65536)
+            return JWTVerifier(rules, keys: try keys(rules.algorithms), cacheCapacity: cacheCapacity ?? Int(capacity))
+        } catch {
+            throw JWTFault("\(caller): \(error)")
+        }
+    }
+
+    /// From a key set as text or as a table.
+    static func keySet(_ value: TapeView, _ algorithms: [JWTAlgorithm]?) throws(JWTFault) -> JWTKeySet {
+        guard let text = value.bytes else { return try JWTKeySet(jwks: value, algorithms: algorithms) }
+        do {
+            let document = try JSONDocument(text, limits: .init(bytes: 1 << 18, values: 1 << 14))
+            guard let root = document.root else { throw JWTFault("jwks is empty") }
+            return try JWTKeySet(jwks: root, algorithms: algorithms)
+        } catch let fault as JWTFault {
+            throw fault
+        } catch {
+            throw JWTFault("jwks: \(error)")
+        }
+    }
+
+    private func keys(_ algorithms: [JWTAlgorithm]?) throws(JWTFault) -> JWTKeySet? {
+        switch (options.member("key"), options.member("jwks")) {
+        case (nil, nil): return nil
+        case (let key?, nil):
+            guard let text = key.bytes, !text.isEmpty else { throw JWTFault("key must be a text") }
+            return try JWTKeySet(key: text, algorithms: algorithms)
+        case (nil, let jwks?): return try JWTOptions.keySet(jwks, algorithms)
+        default: throw JWTFault("key and jwks exclude each other")
+        }
+    }
+
+    private func algorithms() throws(JWTFault) -> [JWTAlgorithm]? {
+        guard options.member("algorithms") != nil else { return nil }
+        var found: [JWTAlgorithm] = []
+        for name in try texts("algorithms") {
+            guard let algorithm = JWTAlgorithm(rawValue: String(decoding: name, as: UTF8.self)) else {
+                let all = JWTAlgorithm.allCases.map(\.rawValue).joined(separator: ", ")
+                throw JWTFault("unknown algorithm '\(String(decoding: name, as: UTF8.self))' (known: \(all))")
+            }
+            found.append(algorithm)
+        }
+        guard !found.isEmpty else { throw JWTFault("algorithms is empty") }
+        return found
+    }
+
+    /// One text, or a list of them.
+    private func texts(_ name: StaticString) throws(JWTFault) -> [[UInt8]] {
+        guard let value = options.member(name) else { return [] }
+        var found: [[UInt8]] = []
+        for element in value.elements ?? [value] {
+            guard let text = element.bytes else { throw JWTFault("\(name) must be a text or a list of texts") }
+            found.append(Array(text.buffer))
+        }
+        // An empty list must not read as "any".
+        guard !found.isEmpty || name.description == "required" else { throw JWTFault("\(name) is empty") }
+        return found
+    }
+
+    private func number(_ name: StaticString, _ fallback: Double, upTo limit: Double) throws(JWTFault) -> Double {
+        guard let value = options.member(name) else { return fallback }
+        guard let number = value.number, (0...limit).contains(number) else {
+            throw JWTFault("\(name) must be 0 to \(Int(limit))")
+        }
+        return number
+    }
+}

@@ -1,0 +1,148 @@
+--- Lets in callers with a JSON Web Token that is signed by a known key and says what it has to say.
+--
+-- Settings: one of key, secret, jwks and jwks_upstream, and what the token must say; see README.md.
+
+local moon = require "moon"
+
+local SCHEMA = {
+  key = "string",
+  secret = "string",
+  jwks = "string",
+  algorithms = { "list", of = "string", single = true, empty = false },
+  issuer = { "list", of = "string", single = true, empty = false },
+  audience = { "list", of = "string", single = true, empty = false },
+  leeway = { "duration", default = 60, max = 3600 },
+  required = { "list", of = "string", default = { "exp" } },
+  header = { "string", default = "authorization" },
+  cookie = "string",
+  claims = { "map", of = { "list", of = "any", single = true, empty = false }, default = {} },
+  headers = { "map", of = "string", default = {} },
+  forward = { "boolean", default = true },
+  optional = { "boolean", default = false },
+}
+
+--- Settings of an instance -> the checked ones, with its verifier.
+local instances = setmetatable({}, { __mode = "k" })
+
+--- Calls `call`. Its errors are about the settings, not about a line of this file: level 0 leaves the position out.
+local function checked(call, ...)
+  local ok, result = pcall(call, ...)
+  if not ok then error(result, 0) end
+  return result
+end
+
+function on_init(config)
+  local settings = moon.settings(config, SCHEMA)
+  local sources = 0
+  for _, name in ipairs { "key", "secret", "jwks" } do sources = sources + (settings[name] and 1 or 0) end
+  if sources ~= 1 then error("exactly one of key, secret and jwks is needed", 0) end
+  settings.verifier = checked(moon.jwt.verifier, {
+    key = settings.key and checked(moon.file, settings.key, "text")
+      or settings.secret and checked(moon.secret, settings.secret),
+    jwks = settings.jwks and checked(moon.file, settings.jwks, "text"),
+    algorithms = settings.algorithms,
+    issuer = settings.issuer,
+    audience = settings.audience,
+    required = settings.required,
+    leeway = settings.leeway,
+  })
+  instances[config] = settings
+end
+
+--- The value of one cookie; nil if there is none.
+local function cookie(headers, name)
+  for _, line in ipairs(headers:getAll("cookie")) do
+    for key, value in line:gmatch "([^=;%s]+)=([^;]*)" do
+      if key == name then return (value:gsub('^"(.*)"%s*$', "%1")) end
+    end
+  end
+end
+
+--- Where the token stands: in the header, behind `Bearer` in any case or alone, else in the cookie.
+local function find_token(settings, headers)
+  local value = headers:get(settings.header)
+  if value then
+    local scheme, rest = value:match "^(%S+) +(%S+)$"
+    if scheme and scheme:lower() == "bearer" then return rest end
+    if settings.header:lower() ~= "authorization" and not value:find "%s" then return value end
+  end
+  return settings.cookie and cookie(headers, settings.cookie)
+end
+
+--- A claim by its name, or along a path such as `realm_access.roles`.
+local function claim(claims, name)
+  local value = claims[name]
+  if value ~= nil then return value end
+  value = claims
+  for part in name:gmatch "[^.]+" do
+    if type(value) ~= "table" then return nil end
+    value = value[part]
+  end
+  return value
+end
+
+--- Whether a claim has one of the wanted values: alone, in a list, or as a word of `scope`.
+local function has(value, wanted, is_scope)
+  local values = type(value) == "table" and value or { value }
+  if is_scope and type(value) == "string" then
+    values = {}
+    for word in value:gmatch "%S+" do values[#values + 1] = word end
+  end
+  for _, one in ipairs(values) do
+    for _, other in ipairs(wanted) do
+      if one == other then return true end
+    end
+  end
+  return false
+end
+
+--- A claim as the value of a header; nil if it cannot be one.
+local function text(value)
+  if type(value) == "table" then
+    local parts = {}
+    for _, part in ipairs(value) do
+      if type(part) == "table" then return nil end
+      parts[#parts + 1] = tostring(part)
+    end
+    if #parts == 0 then return nil end
+    value = table.concat(parts, ",")
+  elseif type(value) == "userdata" then
+    return nil
+  end
+  value = tostring(value)
+  return not value:find "%c" and value or nil
+end
+
+local function refuse(handle, status, message, challenge)
+  handle:respond({ [":status"] = status, ["www-authenticate"] = challenge }, message)
+end
+
+function on_request(handle)
+  local settings, headers = instances[handle:config()], handle:headers()
+  -- Nobody outside may say what only a token says.
+  for _, name in pairs(settings.headers) do headers:remove(name) end
+
+  local token = find_token(settings, headers)
+  if not token then
+    if settings.optional then return end
+    return refuse(handle, "401", "a token is needed", "Bearer")
+  end
+  local claims, reason = settings.verifier:verify(token)
+  if not claims then
+    handle:logDebug("token refused: " .. reason)
+    return refuse(handle, "401", "the token is not accepted: " .. reason, 'Bearer error="invalid_token"')
+  end
+  for name, wanted in pairs(settings.claims) do
+    if not has(claim(claims, name), wanted, name == "scope" or name == "scp") then
+      return refuse(handle, "403", "the token does not allow this: " .. name, 'Bearer error="insufficient_scope"')
+    end
+  end
+  for name, header in pairs(settings.headers) do
+    local value = claim(claims, name)
+    value = value ~= nil and text(value)
+    if value then headers:replace(header, value) end
+  end
+  if not settings.forward then
+    headers:remove(settings.header)
+  end
+end
