@@ -1,5 +1,5 @@
 """Metadata, stream info and what else a handle gives."""
-from harness.compat import lua
+from harness.compat import lua, refusals
 from harness.lua_texts import FAILURE
 
 
@@ -253,3 +253,48 @@ end
 def test_C92_every_object_can_log(both):
     both.call()
     both.logs(("info", "headers"), ("info", "metadata"), ("warning", "stream info"), ("info", "dynamic metadata"))
+
+
+@lua(FAILURE + """
+function envoy_on_request(h)
+  local stats, headers = h:stats(), h:headers()
+  local counter = stats:counter("requests.seen")
+  counter:inc()
+  counter:add(5)
+  headers:add("x-counter", counter:value() .. " " .. stats:counter("requests.seen"):value())
+  local gauge = stats:gauge("level")
+  gauge:set(100)
+  gauge:inc()
+  gauge:add(9)
+  gauge:dec()
+  gauge:sub(4)
+  headers:add("x-gauge", gauge:value())
+  stats:histogram("sizes"):recordValue(17)
+  stats:histogram("times", "ms"):recordValue(250)
+  headers:add("x-negative", failure(function() counter:add(-1) end))
+  headers:add("x-unit", failure(function() stats:histogram("wrong", "miles") end))
+  headers:add("x-after", stats:counter("requests.seen"):value())
+end
+""")
+def test_C91_counters_gauges_and_histograms(both):
+    seen = both.call().seen
+    assert (seen["x-counter"], seen["x-gauge"], seen["x-after"]) == ("6 6", "105", "6")
+    assert "none" not in (seen["x-negative"], seen["x-unit"])
+    for edge in both.edges:
+        assert edge.counter("requests.seen") == 6
+
+
+@lua("""
+local module = require("compat_module")
+local again = require("compat_module")
+function envoy_on_request(h)
+  h:headers():add("x-module", module.name() .. tostring(module == again))
+end
+""", modules={"compat_module": 'local M = {}\nfunction M.name() return "from the module" end\nreturn M\n'})
+def test_C93_a_module_on_the_path(both):
+    assert both.call().seen["x-module"] == "from the moduletrue"
+
+
+def test_C93_a_module_that_is_missing_is_a_fault_of_the_configuration(tmp_path):
+    for said in refusals(tmp_path, 'local module = require("nosuch_module")\nfunction envoy_on_request(h) end\n'):
+        assert said and "nosuch_module" in said

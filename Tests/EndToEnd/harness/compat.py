@@ -39,6 +39,7 @@ class Route:
     upstream: str = "main"
     metadata: dict = None
     context: dict = None
+    modules: dict = field(default_factory=dict)     # texts of modules by name
     envoy: dict = field(default_factory=dict)       # of the route, for Envoy alone
     moongate: dict = field(default_factory=dict)    # of the policy, for Moongate alone
 
@@ -48,6 +49,11 @@ class Case:
     """What one test needs."""
     name: str
     routes: list
+
+    @property
+    def modules(self):
+        """Texts by file name."""
+        return {f"{name}.lua": text for given in self.routes for name, text in given.modules.items()}
 
     @property
     def host(self):
@@ -147,6 +153,10 @@ class EnvoyEdge(Edge):
     def __init__(self, folder, cases):
         super().__init__()
         hosts = [self.virtual_host(case) for case in cases]
+        for case in cases:
+            for name, text in case.modules.items():     # it looks for modules in its working directory
+                folder.mkdir(exist_ok=True)
+                (folder / name).write_text(text, encoding="utf-8")
         clusters = [settings_of.cluster(name, endpoints) for name, endpoints in self.addresses().items()]
         self.process = Envoy(folder, settings_of.bootstrap([settings_of.listener("main", hosts)], clusters))
 
@@ -170,6 +180,10 @@ class EnvoyEdge(Edge):
     def total_runs(self):
         return sum(self.process.stats("lua.executions").values())
 
+    def counter(self, name):
+        """A counter that scripts made by `stats()`."""
+        return self.process.stats(f"lua.{name}")[f"http.main.lua.{name}"]
+
     def log(self):
         """(level, text) of what scripts have logged since the test began; errors of scripts are left out."""
         return [entry for entry in self.process.script_log(self.log_start) if entry[0] != "error"]
@@ -182,11 +196,13 @@ class MoongateEdge(Edge):
         super().__init__()
         policies, routes = {}, []
         for case in cases:
+            policies.update(case.modules)
             for number, given in enumerate(case.routes):
                 policies[f"{case.name}-{number}.lua"] = given.script
                 routes.append(self.route(case, number, given))
         self.process = Moongate(
-            folder, configuration(upstreams=self.addresses(), routes=routes), policies=policies)
+            folder, configuration(upstreams=self.addresses(), routes=routes, policies={"path": ["policies"]}),
+            policies=policies)
 
     def route(self, case, number, given):
         policy = {"policy": f"policies/{case.name}-{number}.lua", "on_error": "continue",
@@ -201,6 +217,10 @@ class MoongateEdge(Edge):
 
     def total_runs(self):
         return int(self.process.metric("moongate_policy_runs_total"))
+
+    def counter(self, name):
+        # Prometheus's parser gives counters their usual ending.
+        return int(self.process.metric("lua_" + re.sub(r"\W", "_", name) + "_total"))
 
     def log(self):
         entries = [entry for entry in self.process.log_entries(self.log_start) if "policy" in entry]
