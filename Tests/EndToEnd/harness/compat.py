@@ -78,7 +78,8 @@ class Edge:
         self.nobody = f"127.0.0.1:{unused_port()}"
 
     def addresses(self):
-        return {**{name: [server.address] for name, server in self.upstreams.items()}, "nobody": [self.nobody]}
+        each = {name: [server.address] for name, server in self.upstreams.items()}
+        return {**each, "pair": [*each["main"], *each["other"]], "nobody": [self.nobody]}
 
     def close(self):
         self.process.stop()

@@ -93,8 +93,14 @@ def per_route(**settings):
     return {"@type": f"{_TYPE}.filters.http.lua.v3.LuaPerRoute", **settings}
 
 
-def listener(name, virtual_hosts, lua=None, tls=None, **manager):
-    """A listener on a free port whose requests go through a Lua filter with the settings `lua`."""
+def listener(name, virtual_hosts, lua=None, tls=None, filter_name="envoy.filters.http.lua", routes_file=None):
+    """A listener on a free port whose requests go through a Lua filter with the settings `lua`.
+
+    With `routes_file`, its routes are those of this file, which may change.
+    """
+    routes = {"route_config": {"name": name, "virtual_hosts": virtual_hosts}}
+    if routes_file:
+        routes = {"rds": {"route_config_name": name, "config_source": {"path_config_source": {"path": routes_file}}}}
     chain = {"filters": [{
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -102,22 +108,25 @@ def listener(name, virtual_hosts, lua=None, tls=None, **manager):
             "stat_prefix": name, "codec_type": "HTTP2", "generate_request_id": False, "skip_xff_append": True,
             "http2_protocol_options": {"initial_stream_window_size": 1 << 20},      # also the limit of buffers
             "server_header_transformation": "PASS_THROUGH",
-            "route_config": {"name": name, "virtual_hosts": virtual_hosts},
             "http_filters": [
-                {"name": "envoy.filters.http.lua",
+                {"name": filter_name,
                  "typed_config": {"@type": f"{_TYPE}.filters.http.lua.v3.Lua", **(lua or {})}},
                 {"name": "envoy.filters.http.router",
                  "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True}}],
-            **manager}}]}
+            **routes}}]}
     if tls:
         chain["transport_socket"] = {
             "name": "envoy.transport_sockets.tls",
             "typed_config": {"@type": f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext", **tls}}
-    return {"name": name, "address": address("127.0.0.1:0"), "filter_chains": [chain]}
+    inspector = {"name": "envoy.filters.listener.tls_inspector", "typed_config": {
+        "@type": f"{_TYPE}.filters.listener.tls_inspector.v3.TlsInspector"}}
+    return {"name": name, "address": address("127.0.0.1:0"), "listener_filters": [inspector] if tls else [],
+            "filter_chains": [chain]}
 
 
 def bootstrap(listeners, clusters):
     return {
+        "node": {"id": "tests", "cluster": "tests"},
         "admin": {"address": address("127.0.0.1:0")},
         "static_resources": {"listeners": listeners, "clusters": clusters},
     }
