@@ -19,13 +19,16 @@ def binary():
 
 
 class Envoy(ManagedProcess):
-    """Runs Envoy with a bootstrap configuration in a folder of its own, and waits until it listens."""
+    """Runs Envoy with a bootstrap configuration in a folder of its own, and waits until it listens.
+
+    The configuration is a value or the text of a YAML file; it has to have an admin listener.
+    """
 
     def __init__(self, folder, bootstrap, wait=True):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "envoy.json"
-        file.write_text(json.dumps(bootstrap), encoding="utf-8")
+        file = self.folder / "envoy.yaml"
+        file.write_text(bootstrap if isinstance(bootstrap, str) else json.dumps(bootstrap), encoding="utf-8")
         super().__init__([
             binary(), "--config-path", file, "--admin-address-path", self.folder / "admin", "--disable-hot-restart",
             "--concurrency", "1", "--log-level", "warning", "--component-log-level", "lua:info",

@@ -1,6 +1,8 @@
 """A client that sends what a test tells it to, frame by frame."""
+import select
 import socket
 import ssl
+import threading
 
 from hyperframe.frame import SettingsFrame, WindowUpdateFrame
 
@@ -20,6 +22,38 @@ def request(path=None, authority=None, extra=(), method=None, content_type="appl
     return [(name, value) for name, value in fields if value != ""] + list(extra)
 
 
+class TLSSocket:
+    """A TLS socket whose reader and writer take turns: OpenSSL's objects are not made for two threads at a time."""
+
+    def __init__(self, sock):
+        sock.setblocking(False)
+        self.sock = sock
+        self.turn = threading.Lock()
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
+
+    def recv(self, count):
+        while True:
+            with self.turn:
+                try:
+                    return self.sock.recv(count)
+                except ssl.SSLWantReadError:
+                    pass
+            select.select([self.sock], [], [], 0.5)
+
+    def sendall(self, octets):
+        left = memoryview(octets)
+        while left:
+            with self.turn:
+                try:
+                    left = left[self.sock.send(left):]
+                    continue
+                except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    pass
+            select.select([], [self.sock], [], 0.5)
+
+
 class FrameClient(FrameConnection):
     """Connects, sends preface and SETTINGS, and hands out stream numbers."""
 
@@ -28,8 +62,9 @@ class FrameClient(FrameConnection):
         sock = socket.create_connection(split(address), timeout=10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
-            sock = tls.wrap_socket(sock, server_hostname=server_name)
-        sock.settimeout(None)
+            sock = TLSSocket(tls.wrap_socket(sock, server_hostname=server_name))
+        else:
+            sock.settimeout(None)
         super().__init__(sock, settings, refill)
         self.next_stream = 1
         opening = PREFACE + SettingsFrame(0, settings=self.first_settings).serialize()

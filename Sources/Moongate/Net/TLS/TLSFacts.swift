@@ -40,9 +40,9 @@ final class TLSFacts {
             && SSL_get_verify_mode(session) & SSL_VERIFY_PEER != 0
     }
 
-    /// In hexadecimal; empty without one.
+    /// In hexadecimal; empty without one. Sessions of TLS 1.3 have none (RFC 8446 §2.2), what OpenSSL has is its own.
     var sessionID: String {
-        guard let current = SSL_get_session(session) else { return "" }
+        guard SSL_version(session) < TLS1_3_VERSION, let current = SSL_get_session(session) else { return "" }
         var count: UInt32 = 0
         guard let id = SSL_SESSION_get_id(current, &count) else { return "" }
         return X509Facts.hexadecimal(UnsafeBufferPointer(start: id, count: Int(count)))

@@ -86,6 +86,8 @@ enum DestinationBinding {
     private static func address(_ text: String) -> SocketAddress? {
         if let address = SocketAddress(text) { return address }
         let isBracketed = text.hasPrefix("[") && text.hasSuffix("]")
+        // As in Envoy: IPv6 in brackets only, since what stands behind the last colon could be a port.
+        guard isBracketed || !text.contains(":") else { return nil }
         return SocketAddress(host: isBracketed ? String(text.dropFirst().dropLast()) : text, port: 0)
     }
 

@@ -220,6 +220,7 @@ import Testing
     @Test(arguments: [
         ("h:setUpstreamOverrideHost('name:80')", "host is not a valid IP address"),
         ("h:setUpstreamOverrideHost('')", "host is not a valid IP address"),
+        ("h:setUpstreamOverrideHost('::1')", "host is not a valid IP address"),
         ("h:setUpstreamOverrideHost()", "bad argument #1 to 'setUpstreamOverrideHost' (string expected, got no value)"),
         ("h:setUpstreamOverrideHost('10.0.0.1', 1)", "bad argument #2 to 'setUpstreamOverrideHost' (boolean expected"),
         ("h:setTimeout(-1)", "setTimeout: the time must be 0 to 86400000"),
