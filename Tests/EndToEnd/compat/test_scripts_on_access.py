@@ -324,3 +324,38 @@ end
 def test_a_dispatcher_without_plugins(both):
     assert both.call(headers=[("x-plugin", "a")]).seen["x-plugins"] == "nil"
     both.logs(("warning", "no plugin 'a'"))
+
+
+@lua("""
+local zone = os.getenv("MOONGATE_TESTS_ZONE") or "unknown"
+
+function envoy_on_request(handle)
+  local metadata = handle:metadata()
+  local tags = {}
+  for _, tag in ipairs(metadata:get("tags") or {}) do tags[#tags + 1] = tag .. "@" .. zone end
+  handle:headers():replace("x-service-tags", table.concat(tags, ","))
+  handle:headers():replace("x-current-zone", zone)
+end
+""", metadata={"tags": ["blue", "v2"]})
+def test_tags_with_the_zone_of_the_environment(both):
+    seen = both.call().seen
+    assert seen["x-service-tags"] == "blue@unknown,v2@unknown" and seen["x-current-zone"] == "unknown"
+
+
+@lua("""
+local auth = require("compat_auth")
+
+function envoy_on_request(handle)
+  if not auth.allowed(handle:headers():get("x-token")) then
+    handle:respond({[":status"] = "401"}, auth.message)
+  end
+end
+""", modules={"compat_auth": """
+local M = {message = "who are you?"}
+function M.allowed(token) return token ~= nil and token:sub(1, 4) == "tok-" end
+return M
+"""})
+def test_a_check_in_a_module(both):
+    assert both.call(headers=[("x-token", "tok-1")]).status == 200
+    refused = both.call(headers=[("x-token", "x")])
+    assert refused.status == 401 and refused.body == b"who are you?"
