@@ -119,12 +119,38 @@ static void decode(lua_State *L, mg_lua *vm, const mg_bound *bound, int number, 
         if (lua_type(L, index) != LUA_TTABLE) refuse_argument(L, bound, number, index, "table");
         decode_any(L, vm, number, index);
         break;
+    case 'f':
+        if (lua_type(L, index) != LUA_TFUNCTION) refuse_argument(L, bound, number, index, "function");
+        value->kind = MG_NIL;
+        break;
     default:
         value->kind = MG_NIL;
         if (lua_isnone(L, index)) refuse_argument(L, bound, number, index, "value");
         if (!lua_isnil(L, index)) decode_any(L, vm, number, index);
     }
 }
+
+// MARK: Functions
+
+/// Puts the functions among the arguments into the registry. Behind everything else that may raise but memory.
+static void take_functions(lua_State *L, mg_lua *vm, const mg_bound *bound, int before_first) {
+    for (int number = 1; number <= bound->count; number++) {
+        if (bound->parameters[number - 1].type != 'f' || lua_isnoneornil(L, number + before_first)) continue;
+        lua_pushvalue(L, number + before_first);
+        vm->arguments[number - 1].integer = luaL_ref(L, LUA_REGISTRYINDEX);
+        vm->arguments[number - 1].kind = MG_REFERENCE;
+    }
+}
+
+static void give_functions_back(mg_lua *vm, const mg_bound *bound) {
+    for (int number = 1; number <= bound->count; number++) {
+        mg_value value = vm->arguments[number - 1];
+        if (bound->parameters[number - 1].type == 'f' && value.kind == MG_REFERENCE)
+            mg_lua_release(vm, (int32_t)value.integer);
+    }
+}
+
+void mg_lua_release(mg_lua *vm, int32_t reference) { luaL_unref(vm->main, LUA_REGISTRYINDEX, reference); }
 
 // MARK: The call
 
@@ -180,6 +206,12 @@ static int trampoline(lua_State *L) {
     }
     call->scope = vm->scope ? vm->scope->native : NULL;
     vm->output.count = 0;
+    if (bound->has_functions) {
+        take_functions(L, vm, bound, before_first);
+        mg_action action = bound->leaf(call);
+        if (action == MG_FAIL) give_functions_back(vm, bound);
+        return mg_run_leaf(L, vm, action);
+    }
     if (!bound->constructs) return mg_run_leaf(L, vm, bound->leaf(call));
     // Made before the leaf runs, so that what it creates has an owner whatever happens.
     mg_object *made = mg_push_object(L, vm, bound->constructs, NULL);
@@ -191,7 +223,7 @@ static int trampoline(lua_State *L) {
 
 // MARK: Definition
 
-static const char *const parameter_types = "sinbtv";
+static const char *const parameter_types = "sinbtvf";
 
 static bool parse_signature(mg_bound *bound, const char *signature) {
     for (const char *next = signature; *next; next++) {
@@ -202,6 +234,7 @@ static bool parse_signature(mg_bound *bound, const char *signature) {
         } else if (*next != '=') {
             if (!strchr(parameter_types, *next) || bound->count == MG_ARGUMENTS) return false;
             bound->parameters[bound->count].type = *next;
+            if (*next == 'f') bound->has_functions = true;
             bound->count += 1;
         }
     }

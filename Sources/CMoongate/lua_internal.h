@@ -42,6 +42,7 @@ typedef struct mg_bound {
     uint16_t kind;
     uint16_t constructs;
     bool may_wait;
+    bool has_functions;
     uint8_t count;
     mg_parameter parameters[MG_ARGUMENTS];
     struct mg_bound *next;

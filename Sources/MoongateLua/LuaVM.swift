@@ -113,6 +113,9 @@ public final class LuaVM {
         return LuaReference(raw: reference)
     }
 
+    /// Gives back a function that a script handed over.
+    public func release(_ function: LuaReference) { mg_lua_release(vm, function.raw) }
+
     /// Ends a scope's use: its table is given back and every object handed out for it is dead.
     public func end(_ scope: UnsafeMutablePointer<mg_scope>) {
         scope.pointee.generation &+= 1

@@ -24,7 +24,7 @@ extension LuaValue {
         case MG_NUMBER: self = .number(value.number)
         case MG_STRING:
             let bytes = UnsafeBufferPointer(start: value.bytes, count: Int(value.size))
-            self = .string(String(decoding: bytes, as: UTF8.self))
+            self = String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(Array(bytes))
         default: return nil
         }
     }
@@ -102,6 +102,7 @@ extension LuaValue {
             value.kind = MG_NUMBER
             value.number = number
         case .string(let text): value = keeper.keep(text)
+        case .bytes(let bytes): value = bytes.withUnsafeBufferPointer { keeper.keep($0) }
         case .list(let values):
             return LuaValue.write(MG_LIST, values.count, to: tape) {
                 values.allSatisfy { $0.write(to: tape, keeping: keeper) }

@@ -26,7 +26,8 @@ typedef enum mg_kind {
     MG_END,
     /// Results only: an object made by `mg_lua_new_object`.
     MG_OBJECT,
-    /// Results only: what a registry reference stands for, in `integer`.
+    /// A registry reference, in `integer`. In results: what it stands for. As an argument: a function, whose reference
+    /// the leaf takes over unless it fails, and gives back by `mg_lua_release`.
     MG_REFERENCE,
     /// Results only: the plain table that belongs to the running scope, made when first asked for.
     MG_SCOPE_TABLE,
@@ -150,7 +151,7 @@ typedef mg_action (*mg_leaf)(mg_call *_Nonnull call);
 ///
 /// The signature has one letter per argument, `?` behind it for optional ones:
 /// `s` string (numbers are printed, integral ones without `.0`), `i` integer, `n` number, `b` boolean,
-/// `t` table, `v` any value. A leading `~` says that the leaf may wait; a leading `=` that it makes an object of
+/// `t` table, `v` any value, `f` function. A leading `~` says that the leaf may wait; a leading `=` that it makes an object of
 /// the class `constructs`.
 typedef struct mg_binding {
     /// In libraries dots make nested tables: `password.verify`.
@@ -212,6 +213,8 @@ mg_object *_Nullable mg_lua_new_object(
     mg_lua *_Nonnull vm, uint16_t kind, mg_scope *_Nonnull scope, void *_Nullable native);
 /// A read-only table from a tape that holds one MG_TABLE or MG_LIST. Returns its reference, 0 on failure.
 int32_t mg_lua_new_table(mg_lua *_Nonnull vm, const mg_tape *_Nonnull tape);
+/// Gives a function's reference back.
+void mg_lua_release(mg_lua *_Nonnull vm, int32_t reference);
 /// Gives back the scope's table, if it has one.
 void mg_lua_end_scope(mg_lua *_Nonnull vm, mg_scope *_Nonnull scope);
 

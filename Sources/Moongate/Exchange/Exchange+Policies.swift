@@ -158,6 +158,7 @@ extension Pooled where Record == ExchangeRecord {
         run.subject.upstreamNames = generation.upstreamNames
         run.subject.view = generation.policyView
         if let facts = self.facts { run.subject.listener = generation.shared.listenerIndex(facts.listener) }
+        run.subject.upstreams = Unmanaged.passUnretained(generation.directory)
         run.subject.requestNumber = self.number
         self.policyRun = run
         return run

@@ -6,6 +6,8 @@ final class WorkerGeneration {
     let metrics: GenerationMetrics.WorkerView
     /// By the generation's index.
     private let upstreams: [Upstream]
+    /// The same by name, for calls of policies.
+    let directory: UpstreamDirectory
     /// The script engine with all policies of the generation; `nil` without any.
     let policies: PolicyHost?
     /// Keeps `policyView`.
@@ -16,11 +18,13 @@ final class WorkerGeneration {
     let hasPolicyExceptions: Bool
 
     init(
-        _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream], policies: PolicyHost?
+        _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream],
+        directory: UpstreamDirectory, policies: PolicyHost?
     ) {
         self.shared = shared
         self.metrics = metrics
         self.upstreams = upstreams
+        self.directory = directory
         self.policies = policies
         view = policies.map { _ in
             PolicyView(shared.config, routeTable: shared.routeTable, upstreams: upstreams)
@@ -39,6 +43,13 @@ final class WorkerGeneration {
     @inline(__always) func upstream(_ index: Int) -> Upstream { upstreams[index] }
 
     // MARK: Policies
+
+    /// The generation is the worker's newest: timers run from now on, and call its upstreams.
+    func startPolicies() {
+        guard let policies else { return }
+        policies.upstreams = directory
+        policies.timers.start(policies)
+    }
 
     var upstreamNames: Unmanaged<NameIndex> { Unmanaged.passUnretained(shared.upstreamNames) }
 

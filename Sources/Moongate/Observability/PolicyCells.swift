@@ -2,11 +2,14 @@
 enum PolicyHook: Int, CaseIterable, Sendable {
     case onRequest
     case onResponse
+    /// A function that a timer calls.
+    case timer
 
     var label: String {
         switch self {
         case .onRequest: "on_request"
         case .onResponse: "on_response"
+        case .timer: "timer"
         }
     }
 }

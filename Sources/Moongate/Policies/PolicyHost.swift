@@ -42,6 +42,15 @@ final class PolicyHost {
     var post: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
     /// Called with the owner of a run that paused, when its verdict is known. May end the run.
     var resumed: ((UnsafeMutableRawPointer, PolicyVerdict) -> Void)?
+    /// The worker's loop; set there before the first run.
+    var loop: EventLoop?
+    /// The newest generation's, for what belongs to no exchange.
+    var upstreams: UpstreamDirectory?
+    let timers = PolicyTimers()
+    /// The instance whose file is being loaded or which is being initialised; -1: neither.
+    var loading: Int32 = -1
+    /// See `PolicyProgram.askedUpstreams`.
+    var askedUpstreams: [String: Bool] = [:]
     /// Texts of the results that a leaf gives, until the next one does.
     var keeper: LuaTextKeeper?
     /// What the results of a leaf point to, until the next one that needs it.
@@ -106,6 +115,7 @@ final class PolicyHost {
     }
 
     deinit {
+        timers.stop(self)
         for record in records {
             record.pointee.destroy()
             record.deinitialize(count: 1)
@@ -143,6 +153,7 @@ final class PolicyHost {
         if record.pointee.dynamicMetadata != nil { record.pointee.dynamicMetadata = nil }
         if record.pointee.heldSlots != nil { record.pointee.heldSlots = nil }
         if record.pointee.filterState != nil { record.pointee.filterState = nil }
+        if record.pointee.work != nil { record.pointee.work = nil }
         giveBack(record)
     }
 
@@ -188,8 +199,9 @@ final class PolicyHost {
         guard let pointer = UnsafeMutablePointer<PolicyRunRecord>(bitPattern: token.run) else { return }
         guard pointer.pointee.waitNumber == token.number, pointer.pointee.waiting != nil else { return }
         let verdict = PolicyRun(pointer).resume(with: results)
-        guard verdict != .pause, let owner = pointer.pointee.owner else { return }
-        resumed?(owner, verdict)
+        guard verdict != .pause else { return }
+        if pointer.pointee.phase == .timer { return timers.ended(PolicyRun(pointer), self) }
+        if let owner = pointer.pointee.owner { resumed?(owner, verdict) }
     }
 
     /// What to call on any thread with the answer to a wait.

@@ -19,10 +19,16 @@ struct PolicyLoading {
         } catch {
             throw DiagnosticList([Diagnostic(location: .unknown, message: "script engine: \(error.message)")])
         }
-        let hooks = host.program.files.map { load($0) }
+        let hooks = host.program.files.enumerated().map { index, file in
+            // What the main chunk does is put down to the file's first use.
+            host.loading = Int32(host.program.instances.firstIndex { $0.file == index } ?? -1)
+            return load(file)
+        }
         for (index, instance) in host.program.instances.enumerated() {
+            host.loading = Int32(index)
             if let hooks = hooks[instance.file] { initialise(index, instance, hooks) }
         }
+        host.loading = -1
         if !diagnostics.isEmpty { throw DiagnosticList(diagnostics) }
     }
 

@@ -20,6 +20,9 @@ struct PolicyPlan {
     let secrets: [SecretConfig]
     let folder: String
     let modulePath: [String]
+    let calls: PolicyCallLimits
+    /// The upstreams of the configuration.
+    let upstreams: Set<String>
 
     private var fileIndexes: [String: Int] = [:]
     private var instanceIndexes: [PolicyProgram.Instance.Identity: Int] = [:]
@@ -35,6 +38,10 @@ struct PolicyPlan {
         metricSeries = config.policies.metricSeries
         let milliseconds = max(1, config.policies.timeLimit.nanoseconds / 1_000_000)
         limits = LuaVM.Limits(memory: config.policies.memoryLimit, milliseconds: UInt32(clamping: milliseconds))
+        calls = PolicyCallLimits(
+            bytes: config.policies.callLimit, perRequest: config.policies.callsPerRequest,
+            perWorker: config.policies.callsPerWorker)
+        upstreams = Set(config.upstreams.map(\.name))
         for listener in config.listeners { listenerChains.append(chain(listener.policies, record)) }
         for route in config.routes { routeChains.append(chain(route.policies, record)) }
         for (index, route) in config.routes.enumerated() where !route.disabledPolicies.isEmpty {

@@ -55,7 +55,13 @@ final class PolicyProgram: @unchecked Sendable {
     let folder: String
     /// Folders for `require`.
     let modulePath: [String]
+    let calls: PolicyCallLimits
+    /// The upstreams of the configuration that the program was made from.
+    let upstreams: Set<String>
+    /// What making the first VM asked of the file system.
     let answers: [String: PolicyFileRecord.Answer]
+    /// The upstreams that policies asked for while they were loaded, and whether there is one.
+    let askedUpstreams: [String: Bool]
     /// Instance indexes in order, by the configuration's listeners and routes.
     private let listenerChains: [PolicyChain]
     private let routeChains: [PolicyChain]
@@ -69,7 +75,8 @@ final class PolicyProgram: @unchecked Sendable {
 
     /// - Parameter previous: the program whose VMs go on; their ledgers do, too.
     fileprivate init(
-        _ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer], continuing previous: PolicyProgram? = nil
+        _ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer] = [:], askedUpstreams: [String: Bool] = [:],
+        continuing previous: PolicyProgram? = nil
     ) {
         instances = previous.map { PolicyProgram.join(plan.instances, ledgersOf: $0.instances) } ?? plan.instances
         files = plan.files
@@ -78,7 +85,10 @@ final class PolicyProgram: @unchecked Sendable {
         secrets = plan.secrets
         folder = plan.folder
         modulePath = plan.modulePath
+        calls = plan.calls
+        upstreams = plan.upstreams
         self.answers = answers
+        self.askedUpstreams = askedUpstreams
         listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
         routeChains = plan.routeChains.map { PolicyChain(copying: $0) }
         exceptions = Dictionary(
@@ -121,7 +131,8 @@ final class PolicyProgram: @unchecked Sendable {
         instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
             && metricSeries == plan.metricSeries
             && secrets == plan.secrets && folder == plan.folder
-            && modulePath == plan.modulePath
+            && modulePath == plan.modulePath && calls == plan.calls
+            && askedUpstreams.allSatisfy { plan.upstreams.contains($0.key) == $0.value }
     }
 }
 
@@ -151,11 +162,12 @@ extension PolicyProgram {
         let record = PolicyFileRecord(loader)
         let plan = try PolicyPlan(config, folder: folder, shipped: shipped, record: record)
         if let previous, previous.serves(plan), PolicyFileRecord.isUnchanged(previous.answers, loader) {
-            return Made(
-                program: PolicyProgram(plan, answers: previous.answers, continuing: previous), host: nil)
+            let program = PolicyProgram(
+                plan, answers: previous.answers, askedUpstreams: previous.askedUpstreams, continuing: previous)
+            return Made(program: program, host: nil)
         }
-        let trial = PolicyProgram(plan, answers: [:])
-        let host = try PolicyHost(trial, record: record, services: services)
-        return Made(program: PolicyProgram(plan, answers: record.answers), host: host)
+        let host = try PolicyHost(PolicyProgram(plan), record: record, services: services)
+        let program = PolicyProgram(plan, answers: record.answers, askedUpstreams: host.askedUpstreams)
+        return Made(program: program, host: host)
     }
 }

@@ -32,6 +32,16 @@ extension Pooled where Record == PolicyRunRecord {
         return runResponseHooks()
     }
 
+    /// Runs a function that a policy gave to a timer. The scope is the run's own: no exchange belongs to it.
+    func startTimer(_ function: LuaReference, of instance: Int32) -> PolicyVerdict {
+        pointer.pointee.scope.generation &+= 1
+        pointer.pointee.phase = .timer
+        pointer.pointee.current = instance
+        currentInstance.pointee.cells.countRun(.timer)
+        return verdict(
+            of: pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.start(function, scope: scopePointer) })
+    }
+
     /// Whether any policy that was reached on the way in has a response hook.
     var hasResponseHooks: Bool {
         let host = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances }
@@ -145,12 +155,17 @@ extension Pooled where Record == PolicyRunRecord {
         }
         let verdict = verdict(of: outcome)
         guard verdict == .proceed else { return verdict }
-        return pointer.pointee.phase == .request ? runRequestHooks() : runResponseHooks()
+        switch pointer.pointee.phase {
+        case .request: return runRequestHooks()
+        case .response: return runResponseHooks()
+        case .idle, .timer: return .proceed
+        }
     }
 
     /// Gives up what a hook waits for: its answer will find nobody.
     func stopWaiting() {
         pointer.pointee.waitNumber &+= 1
+        pointer.pointee.work?.cancelWaits()
         guard let thread = pointer.pointee.waiting else { return }
         pointer.pointee.waiting = nil
         pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.abandon(thread) }
@@ -165,5 +180,11 @@ extension Pooled where Record == PolicyRunRecord {
         pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances } + Int(pointer.pointee.current)
     }
 
-    var hook: PolicyHook { pointer.pointee.phase == .response ? .onResponse : .onRequest }
+    var hook: PolicyHook {
+        switch pointer.pointee.phase {
+        case .idle, .request: .onRequest
+        case .response: .onResponse
+        case .timer: .timer
+        }
+    }
 }

@@ -5,6 +5,8 @@ import MoongateLua
 struct PolicyRunRecord {
     enum Phase: UInt8 {
         case idle, request, response
+        /// A function that a timer calls, without an exchange.
+        case timer
     }
 
     /// What the objects that scripts hold are bound to.
@@ -33,6 +35,8 @@ struct PolicyRunRecord {
     var waiting: LuaThread?
     /// Tells the answers to one wait from those to another.
     var waitNumber: UInt64 = 0
+    /// Made with the first call or sleep.
+    var work: PolicyWork?
 
     /// The body of a local reply; empty for gRPC, whose message is in the head. Until the run ends.
     var replyBody = Bytes.empty

@@ -16,6 +16,8 @@ struct PolicySubject {
     /// Indexes in the generation; -1: no route was chosen (yet).
     var route = -1
     var listener = -1
+    /// The upstreams of the exchange's generation, for calls; kept by the generation.
+    var upstreams: Unmanaged<UpstreamDirectory>?
     /// Empty before a route is chosen and for requests without one.
     var routeName = Bytes.empty
     /// Appears in log lines as 16 hex digits, see `RequestNumber`.

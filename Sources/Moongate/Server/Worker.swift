@@ -10,6 +10,7 @@ final class Worker: ConnectionOwner {
     private let host: ExchangeHost
     private let downstreamStreams: DownstreamStreams
     private let upstreamServices: UpstreamServices
+    private let calls: UpstreamCalls
     private let registry: MetricsRegistry
     private let distributor: ConnectionDistributor
     private var upstreams: [String: Upstream] = [:]
@@ -22,16 +23,18 @@ final class Worker: ConnectionOwner {
         distributor = plan.distributor
         library = try HTTP2Library()
         connections = WorkerConnections(loop: loop)
+        calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver)
         var upstreams: [String: Upstream] = [:]
         let first = Worker.generation(
-            plan.generation, plan.index, plan.registry, upstreamServices, &upstreams,
+            plan.generation, plan.index, plan.registry, upstreamServices, &upstreams, calls,
             Worker.prepared(plan.policies, loop)
         )
         self.upstreams = upstreams
         host = ExchangeHost(loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index))
         downstreamStreams = DownstreamStreams(host)
         super.init()
+        first.startPolicies()
         loop.turns = registry.worker(index).loopTurns
     }
 
@@ -73,8 +76,11 @@ final class Worker: ConnectionOwner {
     /// - Parameter policies: `nil` where the script engine of the generation before goes on.
     func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
         let engine = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.policies
-        let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, engine)
+        let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, engine)
+        let previous = host.generation.policies
         host.use(next)
+        next.startPolicies()
+        if let previous, previous !== engine { previous.timers.stop(previous) }
         connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
     }
 
@@ -96,6 +102,7 @@ final class Worker: ConnectionOwner {
         host.holdings.takeEffect()
         let mailbox = loop.mailbox
         host.post = { mailbox.post($0) }
+        host.loop = loop
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
         return host
     }
@@ -103,7 +110,7 @@ final class Worker: ConnectionOwner {
     /// Carries the upstreams over that are still configured and ends the others.
     private static func generation(
         _ shared: Generation, _ worker: Int, _ registry: MetricsRegistry, _ services: UpstreamServices,
-        _ upstreams: inout [String: Upstream], _ policies: PolicyHost?
+        _ upstreams: inout [String: Upstream], _ calls: UpstreamCalls, _ policies: PolicyHost?
     ) -> WorkerGeneration {
         var kept: [String: Upstream] = [:]
         let list = shared.config.upstreams.map { config -> Upstream in
@@ -121,7 +128,8 @@ final class Worker: ConnectionOwner {
         // One that is gone ends with the last generation that uses it.
         upstreams = kept
         return WorkerGeneration(
-            shared, metrics: shared.metrics.worker(worker), upstreams: list, policies: policies)
+            shared, metrics: shared.metrics.worker(worker), upstreams: list,
+            directory: WorkerUpstreams(list, calls: calls), policies: policies)
     }
 }
 

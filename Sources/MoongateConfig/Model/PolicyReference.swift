@@ -103,13 +103,22 @@ public struct PolicySettings: Sendable, Equatable {
     public var memoryLimit: Int
     /// Most series of one metric that policies define.
     public var metricSeries: Int
+    /// Bytes that the answer to a call of a policy may have.
+    public var callLimit: Int
+    /// Calls that the policies of one request may have under way.
+    public var callsPerRequest: Int
+    /// Calls that all policies of one worker may have under way.
+    public var callsPerWorker: Int
     public init(
         path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
-        metricSeries: Int = 1_000
+        callLimit: Int = 1 << 20, callsPerRequest: Int = 16, callsPerWorker: Int = 4096, metricSeries: Int = 1_000
     ) {
         self.path = path
         self.timeLimit = timeLimit
         self.memoryLimit = memoryLimit
         self.metricSeries = metricSeries
+        self.callLimit = callLimit
+        self.callsPerRequest = callsPerRequest
+        self.callsPerWorker = callsPerWorker
     }
 }

@@ -29,6 +29,9 @@ extension ConfigurationReference {
           time_limit: 50ms
           memory_limit: 64MiB
           metric_series: 1000                     # of each metric that a policy defines
+          call_limit: 1MiB
+          calls_per_request: 16
+          calls_per_worker: 4096
 
         secrets:                                  # for policies: moon.secret("session-key")
           session-key: {file: secrets/session-key}

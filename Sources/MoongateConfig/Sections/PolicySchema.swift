@@ -20,6 +20,16 @@ extension ValueType<PolicySettings> {
                         "metric_series", \.metricSeries, .integer(1...1_000_000),
                         "Series that one metric of a policy may have. What comes beyond is counted in a series whose labels"
                             + " are all `_overflow`."),
+                    Field(
+                        "call_limit", \.callLimit, .size(0...(16 << 20)),
+                        "Bytes that the answer to a policy's call (`httpCall`, `moon.http`, `moon.grpc`) may have; a longer one"
+                            + " counts as failed."),
+                    Field(
+                        "calls_per_request", \.callsPerRequest, .integer(1...1000),
+                        "Calls that the policies of one request may have under way. One more is a script error."),
+                    Field(
+                        "calls_per_worker", \.callsPerWorker, .integer(1...1_000_000),
+                        "Calls that all policies of one worker may have under way. One more fails at once."),
                 ]))
     }
 }

@@ -99,6 +99,7 @@ final class PolicyBench {
         configure(&config)
         view = PolicyView(
             config, routeTable: try RouteTable(routes: config.routes, listeners: ["main"]), upstreams: [])
+        config.upstreams = ["stable", "canary"].map { UpstreamConfig(name: $0, endpoints: []) }
         var texts = data
         for (name, text) in files { texts["/etc/\(name)"] = text }
         let made = try PolicyProgram.make(

@@ -29,6 +29,11 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         return Bytes(base, Int(value.size))
     }
 
+    /// A function, which the leaf takes over unless it fails.
+    func function(_ index: Int) -> LuaReference {
+        LuaReference(raw: Int32(truncatingIfNeeded: pointee.arguments[index].integer))
+    }
+
     @inline(__always) func integer(_ index: Int) -> Int64 { pointee.arguments[index].integer }
     @inline(__always) func isAbsent(_ index: Int) -> Bool { pointee.arguments[index].kind == MG_NIL }
 
@@ -103,6 +108,15 @@ extension UnsafeMutablePointer where Pointee == mg_call {
     func give(_ value: LuaValue) -> mg_action {
         let keeper = LuaTextKeeper()
         guard value.write(to: pointee.output, keeping: keeper) else { return fail("the value is too large") }
+        host?.keeper = keeper
+        return MG_RETURN
+    }
+
+    /// Any values.
+    func give(all values: [LuaValue]) -> mg_action {
+        let keeper = LuaTextKeeper()
+        let isComplete = values.allSatisfy { $0.write(to: pointee.output, keeping: keeper) }
+        guard isComplete else { return fail("the values are too large") }
         host?.keeper = keeper
         return MG_RETURN
     }

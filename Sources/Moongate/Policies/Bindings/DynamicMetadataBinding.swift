@@ -32,6 +32,7 @@ final class DynamicMetadata {
     private static func weight(_ value: LuaValue) -> Int {
         switch value {
         case .string(let text): 32 + text.utf8.count
+        case .bytes(let bytes): 32 + bytes.count
         case .list(let values): values.reduce(32) { $0 + weight($1) }
         case .table(let entries): entries.reduce(32) { $0 + weight($1.key) + weight($1.value) }
         default: 32

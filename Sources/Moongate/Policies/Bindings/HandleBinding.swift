@@ -102,6 +102,7 @@ enum HandleBinding {
             + PublicKeyBinding.bindings
             + LogBinding.bindings
             + StatsBinding.bindings
+            + HTTPCallBinding.bindings
     }
 
     // MARK: Objects

@@ -50,6 +50,7 @@ enum MoonLibrary {
             + JWTBinding.bindings
             + tools
             + TimeLibraryBinding.bindings
+            + HTTPBinding.bindings + GRPCBinding.bindings + TimerBinding.bindings
     }
 
     /// Functions that work on their arguments alone, and so in any VM, without a host.

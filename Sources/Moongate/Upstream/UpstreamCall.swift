@@ -1,0 +1,270 @@
+/// A request of our own to an upstream: whole when it is sent, and answered whole, in time and within a size, or failed.
+///
+/// Made, filled and started by whoever wants the answer, on the worker's thread; ends exactly once. `UpstreamCalls` keeps
+/// it alive while an upstream may still refer to it.
+final class UpstreamCall {
+    /// Why there is no answer.
+    enum Failure: Error, Equatable {
+        case timeout
+        /// No connection, with the reason for people.
+        case unavailable(String)
+        /// The upstream's stream or connection ended too early, with what is known of it.
+        case reset(String)
+        /// The answer has more bytes than `limit`, or fields than a connection takes.
+        case tooLarge
+
+        /// `unavailable: cannot connect to 10.0.0.1:50051: …`
+        var text: String {
+            switch self {
+            case .timeout: "timeout"
+            case .unavailable(let reason): "unavailable: \(reason)"
+            case .reset(let reason): "reset: \(reason)"
+            case .tooLarge: "the response is too large"
+            }
+        }
+    }
+
+    /// How far the call has come.
+    enum Phase {
+        case new, connecting, sent, ended
+    }
+
+    /// What nghttp2 and the loop point into; its address stays the same.
+    struct Record {
+        var stream = HTTP2Stream()
+        var request = HeaderList()
+        var response = HeaderList()
+        var trailers = HeaderList()
+        var timer = Timer()
+    }
+
+    let record: UnsafeMutablePointer<Record>
+
+    // MARK: The request
+
+    var body: [UInt8] = []
+    /// Nanoseconds from the start to the end of the answer; 0: any time.
+    var timeout: UInt64 = 0
+    /// Bytes that the answer's body may have.
+    var limit = 1 << 20
+
+    // MARK: The answer
+
+    /// The body, once the call has been answered.
+    fileprivate(set) var answer: [UInt8] = []
+
+    // MARK: On its way
+
+    fileprivate(set) var phase = Phase.new
+    fileprivate var upstream: Upstream?
+    fileprivate var endpoint: Endpoint?
+    fileprivate var attempts = 0
+    fileprivate var sentBytes = 0
+    fileprivate var isRequestSent = false
+    fileprivate var isHeadKnown = false
+    fileprivate var wasSentAgain = false
+    /// Told by the timer, so that nobody hears of a failure before `start` has returned.
+    fileprivate var earlyFailure: Failure?
+    fileprivate var completion: ((Failure?) -> Void)?
+    fileprivate weak var calls: UpstreamCalls?
+
+    init() {
+        record = .allocate(capacity: 1)
+        record.initialize(to: Record())
+    }
+
+    deinit {
+        record.pointee.request.destroy()
+        record.pointee.response.destroy()
+        record.pointee.trailers.destroy()
+        record.deinitialize(count: 1)
+        record.deallocate()
+    }
+
+    /// The request's head, to be filled in before the start.
+    var request: UnsafeMutablePointer<HeaderList> { withUnsafeMutablePointer(to: &record.pointee.request) { $0 } }
+    /// The answer's final head.
+    var response: UnsafeMutablePointer<HeaderList> { withUnsafeMutablePointer(to: &record.pointee.response) { $0 } }
+    var trailers: UnsafeMutablePointer<HeaderList> { withUnsafeMutablePointer(to: &record.pointee.trailers) { $0 } }
+    fileprivate var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
+    fileprivate var timer: UnsafeMutablePointer<Timer> { withUnsafeMutablePointer(to: &record.pointee.timer) { $0 } }
+
+    /// Ends the call without a word to whoever waits for it. Does nothing once it has ended.
+    func cancel() {
+        completion = nil
+        calls?.end(self, .reset("cancelled"))
+    }
+}
+
+/// The calls of one worker.
+final class UpstreamCalls: UpstreamStreamDelegate {
+    /// How often one call looks for an endpoint.
+    private static let attemptLimit = 3
+
+    private let loop: EventLoop
+    /// Calls that have not ended.
+    private(set) var active = 0
+
+    init(loop: EventLoop) { self.loop = loop }
+
+    /// Sends the call to an endpoint of `upstream`.
+    ///
+    /// - Parameter completion: called once, after this function has returned: with `nil` when the call has its answer. Not
+    ///   called for a call that is cancelled.
+    func start(_ call: UpstreamCall, to upstream: Upstream, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
+        guard call.phase == .new else { return }
+        let owner = Unmanaged.passRetained(call).toOpaque()
+        active += 1
+        call.calls = self
+        call.upstream = upstream
+        call.completion = completion
+        call.stream.pointee.owner = owner
+        call.stream.pointee.delegate = Unmanaged.passUnretained(self)
+        call.timer.pointee.target = owner
+        call.timer.pointee.action = { UpstreamCalls.call($0).timeIsUp() }
+        if call.timeout > 0 { loop.set(call.timer, at: loop.now &+ min(call.timeout, UInt64.max / 4)) }
+        assign(call)
+    }
+
+    /// Ends the call; it goes when its stream is closed, too.
+    fileprivate func end(_ call: UpstreamCall, _ failure: UpstreamCall.Failure?) {
+        guard call.phase != .ended, call.phase != .new else { return }
+        if call.phase == .connecting { stopWaiting(call) }
+        call.phase = .ended
+        active -= 1
+        loop.clear(call.timer)
+        // A stream that both sides have ended closes by itself.
+        if failure != nil || !call.isRequestSent { call.stream.pointee.reset(.cancel) }
+        let completion = call.completion
+        call.completion = nil
+        completion?(failure)
+        releaseIfDone(call)
+    }
+
+    /// Gives back what `start` retained: nobody refers to the call any more.
+    private func releaseIfDone(_ call: UpstreamCall) {
+        guard call.phase == .ended, !call.stream.pointee.isOpen, let owner = call.stream.pointee.owner else { return }
+        call.stream.pointee.owner = nil
+        call.upstream = nil
+        call.endpoint = nil
+        Unmanaged<UpstreamCall>.fromOpaque(owner).release()
+    }
+
+    private static func call(_ owner: UnsafeMutableRawPointer) -> UpstreamCall {
+        Unmanaged<UpstreamCall>.fromOpaque(owner).takeUnretainedValue()
+    }
+
+    // MARK: Finding a connection
+
+    private func assign(_ call: UpstreamCall) {
+        guard let upstream = call.upstream, let owner = call.stream.pointee.owner else { return }
+        call.phase = .connecting
+        call.attempts += 1
+        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        switch upstream.assign(seeker, excluding: call.endpoint) {
+        case .connection(let connection): send(call, on: connection)
+        case .waiting(let endpoint): call.endpoint = endpoint
+        case .resolving: break
+        case .unavailable(let reason):
+            call.earlyFailure = .unavailable(reason)
+            loop.set(call.timer, at: loop.now)
+        }
+    }
+
+    private func send(_ call: UpstreamCall, on connection: UpstreamConnection) {
+        call.endpoint = connection.endpoint
+        call.sentBytes = 0
+        call.isRequestSent = call.body.isEmpty
+        guard connection.open(call.stream, call.request, hasBody: !call.body.isEmpty) else { return assign(call) }
+        call.phase = .sent
+    }
+
+    private func stopWaiting(_ call: UpstreamCall) {
+        guard let owner = call.stream.pointee.owner else { return }
+        call.endpoint?.forget(owner)
+        call.upstream?.forget(owner)
+    }
+
+    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+        send(UpstreamCalls.call(owner), on: connection)
+    }
+
+    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+        UpstreamCalls.call(owner).endpoint = endpoint
+    }
+
+    /// Nothing was sent, so another endpoint may be tried.
+    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+        let call = UpstreamCalls.call(owner)
+        guard call.attempts < UpstreamCalls.attemptLimit else { return end(call, .unavailable(reason)) }
+        assign(call)
+    }
+
+    // MARK: The answer
+
+    override func sectionBegan(
+        _ stream: UnsafeMutableRawPointer, _ section: Section
+    ) -> UnsafeMutablePointer<HeaderList>? {
+        let call = UpstreamCalls.call(stream)
+        guard call.phase == .sent else { return nil }
+        return call.isHeadKnown ? call.trailers : call.response
+    }
+
+    override func sectionEnded(
+        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+    ) {
+        let call = UpstreamCalls.call(stream)
+        guard call.phase == .sent else { return }
+        if tooLarge { return end(call, .tooLarge) }
+        if !call.isHeadKnown {
+            let status = call.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
+            // An interim head says nothing about the answer.
+            if status < 200 { return call.response.pointee.reset() }
+            call.isHeadKnown = true
+        }
+        if endsStream { end(call, nil) }
+    }
+
+    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+        let call = UpstreamCalls.call(stream)
+        guard call.phase == .sent else { return }
+        guard call.isHeadKnown, bytes.count <= call.limit - call.answer.count else { return end(call, .tooLarge) }
+        call.answer.append(contentsOf: bytes.buffer)
+        call.stream.pointee.consume(bytes.count)
+    }
+
+    override func dataEnded(_ stream: UnsafeMutableRawPointer) {
+        let call = UpstreamCalls.call(stream)
+        end(call, call.isHeadKnown ? nil : .reset("a body without a head"))
+    }
+
+    override func readBody(
+        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+    ) -> BodyRead {
+        let call = UpstreamCalls.call(stream)
+        let count = min(limit, call.body.count - call.sentBytes)
+        call.body.withUnsafeBufferPointer { body in
+            if let base = body.baseAddress, count > 0 { target.update(from: base + call.sentBytes, count: count) }
+        }
+        call.sentBytes += count
+        guard call.sentBytes == call.body.count else { return .bytes(count) }
+        call.isRequestSent = true
+        return .last(count)
+    }
+
+    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+        let call = UpstreamCalls.call(stream)
+        guard call.phase == .sent else { return releaseIfDone(call) }
+        // Streams that the upstream did not process are sent again, once (RFC 9113 §8.7).
+        if code == .refusedStream && reason == nil && !call.isHeadKnown && !call.wasSentAgain {
+            call.wasSentAgain = true
+            call.response.pointee.reset()
+            return assign(call)
+        }
+        end(call, .reset(reason?.text ?? "HTTP/2 error code \(code.rawValue)"))
+    }
+}
+
+extension UpstreamCall {
+    fileprivate func timeIsUp() { calls?.end(self, earlyFailure ?? .timeout) }
+}
