@@ -15,6 +15,7 @@ final class SpecPolicy {
     init(_ uses: [PolicyReference], _ options: SpecLoadOptions, _ world: SpecWorld) throws(DiagnosticList) {
         var config = Configuration()
         config.policies.path = world.path
+        config.upstreams = options.upstreams.map { UpstreamConfig(name: $0, endpoints: []) }
         config.routes = [RouteConfig(name: options.route, policies: uses, upstreams: [])]
         let made = try PolicyProgram.make(
             config, folder: world.folder, shipped: world.shipped, loader: world.loader(options.files),
@@ -121,6 +122,7 @@ extension SettingValue {
         case .integer(let integer): self = .integer(integer)
         case .number(let number): self = .number(number)
         case .string(let text): self = .string(text)
+        case .bytes: return nil
         case .list(let values):
             let items = values.compactMap { SettingValue($0) }
             guard items.count == values.count else { return nil }
@@ -145,6 +147,8 @@ enum SpecJSON {
         case .integer(let integer): "\(integer)"
         case .number(let number): "\(number)"
         case .string(let text): quoted(text)
+        // JSON has no bytes: what is not UTF-8 is replaced, as a reader of the file would.
+        case .bytes(let bytes): quoted(String(decoding: bytes, as: UTF8.self))
         case .list(let values): "[" + values.map(text).joined(separator: ", ") + "]"
         case .table(let entries):
             "{" + entries.map { quoted($0.key.text ?? "") + ": " + text(of: $0.value) }.sorted().joined(separator: ", ")
