@@ -18,8 +18,10 @@ final class Endpoint {
 
     /// Streams on all connections.
     var activeStreams = 0
-    /// Counters of the upstream that the endpoint belongs to, which keeps their memory.
+    /// Counters of the upstream that the endpoint belongs to.
     let cells: UpstreamCells
+    /// Keeps the memory of `cells`: connections of an upstream that is gone end after it.
+    private let metrics: MetricsRegistry.Entry
 
     private var connections: [UpstreamConnection] = []
     private var connector: Connector?
@@ -30,11 +32,15 @@ final class Endpoint {
     /// Why the last attempt to connect failed; `nil` while the endpoint counts as usable.
     private(set) var failure: String?
 
-    init(services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, cells: UpstreamCells) {
+    init(
+        services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, metrics: MetricsRegistry.Entry,
+        worker: Int
+    ) {
         self.services = services
         self.address = address
         self.connectTimeout = connectTimeout
-        self.cells = cells
+        self.metrics = metrics
+        cells = UpstreamCells(row: metrics.block.row(worker))
         name = address.description
         nameBytes = Bytes.allocated(name)
         identity = Endpoint.identity(of: nameBytes)

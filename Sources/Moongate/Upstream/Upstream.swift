@@ -25,16 +25,15 @@ final class Upstream {
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
     private var waiting: [(seeker: StreamSeeker, wish: EndpointWish?)] = []
-    /// Keeps the memory of `cells`.
     private let metrics: MetricsRegistry.Entry
-    private let cells: UpstreamCells
+    private let worker: Int
 
     /// - Parameter worker: the number of this worker, which chooses its counters.
     init(_ config: UpstreamConfig, services: UpstreamServices, metrics: MetricsRegistry.Entry, worker: Int) {
         name = config.name
         nameBytes = Bytes.allocated(config.name)
         self.metrics = metrics
-        cells = UpstreamCells(row: metrics.block.row(worker))
+        self.worker = worker
         self.config = config
         self.services = services
         balancer = Balancer(.roundRobin, weights: [], start: 0)
@@ -157,7 +156,7 @@ final class Upstream {
             current[item.address]
                 ?? Endpoint(
                     services: services, address: item.address, connectTimeout: config.connectTimeout.nanoseconds,
-                    cells: cells)
+                    metrics: metrics, worker: worker)
         }
         weights = wanted.map(\.weight)
         balancer = Balancer(

@@ -96,10 +96,10 @@ final class PolicyBench {
             ListenerConfig(name: "main", address: SocketAddressConfig(host: "127.0.0.1", port: 8080))
         ]
         config.policies.path = ["/etc/policies"]
+        config.upstreams = ["stable", "canary"].map { UpstreamConfig(name: $0, endpoints: []) }
         configure(&config)
         view = PolicyView(
             config, routeTable: try RouteTable(routes: config.routes, listeners: ["main"]), upstreams: [])
-        config.upstreams = ["stable", "canary"].map { UpstreamConfig(name: $0, endpoints: []) }
         var texts = data
         for (name, text) in files { texts["/etc/\(name)"] = text }
         let made = try PolicyProgram.make(
