@@ -18,16 +18,9 @@ local SCHEMA = {
   sticky = "string",
 }
 
---- Calls `call`. Its errors are about the settings, not about a line of this file: level 0 leaves the position out.
-local function checked(call, argument)
-  local ok, result = pcall(call, argument)
-  if not ok then error(result, 0) end
-  return result
-end
-
 function on_init(config)
   moon.settings(config, SCHEMA)
-  checked(moon.upstream, config.upstream)
+  moon.upstream(config.upstream)
   if config.value and not config.header then error("value needs header", 0) end
   if config.sticky and not config.weight then error("sticky needs weight", 0) end
   if not config.header and not config.weight then error("header or weight is missing", 0) end

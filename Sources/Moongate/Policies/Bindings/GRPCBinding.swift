@@ -108,7 +108,7 @@ enum GRPCBinding {
         guard let bytes = value.stringBytes else { return value }
         let encoded = [UInt8](unsafeUninitializedCapacity: Base64.encodedCount(bytes.count) + 1) { buffer, count in
             count = Base64.encodedCount(bytes.count)
-            if let base = buffer.baseAddress { bytes.withBytes { Base64.encode($0, to: base) } }
+            if let base = buffer.baseAddress { _ = bytes.withBytes { Base64.encode($0, to: base) } }
         }
         return .bytes(encoded)
     }

@@ -129,7 +129,11 @@ enum HTTPBinding {
         } else {
             isKnown = call.upstreams?.has(name) ?? false
         }
-        guard isKnown else { return call.fail("there is no upstream called '\(name)'") }
+        guard isKnown else {
+            let failure = call.fail("there is no upstream called '\(name)'")
+            // The name stands in the settings: no line of the script is at fault.
+            return host.loading >= 0 ? MG_REFUSE : failure
+        }
         call.give(call.bytes(0))
         return MG_RETURN
     }
