@@ -9,6 +9,7 @@ from harness.frame_client import request
 from harness.frame_upstream import answer_ok
 from harness.frames import CANCEL
 from harness.settings import configuration, route
+from harness.waiting import eventually
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_without_an_answer_the_request_is_refused(guarded, answer):
     head, _ = call(client)
     assert head.get("grpc-status") == "14" and head.get("grpc-message") == "the auth service cannot be asked"
     assert not proxy.server.heads()
-    assert any("auth service auth: " in line for line in proxy.lines)
+    eventually(lambda: any("auth service auth: " in line for line in proxy.lines), 5, what="the reason in the log")
 
 
 @pytest.mark.parametrize("answer", FAILURES, ids=["status 500", "timeout"])
@@ -116,7 +117,7 @@ def test_fail_open_lets_the_request_go_on_without_forged_headers(guarded, answer
     proxy, client = guarded(answer, timeout="200ms", fail_open=True, upstream_headers=["x-user"])
     head, _ = call(client, extra=[("x-user", "mallory")])
     assert head.get("x-seen-path") and head.get("x-seen-x-user") is None
-    assert any("auth service auth: " in line for line in proxy.lines)
+    eventually(lambda: any("auth service auth: " in line for line in proxy.lines), 5, what="the reason in the log")
 
 
 def test_nobody_listens(guarded):
@@ -129,7 +130,8 @@ def test_nobody_listens(guarded):
 def test_a_client_that_goes_away_ends_the_question(guarded):
     proxy, client = guarded(lambda head: None, timeout="60s")
     stream = client.open(request(), end_stream=True)
-    connection, head = proxy.auth.next_request()
+    head = eventually(lambda: next(iter(proxy.auth.heads()), None), 5, what="the question")
+    connection = proxy.auth.connection()
     client.send(RstStreamFrame(stream, error_code=CANCEL))
     connection.wait_for(lambda frame: frame.type == "RstStream" and frame.stream == head.stream, 5, "reset")
     assert not proxy.server.heads()
