@@ -7,9 +7,13 @@ typedef struct mg_iterator {
     uint32_t magic;
     bool is_done;
     uint32_t generation;
+    uint32_t turn;
     int64_t position;
     mg_object *over;
 } mg_iterator;
+
+/// What taken-back objects belong to: it never runs.
+static mg_scope ended;
 
 mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object) {
     mg_scope *scope = object->scope;
@@ -45,7 +49,8 @@ static void finish(mg_iterator *iterator) {
     if (iterator->is_done) return;
     iterator->is_done = true;
     mg_object *over = iterator->over;
-    if (over->generation == iterator->generation && over->iterators > 0) over->iterators -= 1;
+    if (over->generation == iterator->generation && over->turn == iterator->turn && over->iterators > 0)
+        over->iterators -= 1;
 }
 
 static mg_iterator *check_iterator(lua_State *L) {
@@ -64,7 +69,8 @@ static int step(lua_State *L) {
     mg_lua *vm = mg_vm(L);
     mg_iterator *iterator = check_iterator(L);
     mg_object *over = mg_check_alive(L, vm, iterator->over);
-    if (over->generation != iterator->generation) return luaL_error(L, "object used outside of proper scope");
+    if (over->generation != iterator->generation || over->scope->turn != iterator->turn)
+        return luaL_error(L, "object used outside of proper scope");
     if (iterator->is_done) {
         lua_pushnil(L);
         return 1;
@@ -91,12 +97,17 @@ static int start_iteration(lua_State *L, mg_lua *vm, mg_object *object) {
     mg_check_alive(L, vm, object);
     if (!vm->classes[object->kind].iterate || !object->scope)
         return luaL_error(L, "%s has no pairs", vm->classes[object->kind].name);
+    if (object->turn != object->scope->turn) {
+        object->turn = object->scope->turn;
+        object->iterators = 0;
+    }
     if (object->iterators > 0) return luaL_error(L, "cannot create a second iterator before completing the first");
     lua_pushcfunction(L, step);
     mg_iterator *iterator = lua_newuserdatauv(L, sizeof *iterator, 0);
     memset(iterator, 0, sizeof *iterator);
     iterator->magic = MG_ITERATOR_MAGIC;
     iterator->generation = object->generation;
+    iterator->turn = object->turn;
     iterator->over = object;
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &iterator_key) == LUA_TNIL) {
         lua_pop(L, 1);
@@ -205,4 +216,11 @@ mg_object *mg_lua_new_object(mg_lua *vm, uint16_t kind, mg_scope *scope, void *n
     if (!mg_protected(vm, new_object, &order)) return NULL;
     order.made->native = native;
     return order.made;
+}
+
+void mg_lua_end_object(mg_lua *vm, mg_object *object) {
+    if (!object) return;
+    object->scope = &ended;
+    object->native = NULL;
+    luaL_unref(vm->main, LUA_REGISTRYINDEX, object->reference);
 }

@@ -150,8 +150,13 @@ mg_outcome mg_lua_start(mg_lua *vm, mg_scope *scope, int32_t function, int32_t a
     vm->function = function;
     lua_rawgeti(thread->state, LUA_REGISTRYINDEX, function);
     if (argument) lua_rawgeti(thread->state, LUA_REGISTRYINDEX, argument);
-    return run(vm, scope, thread, argument ? 1 : 0, waiting);
+    if (!vm->passed) return run(vm, scope, thread, argument ? 1 : 0, waiting);
+    lua_rawgeti(thread->state, LUA_REGISTRYINDEX, vm->passed);
+    vm->passed = 0;
+    return run(vm, scope, thread, 2, waiting);
 }
+
+void mg_lua_pass(mg_lua *vm, int32_t argument) { vm->passed = argument; }
 
 mg_tape *mg_lua_results(mg_lua *vm) {
     vm->output.count = 0;
@@ -160,6 +165,7 @@ mg_tape *mg_lua_results(mg_lua *vm) {
 
 mg_outcome mg_lua_resume(mg_lua *vm, mg_scope *scope, mg_thread *thread, const char *error) {
     vm->resume_error = error;
+    scope->turn += 1;
     mg_thread *again = thread;
     mg_outcome outcome = run(vm, scope, thread, 0, &again);
     vm->resume_error = NULL;

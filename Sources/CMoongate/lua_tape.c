@@ -160,6 +160,27 @@ static void push_scope_table(lua_State *L, mg_lua *vm) {
     scope->table = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+static int method_returned(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    return lua_gettop(L);
+}
+
+static int call_method(lua_State *L) {
+    lua_settop(L, 0);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_callk(L, 1, LUA_MULTRET, 0, method_returned);
+    return lua_gettop(L);
+}
+
+/// The leaf runs in the function that was called, whose first argument is the object.
+static void push_method(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    lua_pushvalue(L, 1);
+    lua_pushcclosure(L, call_method, 2);
+}
+
 static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) {
     mg_value value = tape->values[place];
     switch (value.kind) {
@@ -177,6 +198,7 @@ static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) 
         lua_rawgeti(L, LUA_REGISTRYINDEX, ((mg_object *)value.object)->reference);
         break;
     case MG_REFERENCE: lua_rawgeti(L, LUA_REGISTRYINDEX, value.integer); break;
+    case MG_METHOD: push_method(L, (const char *)value.bytes); break;
     case MG_SCOPE_TABLE: push_scope_table(L, vm); break;
     default: lua_pushnil(L);
     }

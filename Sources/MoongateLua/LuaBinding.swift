@@ -45,6 +45,9 @@ public struct LuaFile {
     public let name: String
 }
 
+/// An object that is lent to scripts; the VM keeps it.
+public typealias LuaObject = UnsafeMutablePointer<mg_object>
+
 /// A run that waits for its host.
 public struct LuaThread: Equatable {
     let raw: OpaquePointer

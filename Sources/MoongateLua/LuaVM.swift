@@ -101,6 +101,9 @@ public final class LuaVM {
         return object
     }
 
+    /// Takes an object of `makeObject` back: every later use of it raises.
+    public func end(_ object: LuaObject) { mg_lua_end_object(vm, object) }
+
     /// A read-only Lua table.
     ///
     /// - Parameter value: a list or table.
@@ -173,6 +176,21 @@ public final class LuaVM {
             }
         }
         return withExtendedLifetime(keeper) { LuaOutcome(mg_lua_resume(vm, scope, thread.raw, nil), thread.raw) }
+    }
+
+    /// Goes on with a waiting run: the function that waited returns `object`, or nil.
+    public func resume(
+        _ thread: LuaThread, with object: LuaObject?, scope: UnsafeMutablePointer<mg_scope>
+    ) -> LuaOutcome {
+        var value = mg_value()
+        if let object {
+            value.kind = MG_OBJECT
+            value.object = UnsafeMutableRawPointer(object)
+        }
+        guard mg_tape_push(mg_lua_results(vm), value) else {
+            return resume(thread, raising: "not enough memory", scope: scope)
+        }
+        return LuaOutcome(mg_lua_resume(vm, scope, thread.raw, nil), thread.raw)
     }
 
     /// Goes on with a waiting run by an error: the function that waited raises `message`.

@@ -31,6 +31,9 @@ typedef enum mg_kind {
     MG_REFERENCE,
     /// Results only: the plain table that belongs to the running scope, made when first asked for.
     MG_SCOPE_TABLE,
+    /// Results only: a function without arguments that calls the method `bytes` (a C string) of the object that the
+    /// leaf was called on: iterators that may wait.
+    MG_METHOD,
     /// Arguments only: a function, thread or object; `bytes` is the name of its type.
     MG_OTHER,
     /// JSON's null as a value that tables can hold.
@@ -83,6 +86,8 @@ typedef struct mg_scope {
     void *_Nullable native;
     /// Raised to kill every object handed out before.
     uint32_t generation;
+    /// Raised whenever a hook goes on after a wait: unfinished `pairs` loops end there.
+    uint32_t turn;
     /// Registry reference of the scope's table; 0: none yet.
     int32_t table;
 } mg_scope;
@@ -94,6 +99,8 @@ typedef struct mg_object {
     /// Unfinished `pairs` loops over this object.
     uint16_t iterators;
     uint32_t generation;
+    /// The scope's turn in which `iterators` was counted.
+    uint32_t turn;
     int32_t reference;
     /// NULL: the object belongs to Lua and is released when collected.
     mg_scope *_Nullable scope;
@@ -211,6 +218,8 @@ void mg_lua_set_line_hook(mg_lua *_Nonnull vm, mg_line_hook _Nullable hook, void
 /// An object bound to `scope`, kept until the VM closes. NULL when memory is out.
 mg_object *_Nullable mg_lua_new_object(
     mg_lua *_Nonnull vm, uint16_t kind, mg_scope *_Nonnull scope, void *_Nullable native);
+/// Takes an object of `mg_lua_new_object` back: every later use of it raises. NULL does nothing.
+void mg_lua_end_object(mg_lua *_Nonnull vm, mg_object *_Nullable object);
 /// A read-only table from a tape that holds one MG_TABLE or MG_LIST. Returns its reference, 0 on failure.
 int32_t mg_lua_new_table(mg_lua *_Nonnull vm, const mg_tape *_Nonnull tape);
 /// Gives a function's reference back.
@@ -265,6 +274,8 @@ int32_t mg_lua_function(mg_lua *_Nonnull vm, int32_t file, const char *_Nonnull 
 mg_outcome mg_lua_start(
     mg_lua *_Nonnull vm, mg_scope *_Nullable scope, int32_t function, int32_t argument,
     mg_thread *_Nullable *_Nonnull waiting);
+/// A second argument (a reference) for the next `mg_lua_start` with an argument.
+void mg_lua_pass(mg_lua *_Nonnull vm, int32_t argument);
 /// Where the results for a waiting hook are put before `mg_lua_resume`. Empties it.
 mg_tape *_Nonnull mg_lua_results(mg_lua *_Nonnull vm);
 /// Goes on after MG_WAITING with what lies in `mg_lua_results`. `error`: raised in the script instead.

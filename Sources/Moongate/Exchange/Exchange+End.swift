@@ -4,9 +4,9 @@ extension Pooled where Record == ExchangeRecord {
 
     func upstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
         if self.downstream.isOpen {
-            if self.responseEnded {
+            if self.responseEnded || self.upstreamEnded {
                 // X4: the response is complete and the upstream wants no more of the request.
-                if !self.requestEnded { stopRequest() }
+                if !self.clientEnded { stopRequest() }
             } else if self.phase == .forwarded && canTryAgain(code, reason) {
                 self.wasSentAgain = true
                 self.requestBody.rewind()
@@ -35,6 +35,7 @@ extension Pooled where Record == ExchangeRecord {
             self.termination = reason == nil ? Bytes("client_reset") : Bytes("client_disconnected")
             if self.isGRPC { self.grpcStatus = Int32(GRPCStatus.cancelled.rawValue) }
         }
+        self.policyRun?.stopHooks()
         abandonUpstream()
         if self.phase != .responding { self.phase = .responding }
         logOnce()
@@ -68,6 +69,7 @@ extension Pooled where Record == ExchangeRecord {
     func fail(_ fault: Fault, code: ErrorCode = .cancel) {
         guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
         self.termination = fault.name
+        self.policyRun?.stopHooks()
         let outcome = fault.outcome(
             headSent: self.responseHeadSent, isGRPC: self.responseIsGRPC,
             atMessageBoundary: self.responseMessages.isAtBoundary, code: code)
@@ -80,7 +82,7 @@ extension Pooled where Record == ExchangeRecord {
             fault.message.withBytes { message in
                 LocalReply.appendTrailers(to: &responseTrailersPointer.pointee, status: fault.status, message: message)
             }
-            self.resetsAfterResponse = !self.requestEnded
+            self.resetsAfterResponse = !self.clientEnded
             abandonUpstream()
             sendResponseEnd()
         case .reset(let code):
@@ -114,7 +116,7 @@ extension Pooled where Record == ExchangeRecord {
         self.responseEnded = true
         self.responseIsGRPC = self.isGRPC
         // RFC 9113 §8.1: a complete answer to an incomplete request is followed by NO_ERROR.
-        self.resetsAfterResponse = !self.requestEnded
+        self.resetsAfterResponse = !self.clientEnded
         finishResponseHead()
     }
 

@@ -69,6 +69,7 @@ extension Pooled where Record == ExchangeRecord {
         case .proceed: self.policyStage == .listener ? listenerPoliciesPassed() : routePoliciesPassed()
         case .pause: self.phase = .requestPaused
         case .reply: policyReplied()
+        case .bodyTooLarge: bodyTooLarge()
         case .fail: policyFailed()
         }
     }
@@ -107,6 +108,7 @@ extension Pooled where Record == ExchangeRecord {
         case .proceed: sendResponseHead()
         case .pause: self.phase = .responsePaused
         case .reply: policyReplied()
+        case .bodyTooLarge: bodyTooLarge()
         case .fail: policyFailed()
         }
     }
@@ -119,13 +121,36 @@ extension Pooled where Record == ExchangeRecord {
         switch self.phase {
         case .requestPaused: requestHooksEnded(verdict)
         case .responsePaused: responseHooksEnded(verdict)
-        default: break
+        default: streamingHookEnded(verdict)
         }
+    }
+
+    /// A hook has ended whose head went on long ago.
+    private func streamingHookEnded(_ verdict: PolicyVerdict) {
+        switch verdict {
+        case .proceed, .pause, .reply: break
+        case .bodyTooLarge: bodyTooLarge()
+        case .fail: policyFailed()
+        }
+    }
+
+    /// Bodies that go through policies have moved on: lets both sides know.
+    func bodiesMoved() {
+        guard self.downstream.isOpen, let run = self.policyRun else { return }
+        if let body = run.requestBody {
+            self.downstream.consume(body.takeConsumed())
+            self.upstream.resume()
+        }
+        guard let body = run.responseBody else { return }
+        self.upstream.consume(body.takeConsumed())
+        guard self.responseHeadSent else { return }
+        if body.takeEnd() { finishResponseBody() } else { self.downstream.resume() }
     }
 
     /// The subject's response list holds a whole answer.
     private func policyReplied() {
         guard let run = self.policyRun, let host = self.host else { return }
+        run.stopHooks()
         abandonUpstream()
         host.loop.clear(timerPointer)
         self.responseTrailers.reset()
@@ -135,6 +160,13 @@ extension Pooled where Record == ExchangeRecord {
         self.termination = Bytes("policy_reply")
         self.repliedPolicy = run.current
         answerIsComplete()
+    }
+
+    private func bodyTooLarge() {
+        if let run = self.policyRun { self.repliedPolicy = run.current }
+        let isResponse = self.policyStage == .response
+        if isResponse { return fail(.responseBodyTooLarge) }
+        fail(.requestBodyTooLarge)
     }
 
     private func policyFailed() {
@@ -154,6 +186,12 @@ extension Pooled where Record == ExchangeRecord {
         else { return nil }
         run.subject.request = requestPointer
         run.subject.response = responsePointer
+        run.subject.requestFlow = PolicyFlow(
+            queue: requestBodyPointer, head: requestPointer, trailers: requestTrailersPointer,
+            ended: requestEndedPointer)
+        run.subject.responseFlow = PolicyFlow(
+            queue: responseBodyPointer, head: responsePointer, trailers: responseTrailersPointer,
+            ended: responseEndedPointer, messages: responseMessagesPointer)
         run.subject.connection = self.factsReference
         run.subject.upstreamNames = generation.upstreamNames
         run.subject.view = generation.policyView

@@ -3,6 +3,7 @@ import Glibc
 /// The request on its way in.
 extension Pooled where Record == ExchangeRecord {
     func requestHeadReceived(endsStream: Bool, tooLarge: Bool) {
+        self.clientEnded = endsStream
         self.requestEnded = endsStream
         self.isGRPC = self.request.value(.contentType).map(GRPCContentType.isGRPC) ?? false
         if tooLarge { return fail(.headersTooLarge) }
@@ -18,12 +19,21 @@ extension Pooled where Record == ExchangeRecord {
             // Nobody will read it: let the client send on, it may only look at the answer when it is done.
             return self.downstream.consume(bytes.count)
         }
+        if let run = self.policyRun, let body = run.requestBody {
+            body.receive(bytes)
+            return run.bodyReceived()
+        }
         self.requestBody.append(bytes, host.loop.blocks)
         self.upstream.resume()
     }
 
     /// END_STREAM, with or without trailers.
     func requestEndReceived() {
+        self.clientEnded = true
+        if let run = self.policyRun, let body = run.requestBody {
+            body.receiveEnd()
+            return run.drive()
+        }
         self.requestEnded = true
         self.upstream.resume()
     }
@@ -33,7 +43,11 @@ extension Pooled where Record == ExchangeRecord {
         guard let host = self.host else { return .failed }
         let count = self.requestBody.read(into: target, limit: limit, host.loop.blocks)
         if count > 0 {
-            self.downstream.consume(count)
+            if let run = self.policyRun, run.requestBody != nil {
+                run.queueWasRead()
+            } else {
+                self.downstream.consume(count)
+            }
             // What exceeds the buffer cannot be sent again (F6).
             if self.requestBody.retained > Exchange.retryBufferLimit { self.requestBody.commit(host.loop.blocks) }
         }

@@ -30,6 +30,10 @@ extension Pooled where Record == ExchangeRecord {
         guard self.responseHeadKnown, !self.responseEnded, let host = self.host else {
             return
         }
+        if let run = self.policyRun, let body = run.responseBody {
+            body.receive(bytes)
+            return run.bodyReceived()
+        }
         if self.responseIsGRPC { self.responseMessages.consume(bytes) }
         self.responseBody.append(bytes, host.loop.blocks)
         self.downstream.resume()
@@ -39,6 +43,15 @@ extension Pooled where Record == ExchangeRecord {
     func responseEndReceived() {
         self.upstreamEnded = true
         guard self.responseHeadKnown, !self.responseEnded else { return }
+        if let run = self.policyRun, let body = run.responseBody {
+            body.receiveEnd()
+            return run.drive()
+        }
+        finishResponseBody()
+    }
+
+    /// Nothing more comes of the body, and the trailers are there as far as there are any.
+    func finishResponseBody() {
         self.responseEnded = true
         if self.responseIsGRPC && self.responseTrailers.isEmpty && self.response.first(.grpcStatus) == nil {
             // S3: without trailers a gRPC client reports something misleading.
@@ -51,7 +64,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The end of the body is known and its head was sent: sends what is left, and the trailers behind it.
     func sendResponseEnd() {
-        guard self.responseHeadSent else { return }
+        guard self.responseHeadSent, !self.responseTrailersSubmitted else { return }
         guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return self.downstream.resume() }
         // Not by way of the body: with a window that the last byte has filled, nghttp2 would not ask for more of it
         // until the client opens the window, which it has no reason to do.
@@ -78,7 +91,11 @@ extension Pooled where Record == ExchangeRecord {
         guard let host = self.host else { return .failed }
         let count = self.responseBody.read(into: target, limit: limit, host.loop.blocks)
         self.bytesOut &+= UInt64(count)
-        self.upstream.consume(count)
+        if let run = self.policyRun, run.responseBody != nil {
+            if count > 0 { run.queueWasRead() }
+        } else {
+            self.upstream.consume(count)
+        }
         guard self.responseEnded && self.responseBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !self.responseTrailers.isEmpty else { return .last(count) }
         if !self.responseTrailersSubmitted {

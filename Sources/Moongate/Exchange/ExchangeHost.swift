@@ -94,6 +94,7 @@ extension ExchangeRecord {
     fileprivate mutating func forgetLastUse() {
         factsReference = nil
         generationReference = nil
+        clientEnded = false
         requestEnded = false
         isGRPC = false
         requestMessages = GRPCMessageTracker()

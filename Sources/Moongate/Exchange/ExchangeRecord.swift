@@ -18,6 +18,8 @@ struct ExchangeRecord {
     var requestTrailers = HeaderList()
     var requestBody = ByteQueue()
     /// The client has ended its side.
+    var clientEnded = false
+    /// `requestBody` is complete: the client's word, unless policies hold the end back.
     var requestEnded = false
     var isGRPC = false
     var requestMessages = GRPCMessageTracker()

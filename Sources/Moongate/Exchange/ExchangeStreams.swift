@@ -123,6 +123,21 @@ extension Pooled where Record == ExchangeRecord {
     @inline(__always) var responseTrailersPointer: UnsafeMutablePointer<HeaderList> {
         withUnsafeMutablePointer(to: &pointer.pointee.responseTrailers) { $0 }
     }
+    @inline(__always) var requestBodyPointer: UnsafeMutablePointer<ByteQueue> {
+        withUnsafeMutablePointer(to: &pointer.pointee.requestBody) { $0 }
+    }
+    @inline(__always) var responseBodyPointer: UnsafeMutablePointer<ByteQueue> {
+        withUnsafeMutablePointer(to: &pointer.pointee.responseBody) { $0 }
+    }
+    @inline(__always) var requestEndedPointer: UnsafeMutablePointer<Bool> {
+        withUnsafeMutablePointer(to: &pointer.pointee.requestEnded) { $0 }
+    }
+    @inline(__always) var responseEndedPointer: UnsafeMutablePointer<Bool> {
+        withUnsafeMutablePointer(to: &pointer.pointee.responseEnded) { $0 }
+    }
+    @inline(__always) var responseMessagesPointer: UnsafeMutablePointer<GRPCMessageTracker> {
+        withUnsafeMutablePointer(to: &pointer.pointee.responseMessages) { $0 }
+    }
     @inline(__always) var timerPointer: UnsafeMutablePointer<Timer> {
         withUnsafeMutablePointer(to: &pointer.pointee.timer) { $0 }
     }

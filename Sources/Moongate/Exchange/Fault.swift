@@ -57,6 +57,16 @@ struct Fault {
         Fault("route_unstable", .internal, 500, "policies keep changing the route of this request")
     }
 
+    /// A policy wants the whole of a body that is larger than `policies.body_limit`.
+    static var requestBodyTooLarge: Fault {
+        Fault("request_body_too_large", .resourceExhausted, 413, "the request's body is larger than a policy can take")
+    }
+
+    static var responseBodyTooLarge: Fault {
+        Fault(
+            "response_body_too_large", .resourceExhausted, 500, "the response's body is larger than a policy can take")
+    }
+
     static var draining: Fault { Fault("draining", .unavailable, 503, "the proxy is shutting down") }
 
     /// A policy failed; its text stays in the log, the id finds it there.

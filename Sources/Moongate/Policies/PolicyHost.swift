@@ -51,6 +51,12 @@ final class PolicyHost {
     var loading: Int32 = -1
     /// See `PolicyProgram.askedUpstreams`.
     var askedUpstreams: [String: Bool] = [:]
+    /// Called with the owner of a run whose bodies may have moved on.
+    var moved: ((UnsafeMutableRawPointer) -> Void)?
+    /// Asks for a call of `turnEnded` at the end of the loop's turn; set by `attach`.
+    var awaitTurnEnd: (() -> Void)?
+    /// For bodies on their way through hooks.
+    let blocks = BlockPool()
     /// Texts of the results that a leaf gives, until the next one does.
     var keeper: LuaTextKeeper?
     /// What the results of a leaf point to, until the next one that needs it.
@@ -72,6 +78,8 @@ final class PolicyHost {
     private var freeCount = 0
     private var hasWarnedOfConnection = false
     private var records: [UnsafeMutablePointer<PolicyRunRecord>] = []
+    /// Runs that hold back bytes until the turn has ended.
+    private var expecting: [PolicyRun] = []
 
     /// Runs rest in the pool at least so long that as many others have begun: a handle that a script kept stays
     /// dead for a while, and any later use of it touches the exchange that runs, never another.
@@ -141,7 +149,7 @@ final class PolicyHost {
     /// Ends a run, waiting or not. Nothing of it is used afterwards.
     func end(_ run: PolicyRun) {
         let record = run.pointer
-        run.stopWaiting()
+        run.stopHooks()
         vm.end(run.scopePointer)
         record.pointee.subject = PolicySubject()
         record.pointee.owner = nil
@@ -171,6 +179,8 @@ final class PolicyHost {
         records.append(record)
         record.pointee.requestMap.run = record
         record.pointee.responseMap.run = record
+        record.pointee.requestTrailerMap.run = record
+        record.pointee.responseTrailerMap.run = record
         record.pointee.routeMetadata.run = record
         record.pointee.listenerMetadata.run = record
         record.pointee.filterContext.run = record
@@ -185,7 +195,7 @@ final class PolicyHost {
     /// Names the current wait of a run, for an answer that comes from another thread.
     struct Token: Sendable {
         fileprivate let run: UInt
-        fileprivate let number: UInt64
+        let number: UInt64
     }
 
     /// Called by a leaf that is about to say MG_WAIT.
@@ -197,11 +207,43 @@ final class PolicyHost {
     /// The answer to a wait has come; on the worker's thread. Nothing happens if the exchange has ended meanwhile.
     func complete(_ token: Token, with results: [LuaValue]) {
         guard let pointer = UnsafeMutablePointer<PolicyRunRecord>(bitPattern: token.run) else { return }
-        guard pointer.pointee.waitNumber == token.number, pointer.pointee.waiting != nil else { return }
-        let verdict = PolicyRun(pointer).resume(with: results)
-        guard verdict != .pause else { return }
-        if pointer.pointee.phase == .timer { return timers.ended(PolicyRun(pointer), self) }
-        if let owner = pointer.pointee.owner { resumed?(owner, verdict) }
+        let run = PolicyRun(pointer)
+        guard let frame = run.frame(token.number) else { return }
+        run.goOn(frame, .values(results))
+        guard run.pointer.pointee.phase == .timer else { return run.drive() }
+        if run.pointer.pointee.frames.isEmpty { timers.ended(run, self) }
+    }
+
+    // MARK: The end of a turn
+
+    /// Tells `turnEnded` of the loop's turns. On the loop's thread.
+    func attach(to loop: EventLoop) {
+        let handler = PolicyTurnEnd(self)
+        awaitTurnEnd = {
+            loop.flushLater(handler)
+            // The loop does not keep it, and the host may end in this turn.
+            loop.bury(handler)
+        }
+    }
+
+    /// Has the bodies of a run move on when the loop's turn ends: what came last may turn out to be the end.
+    func expectTurnEnd(_ run: PolicyRun) {
+        guard !run.pointer.pointee.expectsTurnEnd else { return }
+        run.pointer.pointee.expectsTurnEnd = true
+        expecting.append(run)
+        if expecting.count == 1 { awaitTurnEnd?() }
+    }
+
+    /// The loop's turn has ended: no more comes from the network now.
+    func turnEnded() {
+        let runs = expecting
+        expecting = []
+        for run in runs {
+            run.pointer.pointee.expectsTurnEnd = false
+            run.pointer.pointee.requestBody?.newestIsOpen = false
+            run.pointer.pointee.responseBody?.newestIsOpen = false
+            run.drive()
+        }
     }
 
     /// What to call on any thread with the answer to a wait.

@@ -16,6 +16,7 @@ struct PolicyPlan {
     private(set) var routeChains: [[Int32]] = []
     private(set) var exceptions: [Exception] = []
     let limits: LuaVM.Limits
+    let bodyLimit: Int
     let metricSeries: Int
     let secrets: [SecretConfig]
     let folder: String
@@ -42,6 +43,7 @@ struct PolicyPlan {
             bytes: config.policies.callLimit, perRequest: config.policies.callsPerRequest,
             perWorker: config.policies.callsPerWorker)
         upstreams = Set(config.upstreams.map(\.name))
+        bodyLimit = config.policies.bodyLimit
         for listener in config.listeners { listenerChains.append(chain(listener.policies, record)) }
         for route in config.routes { routeChains.append(chain(route.policies, record)) }
         for (index, route) in config.routes.enumerated() where !route.disabledPolicies.isEmpty {

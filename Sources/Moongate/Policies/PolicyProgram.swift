@@ -48,6 +48,8 @@ final class PolicyProgram: @unchecked Sendable {
     let instances: [Instance]
     let files: [File]
     let limits: LuaVM.Limits
+    /// Bytes of a body that a hook may hold as a whole.
+    let bodyLimit: Int
     /// Most series of one metric that policies define.
     let metricSeries: Int
     let secrets: [SecretConfig]
@@ -81,6 +83,7 @@ final class PolicyProgram: @unchecked Sendable {
         instances = previous.map { PolicyProgram.join(plan.instances, ledgersOf: $0.instances) } ?? plan.instances
         files = plan.files
         limits = plan.limits
+        bodyLimit = plan.bodyLimit
         metricSeries = plan.metricSeries
         secrets = plan.secrets
         folder = plan.folder
@@ -129,6 +132,7 @@ final class PolicyProgram: @unchecked Sendable {
     /// Whether the VMs of this program would come out the same from `plan`, so that they may go on.
     fileprivate func serves(_ plan: PolicyPlan) -> Bool {
         instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
+            && bodyLimit == plan.bodyLimit
             && metricSeries == plan.metricSeries
             && secrets == plan.secrets && folder == plan.folder
             && modulePath == plan.modulePath && calls == plan.calls

@@ -7,10 +7,7 @@ extension Pooled where Record == PolicyRunRecord {
     /// Runs the request hooks of `chain`.
     func startRequest(_ chain: PolicyChain) -> PolicyVerdict {
         pointer.pointee.scope.generation &+= 1
-        pointer.pointee.phase = .request
-        pointer.pointee.chain = chain
-        pointer.pointee.position = 0
-        return runRequestHooks()
+        return continueRequest(chain)
     }
 
     /// Runs the request hooks of another chain, leaving out those that have run: first the listener's policies run,
@@ -25,8 +22,11 @@ extension Pooled where Record == PolicyRunRecord {
     /// Runs the response hooks of all policies that were reached on the way in, last one first. Also on replies that
     /// policies or the proxy gave, which may have come while a request hook waited: that one never goes on.
     func startResponse() -> PolicyVerdict {
-        if isWaiting { stopWaiting() }
-        pointer.pointee.scope.generation &+= 1
+        if pointer.pointee.frames.isEmpty {
+            pointer.pointee.scope.generation &+= 1
+        } else {
+            stopHeadHooks()
+        }
         pointer.pointee.phase = .response
         pointer.pointee.position = pointer.pointee.ran.count
         return runResponseHooks()
@@ -38,8 +38,8 @@ extension Pooled where Record == PolicyRunRecord {
         pointer.pointee.phase = .timer
         pointer.pointee.current = instance
         currentInstance.pointee.cells.countRun(.timer)
-        return verdict(
-            of: pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.start(function, scope: scopePointer) })
+        return firstVerdict(
+            pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.start(function, scope: scopePointer) })
     }
 
     /// Whether any policy that was reached on the way in has a response hook.
@@ -57,8 +57,6 @@ extension Pooled where Record == PolicyRunRecord {
         return false
     }
 
-    var isWaiting: Bool { pointer.pointee.waiting != nil }
-
     // MARK: Hooks
 
     private func runRequestHooks() -> PolicyVerdict {
@@ -75,7 +73,7 @@ extension Pooled where Record == PolicyRunRecord {
             let verdict = run(instance, index, instance.pointee.request, .onRequest)
             if verdict != .proceed { return verdict }
         }
-        return .proceed
+        return record.pointee.requestBody == nil ? .proceed : settleBody()
     }
 
     private func runResponseHooks() -> PolicyVerdict {
@@ -89,7 +87,7 @@ extension Pooled where Record == PolicyRunRecord {
             let verdict = run(instance, index, instance.pointee.response, .onResponse)
             if verdict != .proceed { return verdict }
         }
-        return .proceed
+        return record.pointee.responseBody == nil ? .proceed : settleBody()
     }
 
     @inline(__always) private func run(
@@ -109,7 +107,21 @@ extension Pooled where Record == PolicyRunRecord {
                 LuaReference(raw: hook), argument: LuaReference(raw: handle.pointee.reference), scope: scopePointer)
         }
         if began != 0 { timed(instance, kind, began) }
-        return verdict(of: outcome)
+        if case .finished = outcome, record.pointee.stage == nil { return .proceed }
+        return firstVerdict(outcome)
+    }
+
+    /// The verdict of a hook that has asked for the body, waits, or has not come to its end.
+    private func firstVerdict(_ outcome: LuaOutcome) -> PolicyVerdict {
+        let stage = pointer.pointee.stage
+        pointer.pointee.stage = nil
+        guard case .waiting(let thread) = outcome else { return verdict(of: outcome) }
+        let frame = PolicyFrame(
+            pointer.pointee.current, pointer.pointee.phase, thread, pointer.pointee.waitNumber, takeWait())
+        frame.stage = stage
+        stage?.frame = frame
+        pointer.pointee.frames.append(frame)
+        return headVerdict(frame)
     }
 
     /// Out of the way of the runs that are not timed.
@@ -123,10 +135,12 @@ extension Pooled where Record == PolicyRunRecord {
     private func verdict(of outcome: LuaOutcome) -> PolicyVerdict {
         switch outcome {
         case .finished: return .proceed
-        case .waiting(let thread):
-            pointer.pointee.waiting = thread
-            return .pause
+        case .waiting: return .pause
         case .stopped:
+            if pointer.pointee.isBodyTooLarge {
+                pointer.pointee.isBodyTooLarge = false
+                return .bodyTooLarge
+            }
             currentInstance.pointee.cells.countReply(hook)
             currentInstance.pointee.tally.countReply(hook)
             return .reply
@@ -144,31 +158,116 @@ extension Pooled where Record == PolicyRunRecord {
         return currentInstance.pointee.onError == .deny ? .fail(reason) : .proceed
     }
 
-    // MARK: Waiting
+    // MARK: After a wait
 
-    /// Goes on after `.pause`. Gives the phase's verdict.
-    func resume(with results: [LuaValue]) -> PolicyVerdict {
-        guard let thread = pointer.pointee.waiting else { return .proceed }
-        pointer.pointee.waiting = nil
-        let outcome = pointer.pointee.host._withUnsafeGuaranteedRef {
-            $0.vm.resume(thread, with: results, scope: scopePointer)
-        }
-        let verdict = verdict(of: outcome)
-        guard verdict == .proceed else { return verdict }
-        switch pointer.pointee.phase {
-        case .request: return runRequestHooks()
-        case .response: return runResponseHooks()
-        case .idle, .timer: return .proceed
+    /// What a hook that waits means to the head: it waits, too, or it goes on because the hook streams.
+    private func headVerdict(_ frame: PolicyFrame) -> PolicyVerdict {
+        while true {
+            switch frame.wait {
+            case .answer: return .pause
+            case .chunk, .trailers:
+                frame.isDetached = true
+                pointer.pointee.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) }
+                return .proceed
+            case .body:
+                guard let stage = frame.stage else { return .pause }
+                stage.body.pump(upTo: stage)
+                guard stage.body.fill(stage) else {
+                    drop(frame)
+                    return .bodyTooLarge
+                }
+                guard stage.inputEnded else { return .pause }
+                let verdict = resume(frame, stage.body.bodyAnswer(stage))
+                if verdict != .pause { return verdict }
+            }
         }
     }
 
-    /// Gives up what a hook waits for: its answer will find nobody.
-    func stopWaiting() {
-        pointer.pointee.waitNumber &+= 1
-        pointer.pointee.work?.cancelWaits()
-        guard let thread = pointer.pointee.waiting else { return }
-        pointer.pointee.waiting = nil
-        pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.abandon(thread) }
+    /// Has the bodies move as far as they can before the head goes on.
+    private func settleBody() -> PolicyVerdict {
+        pump()
+        guard let verdict = pointer.pointee.verdict else { return .proceed }
+        pointer.pointee.verdict = nil
+        return verdict
+    }
+
+    /// A waiting hook goes on, and behind it the phase, if that waited for it. What comes of it is told by `drive`.
+    func goOn(_ frame: PolicyFrame, _ answer: PolicyAnswer) {
+        let verdict = resume(frame, answer)
+        if frame.isDetached {
+            if verdict != .proceed && verdict != .pause { pointer.pointee.verdict = verdict }
+            return
+        }
+        headWentOn(verdict == .pause ? headVerdict(frame) : verdict)
+    }
+
+    private func headWentOn(_ verdict: PolicyVerdict) {
+        var verdict = verdict
+        if verdict == .proceed { verdict = nextHooks() }
+        if verdict != .pause { pointer.pointee.verdict = verdict }
+    }
+
+    private func nextHooks() -> PolicyVerdict {
+        switch pointer.pointee.phase {
+        case .request: runRequestHooks()
+        case .response: runResponseHooks()
+        case .idle, .timer: .proceed
+        }
+    }
+
+    /// A waiting hook never goes on, and its exchange ends with `verdict`.
+    func refuse(_ frame: PolicyFrame, _ verdict: PolicyVerdict) {
+        pointer.pointee.current = frame.instance
+        drop(frame)
+        pointer.pointee.verdict = verdict
+    }
+
+    /// Runs a waiting hook up to its next wait or its end.
+    private func resume(_ frame: PolicyFrame, _ answer: PolicyAnswer) -> PolicyVerdict {
+        let record = pointer
+        let before = (record.pointee.current, record.pointee.phase, record.pointee.stage)
+        record.pointee.current = frame.instance
+        record.pointee.phase = frame.phase
+        record.pointee.stage = frame.stage
+        record.pointee.isHeadGone = frame.isDetached
+        thaw()
+        let outcome = record.pointee.host._withUnsafeGuaranteedRef { host in
+            switch answer {
+            case .values(let values): host.vm.resume(frame.thread, with: values, scope: scopePointer)
+            case .object(let object): host.vm.resume(frame.thread, with: object, scope: scopePointer)
+            }
+        }
+        frame.stage = record.pointee.stage
+        if case .waiting(let thread) = outcome {
+            frame.thread = thread
+            frame.waitNumber = record.pointee.waitNumber
+            frame.wait = takeWait()
+            frame.stage?.frame = frame
+        } else {
+            frame.stage?.frame = nil
+            frame.stage = nil
+            record.pointee.frames.removeAll { $0 === frame }
+        }
+        let verdict = verdict(of: outcome)
+        record.pointee.stage = before.2
+        record.pointee.isHeadGone = false
+        guard verdict == .proceed || verdict == .pause else { return verdict }
+        if frame.isDetached { (record.pointee.current, record.pointee.phase) = (before.0, before.1) }
+        return verdict
+    }
+
+    /// Loops over header maps that a wait has left unfinished freeze nothing.
+    private func thaw() {
+        let objects = pointer.pointee.objects
+        for map in [objects.requestHeaders, objects.responseHeaders, objects.requestTrailers, objects.responseTrailers]
+        {
+            map?.pointee.iterators = 0
+        }
+    }
+
+    private func takeWait() -> PolicyFrame.Wait {
+        defer { pointer.pointee.wait = .answer }
+        return pointer.pointee.wait
     }
 
     // MARK: Parts

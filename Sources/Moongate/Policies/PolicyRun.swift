@@ -18,6 +18,8 @@ struct PolicyRunRecord {
     var objects = PolicyObjects()
     var requestMap = PolicyHeaderMap(isRequest: true)
     var responseMap = PolicyHeaderMap(isRequest: false)
+    var requestTrailerMap = PolicyHeaderMap(isRequest: true, isTrailers: true)
+    var responseTrailerMap = PolicyHeaderMap(isRequest: false, isTrailers: true)
     var routeMetadata = PolicyMetadataMap(source: .route)
     var listenerMetadata = PolicyMetadataMap(source: .listener)
     var filterContext = PolicyMetadataMap(source: .context)
@@ -32,11 +34,27 @@ struct PolicyRunRecord {
     /// Instances that were reached in the request phase, in order.
     var ran = InstanceList()
 
-    var waiting: LuaThread?
-    /// Tells the answers to one wait from those to another.
+    /// The hooks that wait.
+    var frames: [PolicyFrame] = []
+    /// The newest wait's number, over all frames.
     var waitNumber: UInt64 = 0
     /// Made with the first call or sleep.
     var work: PolicyWork?
+    /// For what the leaf that says MG_WAIT makes its hook wait.
+    var wait = PolicyFrame.Wait.answer
+    /// Where the hook that runs takes part in the body; `nil` outside of hooks.
+    var stage: BodyStage?
+    /// The bodies, once a hook has asked for them.
+    var requestBody: PolicyBody?
+    var responseBody: PolicyBody?
+    /// The head of the hook that runs has gone on: nothing of it can be changed.
+    var isHeadGone = false
+    /// The hook that runs has made a body that is too large.
+    var isBodyTooLarge = false
+    /// What hooks decided that went on after a wait; for `PolicyHost.resumed`.
+    var verdict: PolicyVerdict?
+    /// The end of the loop's turn will be told.
+    var expectsTurnEnd = false
 
     /// The body of a local reply; empty for gRPC, whose message is in the head. Until the run ends.
     var replyBody = Bytes.empty
@@ -64,6 +82,8 @@ struct PolicyObjects {
     var handle: UnsafeMutablePointer<mg_object>?
     var requestHeaders: UnsafeMutablePointer<mg_object>?
     var responseHeaders: UnsafeMutablePointer<mg_object>?
+    var requestTrailers: UnsafeMutablePointer<mg_object>?
+    var responseTrailers: UnsafeMutablePointer<mg_object>?
     var streamInfo: UnsafeMutablePointer<mg_object>?
     var dynamicMetadata: UnsafeMutablePointer<mg_object>?
     var filterState: UnsafeMutablePointer<mg_object>?
@@ -83,9 +103,13 @@ struct PolicyObjects {
 /// A header list as a script sees it.
 struct PolicyHeaderMap {
     let isRequest: Bool
+    let isTrailers: Bool
     var run: UnsafeMutablePointer<PolicyRunRecord>?
 
-    init(isRequest: Bool) { self.isRequest = isRequest }
+    init(isRequest: Bool, isTrailers: Bool = false) {
+        self.isRequest = isRequest
+        self.isTrailers = isTrailers
+    }
 }
 
 /// Values of the configuration as a script sees them.

@@ -7,6 +7,8 @@ struct PolicySubject {
     var request: UnsafeMutablePointer<HeaderList>?
     /// Empty until the response's head is known.
     var response: UnsafeMutablePointer<HeaderList>?
+    var requestFlow = PolicyFlow()
+    var responseFlow = PolicyFlow()
     /// The client's connection; kept by the exchange.
     var connection: Unmanaged<ConnectionFacts>?
     /// The names of the upstreams in the exchange's generation, for `setUpstream`; kept by the generation.

@@ -1,5 +1,10 @@
 import MoongateLua
 
+extension PolicyVerdict {
+    /// Nothing of the bodies goes on.
+    var endsExchange: Bool { self != .proceed && self != .pause }
+}
+
 /// What the policies of a phase say.
 enum PolicyVerdict: Equatable {
     /// Go on.
@@ -8,6 +13,8 @@ enum PolicyVerdict: Equatable {
     case pause
     /// The answer is in the subject's response list, complete for its kind, and `replyBody`.
     case reply
+    /// A body is larger than `policies.body_limit`; the hook that waited for it has ended.
+    case bodyTooLarge
     /// A hook failed, and its policy denies in that case. Logged and counted already.
     case fail(PolicyErrorReason)
 }

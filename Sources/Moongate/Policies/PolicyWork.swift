@@ -11,24 +11,16 @@ struct PolicyCallLimits: Sendable, Equatable {
 final class PolicyWork {
     /// Calls that have not ended, asynchronous ones included.
     var calls = 0
-    private var cancellations: [Int: () -> Void] = [:]
-    private var number = 0
+    /// By the number of the wait.
+    private var cancellations: [UInt64: () -> Void] = [:]
 
-    /// Remembers how to give up what a hook waits for. Gives the key for `waitEnded`.
-    func waits(_ cancel: @escaping () -> Void) -> Int {
-        number &+= 1
-        cancellations[number] = cancel
-        return number
-    }
+    /// Remembers how to give up what a hook waits for.
+    func waits(_ wait: UInt64, _ cancel: @escaping () -> Void) { cancellations[wait] = cancel }
 
-    func waitEnded(_ key: Int) { cancellations[key] = nil }
+    func waitEnded(_ wait: UInt64) { cancellations[wait] = nil }
 
-    /// The hooks that wait will not go on.
-    func cancelWaits() {
-        let all = cancellations
-        cancellations = [:]
-        for cancel in all.values { cancel() }
-    }
+    /// The hook that waits will not go on.
+    func cancelWait(_ wait: UInt64) { cancellations.removeValue(forKey: wait)?() }
 }
 
 extension Pooled where Record == PolicyRunRecord {

@@ -104,6 +104,8 @@ final class Worker: ConnectionOwner {
         host.post = { mailbox.post($0) }
         host.loop = loop
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
+        host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
+        host.attach(to: loop)
         return host
     }
 

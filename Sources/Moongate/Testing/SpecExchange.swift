@@ -15,9 +15,8 @@ final class SpecExchange {
     private let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
     private let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
     private let facts: ConnectionFacts
-    private let requestBody: String
-    private var responseBody = ""
-    private var responseTrailers: [(String, String)] = []
+    private let requestBody = SpecBody()
+    private let responseBody = SpecBody()
     private var run: PolicyRun?
     private(set) var state = State.waiting
     private var isResponding = false
@@ -28,7 +27,6 @@ final class SpecExchange {
     init(_ policy: SpecPolicy, _ message: SpecRequest) throws(SpecFault) {
         self.policy = policy
         facts = message.facts
-        requestBody = message.body
         request.initialize(to: HeaderList())
         response.initialize(to: HeaderList())
         for (name, value) in message.fields { request.pointee.add(name, value) }
@@ -38,6 +36,9 @@ final class SpecExchange {
         self.run = run
         run.pointer.pointee.subject.request = request
         run.pointer.pointee.subject.response = response
+        requestBody.fill(message.body)
+        run.pointer.pointee.subject.requestFlow = requestBody.flow(request)
+        run.pointer.pointee.subject.responseFlow = responseBody.flow(response)
         run.pointer.pointee.subject.connection = .passUnretained(facts)
         run.pointer.pointee.subject.upstreamNames = .passUnretained(policy.upstreamIndex)
         run.pointer.pointee.subject.routeName = policy.routeName
@@ -64,8 +65,7 @@ final class SpecExchange {
         guard let run, state == .sent else { return }
         response.pointee.reset()
         for (name, value) in message.fields { response.pointee.add(name, value) }
-        responseBody = message.body
-        responseTrailers = message.trailers
+        responseBody.fill(message.body, trailers: message.trailers)
         isResponding = true
         take(run.startResponse())
     }
@@ -75,30 +75,36 @@ final class SpecExchange {
         guard let run else { return }
         switch verdict {
         case .pause: state = .waiting
-        case .proceed: state = isResponding ? .answered : .sent
+        case .proceed:
+            state = isResponding ? .answered : .sent
+            // Hooks that go through the body piece by piece.
+            policy.host.turnEnded()
         case .reply:
             self.verdict = "replied"
-            responseBody = run.pointer.pointee.replyBody.string
-            responseTrailers = []
+            let body = run.pointer.pointee.replyBody.string
+            run.stopHooks()
+            responseBody.fill(body)
             guard !isResponding, run.hasResponseHooks else { return state = .answered }
             isResponding = true
             take(run.startResponse())
+        case .bodyTooLarge:
+            self.verdict = "failed"
+            fail(isResponding ? .responseBodyTooLarge : .requestBodyTooLarge)
         case .fail:
             self.verdict = "failed"
-            fail()
+            fail(.policyFailed(requestID: RequestNumber.text(1)))
         }
     }
 
     /// As the exchange answers for a policy that failed.
-    private func fail() {
-        let fault = Fault.policyFailed(requestID: RequestNumber.text(1))
+    private func fail(_ fault: Fault) {
+        run?.stopHooks()
         let type = request.pointee.value(.contentType)
         let isGRPC = fault.message.withBytes {
             LocalReply.fill(
                 &response.pointee, status: fault.status, httpStatus: fault.httpStatus, message: $0, requestType: type)
         }
-        responseBody = isGRPC ? "" : fault.message
-        responseTrailers = []
+        responseBody.fill(isGRPC ? "" : fault.message)
         state = .answered
     }
 
@@ -114,18 +120,19 @@ final class SpecExchange {
     var view: LuaValue {
         var entries: [LuaValue.Entry] = [
             .init(.string("verdict"), .string(verdict)),
-            .init(.string("request"), .record([("fields", request.pointee.asList), ("body", .string(requestBody))])),
+            .init(
+                .string("request"), .record([("fields", request.pointee.asList), ("body", .string(requestBody.text))])),
         ]
         if let index = run?.pointer.pointee.subject.upstream, policy.upstreams.indices.contains(index) {
             entries.append(.init(.string("upstream"), .string(policy.upstreams[index])))
         }
         if state == .answered {
-            let trailers = LuaValue.list(responseTrailers.map { .list([.string($0.0), .string($0.1)]) })
             entries.append(
                 .init(
                     .string("response"),
                     .record([
-                        ("fields", response.pointee.asList), ("body", .string(responseBody)), ("trailers", trailers),
+                        ("fields", response.pointee.asList), ("body", .string(responseBody.text)),
+                        ("trailers", responseBody.trailers),
                     ])))
         }
         return .table(entries)

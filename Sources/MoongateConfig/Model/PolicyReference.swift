@@ -101,6 +101,8 @@ public struct PolicySettings: Sendable, Equatable {
     public var timeLimit: Duration
     /// Bytes that one VM (per worker) may hold.
     public var memoryLimit: Int
+    /// Bytes of a body that a hook may hold as a whole.
+    public var bodyLimit: Int
     /// Most series of one metric that policies define.
     public var metricSeries: Int
     /// Bytes that the answer to a call of a policy may have.
@@ -111,11 +113,13 @@ public struct PolicySettings: Sendable, Equatable {
     public var callsPerWorker: Int
     public init(
         path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
-        callLimit: Int = 1 << 20, callsPerRequest: Int = 16, callsPerWorker: Int = 4096, metricSeries: Int = 1_000
+        bodyLimit: Int = 1 << 20, callLimit: Int = 1 << 20, callsPerRequest: Int = 16, callsPerWorker: Int = 4096,
+        metricSeries: Int = 1_000
     ) {
         self.path = path
         self.timeLimit = timeLimit
         self.memoryLimit = memoryLimit
+        self.bodyLimit = bodyLimit
         self.metricSeries = metricSeries
         self.callLimit = callLimit
         self.callsPerRequest = callsPerRequest

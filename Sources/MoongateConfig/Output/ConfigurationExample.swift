@@ -28,6 +28,7 @@ extension ConfigurationReference {
           path: [policies]                        # searched before the policies that ship
           time_limit: 50ms
           memory_limit: 64MiB
+          body_limit: 1MiB
           metric_series: 1000                     # of each metric that a policy defines
           call_limit: 1MiB
           calls_per_request: 16

@@ -17,6 +17,10 @@ extension ValueType<PolicySettings> {
                         "memory_limit", \.memoryLimit, .size((1 << 20)...(64 << 30)),
                         "Memory that all policies of one worker may hold."),
                     Field(
+                        "body_limit", \.bodyLimit, .size(1...(1 << 30)),
+                        "The largest body that a hook may hold as a whole, with `handle:body()`. A larger request is"
+                            + " answered with 413, a larger response replaced by 500; gRPC gets `RESOURCE_EXHAUSTED`."),
+                    Field(
                         "metric_series", \.metricSeries, .integer(1...1_000_000),
                         "Series that one metric of a policy may have. What comes beyond is counted in a series whose labels"
                             + " are all `_overflow`."),

@@ -58,7 +58,7 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         let group = CallGroup(orders.count)
         let work = run.work
         let token = host.wait(run)
-        let key = work.waits {
+        work.waits(token.number) {
             work.calls -= group.left
             for order in orders { order.call.cancel() }
         }
@@ -69,17 +69,17 @@ extension UnsafeMutablePointer where Pointee == mg_call {
                 group.left -= 1
                 work.calls -= 1
                 guard group.left == 0 else { return }
-                work.waitEnded(key)
+                work.waitEnded(token.number)
                 host?.complete(token, with: answer(group.failures))
             }
             // The name was looked up before: only a directory that changed between could get here.
-            if !isStarted { return abandon(key, orders, work, "no upstream is called '\(order.upstream)'") }
+            if !isStarted { return abandon(token.number, orders, work, "no upstream is called '\(order.upstream)'") }
         }
         return MG_WAIT
     }
 
-    private func abandon(_ key: Int, _ orders: [CallOrder], _ work: PolicyWork, _ message: String) -> mg_action {
-        work.waitEnded(key)
+    private func abandon(_ wait: UInt64, _ orders: [CallOrder], _ work: PolicyWork, _ message: String) -> mg_action {
+        work.waitEnded(wait)
         work.calls -= orders.count
         for order in orders { order.call.cancel() }
         return fail(message)

@@ -7,7 +7,7 @@ enum HandleBinding {
         PolicyClass(
             number: PolicyClasses.handle, name: "handle",
             summary: "What hooks are called with: one request, its response, and what a policy can do about them.",
-            bindings: bindings)
+            bindings: bindings, hidden: BodyBinding.hidden)
     }
 
     private static var bindings: [LuaBinding] {
@@ -103,6 +103,7 @@ enum HandleBinding {
             + LogBinding.bindings
             + StatsBinding.bindings
             + HTTPCallBinding.bindings
+            + BodyBinding.bindings
     }
 
     // MARK: Objects
@@ -178,7 +179,7 @@ enum HandleBinding {
     }
 
     private static let setUpstream: mg_leaf = { call in
-        guard let run = call.run, run.pointer.pointee.phase == .request else {
+        guard let run = call.run, run.pointer.pointee.phase == .request, !run.pointer.pointee.isHeadGone else {
             return call.fail("setUpstream is for request hooks: the request has been sent")
         }
         let name = call.bytes(0)

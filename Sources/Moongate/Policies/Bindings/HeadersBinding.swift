@@ -188,6 +188,9 @@ enum HeadersBinding {
         if let refusal = refuseWrite(call) { return refusal }
         return withName(call) { name in
             let value = HeaderRules.trimmed(call.bytes(1))
+            if map.pointee.isTrailers && name.count > 0 && name[0] == UInt8(ascii: ":") {
+                return call.fail("trailers have no pseudo-headers")
+            }
             if let fault = HeaderRules.fault(name: name, value: value, isRequest: map.pointee.isRequest) {
                 return call.fail(fault)
             }
@@ -201,15 +204,19 @@ enum HeadersBinding {
     }
 
     private static func refuseWrite(_ call: BindingCall) -> mg_action? {
-        guard let object = call.pointee.object, object.pointee.iterators > 0 else { return nil }
-        return call.fail("header map cannot be modified while iterating")
+        guard let object = call.pointee.object else { return nil }
+        if object.pointee.iterators > 0 { return call.fail("header map cannot be modified while iterating") }
+        guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run, run.pointee.isHeadGone,
+            !map.pointee.isTrailers, map.pointee.isRequest == (run.pointee.phase == .request)
+        else { return nil }
+        return call.fail("header map can no longer be modified")
     }
 
     /// Routes are chosen by headers: a request that was changed is routed again.
     private static func noteWrite(_ call: BindingCall) {
-        guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, let run = map.pointee.run else {
-            return
-        }
+        guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, !map.pointee.isTrailers,
+            let run = map.pointee.run
+        else { return }
         if run.pointee.phase == .request { run.pointee.subject.routeCacheCleared = true }
     }
 
@@ -217,6 +224,10 @@ enum HeadersBinding {
 
     @inline(__always) private static func list(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
+        if map.pointee.isTrailers {
+            let subject = run.pointee.subject
+            return map.pointee.isRequest ? subject.requestFlow.trailers : subject.responseFlow.trailers
+        }
         return map.pointee.isRequest ? run.pointee.subject.request : run.pointee.subject.response
     }
 

@@ -9,6 +9,8 @@ struct PolicyClass {
     var name: StaticString
     var summary: StaticString
     var bindings: [LuaBinding]
+    /// Methods that only our own functions call.
+    var hidden: [LuaBinding] = []
     /// One step of `pairs(object)`; `nil`: it has no `pairs`.
     var iterate: mg_leaf?
     /// Frees what an object that scripts own holds; `nil`: the objects belong to a run.
@@ -16,7 +18,7 @@ struct PolicyClass {
 
     /// What the VM registers: the objects of a request can also write to the log.
     var registered: [LuaBinding] {
-        number == PolicyClasses.handle || release != nil ? bindings : bindings + LogBinding.bindings
+        (number == PolicyClasses.handle || release != nil ? bindings : bindings + LogBinding.bindings) + hidden
     }
 }
 

@@ -11,6 +11,7 @@ enum PolicyClasses {
     static let tls: UInt16 = 6
     static let addressSet: UInt16 = 7
     static let passwords: UInt16 = 8
+    static let buffer: UInt16 = 10
     static let route: UInt16 = 20
     static let virtualHost: UInt16 = 21
     static let filterState: UInt16 = 22
@@ -33,6 +34,7 @@ enum PolicyClasses {
         [
             HandleBinding.definition,
             HeadersBinding.definition,
+            BufferBinding.definition,
             StreamInfoBinding.definition,
             DynamicMetadataBinding.definition,
             FilterStateBinding.definition,
@@ -80,10 +82,18 @@ enum PolicyClasses {
         scope.pointee.native = run.opaque
         let requestMap = withUnsafeMutablePointer(to: &run.pointer.pointee.requestMap) { UnsafeMutableRawPointer($0) }
         let responseMap = withUnsafeMutablePointer(to: &run.pointer.pointee.responseMap) { UnsafeMutableRawPointer($0) }
+        let requestTrailers = withUnsafeMutablePointer(to: &run.pointer.pointee.requestTrailerMap) {
+            UnsafeMutableRawPointer($0)
+        }
+        let responseTrailers = withUnsafeMutablePointer(to: &run.pointer.pointee.responseTrailerMap) {
+            UnsafeMutableRawPointer($0)
+        }
         var objects = PolicyObjects()
         objects.handle = try vm.makeObject(class: handle, scope: scope, native: run.opaque)
         objects.requestHeaders = try vm.makeObject(class: headers, scope: scope, native: requestMap)
         objects.responseHeaders = try vm.makeObject(class: headers, scope: scope, native: responseMap)
+        objects.requestTrailers = try vm.makeObject(class: headers, scope: scope, native: requestTrailers)
+        objects.responseTrailers = try vm.makeObject(class: headers, scope: scope, native: responseTrailers)
         objects.stats = try vm.makeObject(class: stats, scope: scope, native: run.opaque)
         try makeInformation(&objects, run, vm)
         try makeConfiguration(&objects, run, vm)

@@ -18,6 +18,9 @@ enum ReplyBinding {
         guard let run = call.run, let response = run.pointer.pointee.subject.response else {
             return call.fail("respond is for hooks")
         }
+        guard !run.pointer.pointee.isHeadGone else {
+            return call.fail("respond() cannot be called if headers have been continued")
+        }
         var outline = Outline()
         if let fault = check(call, &outline) { return call.fail(fault) }
         guard outline.status != 0 else { return call.fail(":status must be between 200-599") }

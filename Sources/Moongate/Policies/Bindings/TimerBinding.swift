@@ -96,10 +96,10 @@ enum TimerBinding {
         let work = run.work
         let token = host.wait(run)
         let sleep = Sleep()
-        let key = work.waits { sleep.alarm = nil }
+        work.waits(token.number) { sleep.alarm = nil }
         let alarm = OwnedTimer(loop) { [weak host] in
             sleep.alarm = nil
-            work.waitEnded(key)
+            work.waitEnded(token.number)
             host?.complete(token, with: [])
         }
         sleep.alarm = alarm

@@ -1,0 +1,13 @@
+/// One direction of an exchange, as bodies see it. The memory stays valid until the run ends.
+struct PolicyFlow {
+    /// What goes to the other side next.
+    var queue: UnsafeMutablePointer<ByteQueue>?
+    /// The head, for `content-length`.
+    var head: UnsafeMutablePointer<HeaderList>?
+    /// Complete once the body has ended.
+    var trailers: UnsafeMutablePointer<HeaderList>?
+    /// Nothing more will be put into `queue`.
+    var ended: UnsafeMutablePointer<Bool>?
+    /// Follows what was put into `queue`; `nil` where nobody wants to know.
+    var messages: UnsafeMutablePointer<GRPCMessageTracker>?
+}

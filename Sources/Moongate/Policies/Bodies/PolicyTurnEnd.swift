@@ -1,0 +1,6 @@
+/// Tells a host that the loop's turn has ended.
+final class PolicyTurnEnd: EventHandler {
+    private weak var host: PolicyHost?
+    init(_ host: PolicyHost) { self.host = host }
+    override func flush() { host?.turnEnded() }
+}
