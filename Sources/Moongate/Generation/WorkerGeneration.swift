@@ -23,6 +23,11 @@ final class WorkerGeneration {
         }
     }
 
+    /// The same with another script engine of the same policies.
+    func with(_ policies: PolicyHost) -> WorkerGeneration {
+        WorkerGeneration(shared, metrics: metrics, upstreams: upstreams, policies: policies)
+    }
+
     var number: UInt64 { shared.number }
 
     @inline(__always) func match(_ facts: ConnectionFacts, _ request: UnsafeMutablePointer<HeaderList>) -> Int {

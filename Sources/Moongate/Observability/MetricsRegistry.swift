@@ -82,7 +82,8 @@ struct WorkerCells {
     enum Column {
         static let accessLogDrops = 0
         static let loopTurns = 1
-        static let count = 2
+        static let engineReplacements = 2
+        static let count = 3
     }
 
     let row: CounterRow
@@ -91,4 +92,6 @@ struct WorkerCells {
     var accessLogDrops: Counter { row[Column.accessLogDrops] }
     /// Wake-ups of the event loop.
     var loopTurns: Counter { row[Column.loopTurns] }
+    /// Script engines replaced because a policy wanted too much memory.
+    var engineReplacements: Counter { row[Column.engineReplacements] }
 }

@@ -19,17 +19,17 @@ struct PolicyLoading {
         } catch {
             throw DiagnosticList([Diagnostic(location: .unknown, message: "script engine: \(error.message)")])
         }
-        let hooks = host.program.files.map { load($0) }
+        let hooks = host.program.files.enumerated().map { load($1, host.accounts[$0]) }
         for (index, instance) in host.program.instances.enumerated() {
             if let hooks = hooks[instance.file] { initialise(index, instance, hooks) }
         }
         if !diagnostics.isEmpty { throw DiagnosticList(diagnostics) }
     }
 
-    private mutating func load(_ file: PolicyProgram.File) -> Hooks? {
+    private mutating func load(_ file: PolicyProgram.File, _ account: LuaAccount) -> Hooks? {
         host.holdings.file = file.chunkName
         do {
-            let loaded = try host.vm.load(file.source, name: file.chunkName)
+            let loaded = try host.vm.load(file.source, name: file.chunkName, account: account)
             return Hooks(
                 request: try hook("request", loaded, file), response: try hook("response", loaded, file),
                 initialise: try host.vm.function("on_init", in: loaded))
@@ -50,14 +50,22 @@ struct PolicyLoading {
         return native ?? envoy
     }
 
+    /// The function with the time limit of this use of the file.
+    private func limited(
+        _ function: LuaReference?, _ instance: PolicyProgram.Instance
+    ) throws(LuaError) -> LuaReference? {
+        guard let function, instance.milliseconds != host.program.limits.milliseconds else { return function }
+        return try host.vm.limited(function, milliseconds: instance.milliseconds)
+    }
+
     private mutating func initialise(_ index: Int, _ instance: PolicyProgram.Instance, _ hooks: Hooks) {
         let file = host.program.files[instance.file]
         host.holdings.file = file.chunkName
         do throws(LuaError) {
             let config = try host.vm.makeTable(LuaValue(instance.settings))
             host.instances[index].config = config.raw
-            host.instances[index].request = hooks.request?.raw ?? 0
-            host.instances[index].response = hooks.response?.raw ?? 0
+            host.instances[index].request = try limited(hooks.request, instance)?.raw ?? 0
+            host.instances[index].response = try limited(hooks.response, instance)?.raw ?? 0
             guard let initialise = hooks.initialise else { return }
             if host.vm.start(initialise, argument: config) != .finished { throw host.vm.lastError }
         } catch {

@@ -15,6 +15,7 @@ final class PolicyProgram: @unchecked Sendable {
             var file: Int
             var settings: SettingValue
             var onError: PolicyReference.OnError
+            var milliseconds: UInt32
         }
         /// For logs and metrics: the policy's name, or its file's without folder and ending.
         var name: String
@@ -22,12 +23,16 @@ final class PolicyProgram: @unchecked Sendable {
         var file: Int
         var settings: SettingValue
         var onError: PolicyReference.OnError
+        /// CPU time of one run of a hook.
+        var milliseconds: UInt32
         /// Where the configuration names it first.
         var location: SourceLocation
         /// What is known of it while it is loaded.
         var ledger: PolicyLedger
 
-        var identity: Identity { Identity(name: name, file: file, settings: settings, onError: onError) }
+        var identity: Identity {
+            Identity(name: name, file: file, settings: settings, onError: onError, milliseconds: milliseconds)
+        }
     }
 
     struct File: Sendable, Equatable {
@@ -38,10 +43,13 @@ final class PolicyProgram: @unchecked Sendable {
         var source: [UInt8]
         /// In `path`: more than 1 for a source within the configuration file.
         var firstLine = 1
+        /// Bytes that it may hold on one worker.
+        var memoryLimit: Int
 
         /// Where a source stands in its file changes nothing about it.
         static func == (left: File, right: File) -> Bool {
             left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
+                && left.memoryLimit == right.memoryLimit
         }
     }
 
@@ -54,6 +62,8 @@ final class PolicyProgram: @unchecked Sendable {
     let folder: String
     /// Folders for `require`.
     let modulePath: [String]
+    /// What `os.getenv` shows.
+    let environment: [String: String]
     let answers: [String: PolicyFileRecord.Answer]
     /// Instance indexes in order, by the configuration's listeners and routes.
     private let listenerChains: [PolicyChain]
@@ -76,6 +86,7 @@ final class PolicyProgram: @unchecked Sendable {
         metricSeries = plan.metricSeries
         folder = plan.folder
         modulePath = plan.modulePath
+        environment = plan.environment
         self.answers = answers
         listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
         routeChains = plan.routeChains.map { PolicyChain(copying: $0) }
@@ -119,7 +130,7 @@ final class PolicyProgram: @unchecked Sendable {
         instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
             && metricSeries == plan.metricSeries
             && folder == plan.folder
-            && modulePath == plan.modulePath
+            && modulePath == plan.modulePath && environment == plan.environment
     }
 }
 

@@ -14,6 +14,7 @@ final class Worker: ConnectionOwner {
     private let distributor: ConnectionDistributor
     private var upstreams: [String: Upstream] = [:]
     private let connections: WorkerConnections
+    private let replacement: EngineReplacement
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -31,7 +32,10 @@ final class Worker: ConnectionOwner {
         self.upstreams = upstreams
         host = ExchangeHost(loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index))
         downstreamStreams = DownstreamStreams(host)
+        replacement = EngineReplacement(loop: loop, cells: registry.worker(plan.index))
         super.init()
+        replacement.adopt = { [weak self] engine in self?.replaceEngine(engine) }
+        replacement.watch(first.policies, isFresh: true)
         loop.turns = registry.worker(index).loopTurns
     }
 
@@ -74,8 +78,17 @@ final class Worker: ConnectionOwner {
     func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
         let engine = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.policies
         let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, engine)
+        let isFresh = engine !== host.generation.policies
         host.use(next)
+        if isFresh { replacement.watch(engine, isFresh: true) }
         connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
+    }
+
+    /// A new engine for the policies in force. Exchanges that have begun keep the old one.
+    private func replaceEngine(_ engine: PolicyHost) {
+        guard let engine = Worker.prepared(Handover(engine), loop) else { return }
+        host.use(host.generation.with(engine))
+        replacement.watch(engine, isFresh: false)
     }
 
     // MARK: The end

@@ -26,16 +26,23 @@ public struct PolicyReference: Sendable, Equatable {
     /// The policy's settings, handed to its hooks as `config`.
     public var settings: SettingValue
     public var onError: OnError
+    /// CPU time that one run of a hook may use. `nil`: what `PolicySettings` says, as for all policies.
+    public var timeLimit: Duration?
+    /// Bytes that the policy may hold on one worker. `nil`: what `PolicySettings` says.
+    public var memoryLimit: Int?
     public var location: SourceLocation
     public init(
         name: String, label: String? = nil, source: Source? = nil, settings: SettingValue = .table([]),
-        onError: OnError = .deny, location: SourceLocation = .unknown
+        onError: OnError = .deny, timeLimit: Duration? = nil, memoryLimit: Int? = nil,
+        location: SourceLocation = .unknown
     ) {
         self.name = name
         self.label = label
         self.source = source
         self.settings = settings
         self.onError = onError
+        self.timeLimit = timeLimit
+        self.memoryLimit = memoryLimit
         self.location = location
     }
 }
@@ -101,15 +108,21 @@ public struct PolicySettings: Sendable, Equatable {
     public var timeLimit: Duration
     /// Bytes that one VM (per worker) may hold.
     public var memoryLimit: Int
+    /// Bytes that one policy may hold on one worker. `nil`: a quarter of `memoryLimit`.
+    public var policyMemoryLimit: Int?
+    /// Variables of the process that `os.getenv` shows to policies.
+    public var env: [String]
     /// Most series of one metric that policies define.
     public var metricSeries: Int
     public init(
         path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
-        metricSeries: Int = 1_000
+        policyMemoryLimit: Int? = nil, env: [String] = [], metricSeries: Int = 1_000
     ) {
         self.path = path
         self.timeLimit = timeLimit
         self.memoryLimit = memoryLimit
+        self.policyMemoryLimit = policyMemoryLimit
+        self.env = env
         self.metricSeries = metricSeries
     }
 }

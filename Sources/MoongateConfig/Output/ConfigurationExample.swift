@@ -28,6 +28,8 @@ extension ConfigurationReference {
           path: [policies]                        # searched before the policies that ship
           time_limit: 50ms
           memory_limit: 64MiB
+          policy_memory_limit: 16MiB              # for each policy
+          env: [REGION]                           # what os.getenv may read
           metric_series: 1000                     # of each metric that a policy defines
 
         upstreams:
@@ -59,6 +61,8 @@ extension ConfigurationReference {
               - header-auth: {users: users.yaml}  # a policy with settings
               - policy: policies/audit.lua        # a file of one's own, in the full form
                 on_error: continue
+                time_limit: 20ms
+                memory_limit: 4MiB
                 settings: {level: info}
             upstreams:                            # 95 % and 5 % of the requests
               - {name: greeter, weight: 95}
