@@ -110,6 +110,66 @@ def test_only_listed_variables_are_shown(edge, monkeypatch):
     assert metadata["x-token"] == [b"nil"]
 
 
+class _Stream:
+    """An endless call that has had its first answer."""
+
+    def __init__(self, caller):
+        self._wanted = threading.Event()
+        self.call = caller.probe.Bidi(self._orders(), timeout=60)
+        next(self.call)
+
+    def _orders(self):
+        yield Order(answer_bytes=3)
+        self._wanted.wait(60)
+
+    def finish(self):
+        self._wanted.set()
+        return list(self.call)
+
+
+@pytest.mark.parametrize("when_exceeded", ["reset", "finish"])
+def test_endless_streams_keep_only_so_many_old_generations(moongate, backend, client, when_exceeded):
+    def text(number):
+        return f"function on_response(handle) handle:headers():add('x-generation', '{number}') end"
+
+    proxy = moongate(
+        configuration(
+            backend.address, routes=[route(policies=[{"policy": "policies/p.lua"}])],
+            reload={"max_generations": 2, "when_exceeded": when_exceeded}),
+        policies={"p.lua": text(1)})
+    caller = client(proxy.address)
+    streams = []
+    for number in range(1, 5):
+        streams.append(_Stream(caller))
+        proxy.overwrite("policies/p.lua", text(number + 1))
+        proxy.wait_generation(number + 1)
+    line = proxy.wait_for_line("old script engine alive", 5)
+    assert '"generation":"1"' in line
+    proxy.wait_for_line(lambda line: "old script engine alive" in line and '"generation":"2"' in line, 5)
+    if when_exceeded == "reset":
+        for stream in streams[:2]:
+            assert stream.call.code() is grpc.StatusCode.UNAVAILABLE
+        assert proxy.metric("moongate_policy_retired_streams_total") == 2
+        streams = streams[2:]
+    for stream in streams:
+        stream.finish()
+        assert stream.call.code() is grpc.StatusCode.OK
+    assert sum("old script engine alive" in line for line in proxy.output().splitlines()) == 2
+
+
+def test_old_generations_end_with_their_age(moongate, backend, client):
+    proxy = moongate(
+        configuration(
+            backend.address, routes=[route(policies=[{"policy": "policies/p.lua"}])],
+            reload={"max_age": "1s", "when_exceeded": "reset"}),
+        policies={"p.lua": "function on_request(handle) end"})
+    stream = _Stream(client(proxy.address))
+    proxy.overwrite("policies/p.lua", "function on_request(handle) handle:headers():add('x', 'y') end")
+    proxy.wait_for_line("ended the streams", 10)
+    assert stream.call.code() is grpc.StatusCode.UNAVAILABLE
+    assert client(proxy.address).unary()
+
+
 FAULTS = {
     "time": ("while true do end", "time_limit"),
     "memory": ("while true do kept[#kept + 1] = ('x'):rep(1000) .. #kept end", "memory_limit"),

@@ -131,6 +131,13 @@ extension MetricsRegistry {
         for index in 0..<workers {
             text.sample([("worker", String(index))], worker(index).engineReplacements.value)
         }
+        text.family(
+            "moongate_policy_old_engines", .gauge, "Script engines that were replaced and that streams still use.")
+        for index in 0..<workers { text.gauge([("worker", String(index))], worker(index).oldGenerations.value) }
+        text.family(
+            "moongate_policy_retired_streams_total", .counter,
+            "Streams that were ended because their policies were replaced too long or too often ago.")
+        for index in 0..<workers { text.sample([("worker", String(index))], worker(index).retiredStreams.value) }
     }
 
     private func writeDicts(to text: inout PrometheusText) {

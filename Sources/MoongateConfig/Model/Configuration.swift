@@ -16,11 +16,12 @@ public struct Configuration: Sendable, Equatable {
     /// `nil`: no access log.
     public var accessLog: AccessLogConfig?
     public var drain: DrainConfig
+    public var reload: ReloadConfig
 
     public init(
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [], admin: AdminConfig? = nil,
-        accessLog: AccessLogConfig? = nil, drain: DrainConfig = .init()
+        accessLog: AccessLogConfig? = nil, drain: DrainConfig = .init(), reload: ReloadConfig = .init()
     ) {
         self.workers = workers
         self.listeners = listeners
@@ -30,6 +31,7 @@ public struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.accessLog = accessLog
         self.drain = drain
+        self.reload = reload
     }
 }
 

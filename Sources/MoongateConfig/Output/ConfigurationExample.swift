@@ -85,6 +85,11 @@ extension ConfigurationReference {
         access_log:
           path: "-"                               # standard output
 
+        reload:                                   # for streams that outlive their policies
+          max_generations: 8
+          max_age: 24h
+          when_exceeded: reset
+
         drain:
           delay: 5s
           grace: 30s

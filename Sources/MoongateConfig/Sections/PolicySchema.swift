@@ -200,7 +200,8 @@ extension ValueType<PolicyEntry> {
         let place = mapping.value(of: "policy")?.location ?? mapping.value(of: "lua")?.location ?? mapping.location
         let reference = PolicyReference(
             name: draft.source == nil ? draft.policy : draft.name ?? "", label: draft.name, source: draft.source,
-            settings: draft.settings, onError: draft.onError, timeLimit: draft.timeLimit, memoryLimit: draft.memoryLimit,
+            settings: draft.settings, onError: draft.onError, timeLimit: draft.timeLimit,
+            memoryLimit: draft.memoryLimit,
             location: place)
         return PolicyEntry(reference: reference, isDisabled: draft.isDisabled)
     }
