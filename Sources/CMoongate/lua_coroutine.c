@@ -84,7 +84,7 @@ static int run(lua_State *L, lua_State *co, int count, bool wrapped) {
     vm->current = co;
     int status = lua_resume(co, L, count, &results);
     vm->current = before;
-    if (vm->unwind != MG_UNWIND_NONE || vm->overrun) {
+    if (mg_is_leaving(vm)) {
         bool died = status != LUA_OK && status != LUA_YIELD;
         if (died && vm->overrun) poison(L, vm, wrapped ? lua_upvalueindex(1) : 1);
         if (vm->overrun) mg_install_kill(L);

@@ -39,7 +39,7 @@ static void tick(int signal) {
         return;
     }
     vm->ticks += 1;
-    if (vm->ticks < vm->limit_ticks) return;
+    if (vm->ticks < vm->terms.ticks) return;
     vm->overrun = 1;
     // Lua's manual allows this one function in a signal handler. With each further tick again, in case the
     // script has switched coroutines meanwhile.

@@ -55,8 +55,21 @@ typedef struct mg_library {
     lua_CFunction tonumber, date, time, difftime;
 } mg_library;
 
+/// What a run is charged to and may use.
+typedef struct mg_terms {
+    int32_t account;
+    uint32_t ticks;
+    uint32_t milliseconds;
+} mg_terms;
+
+static inline mg_terms mg_make_terms(int32_t account, uint32_t milliseconds) {
+    uint32_t ticks = milliseconds / 10 + (milliseconds % 10 != 0);
+    return (mg_terms){account, ticks ? ticks : 1, milliseconds};
+}
+
 struct mg_thread {
     lua_State *state;
+    mg_terms terms;
     int reference;
     mg_thread *next;
 };
@@ -73,8 +86,8 @@ struct mg_lua {
     volatile uint64_t seen_serial;
     volatile sig_atomic_t overrun;
     uint32_t ticks;
-    uint32_t limit_ticks;
-    uint32_t limit_milliseconds;
+    /// Those of the current run.
+    mg_terms terms;
     /// The VM whose run this one's stands in; NULL: none.
     mg_lua *outer;
 
@@ -88,7 +101,23 @@ struct mg_lua {
     size_t memory;
     size_t memory_limit;
     uint64_t allocations;
+    /// The allocator has said no in the current run.
     bool refused;
+    /// What it has said no to last, and a collection is to make room for; size 0: nothing.
+    const void *asked_block;
+    size_t asked_old_size;
+    size_t asked_new_size;
+    /// Where all garbage is collected next.
+    size_t collection;
+    /// The first one is the host's own.
+    mg_account *accounts;
+    int32_t account_count;
+    /// Where memory is charged now.
+    mg_account *payer;
+    mg_terms default_terms;
+    /// By the registry reference of functions and files.
+    mg_terms *known_terms;
+    int terms_count;
 
     mg_call call;
     mg_value arguments[MG_ARGUMENTS];
@@ -127,7 +156,18 @@ struct mg_lua {
     char *traceback;
 };
 
+/// Whether the script that runs is to be left for good.
+static inline bool mg_is_leaving(const mg_lua *vm) {
+    return vm->unwind != MG_UNWIND_NONE || vm->overrun || vm->payer->spent;
+}
+
 static inline mg_lua *mg_vm(lua_State *L) { return *(mg_lua **)lua_getextraspace(L); }
+
+// lua_memory.c
+void *mg_allocate(void *context, void *block, size_t old_size, size_t new_size);
+bool mg_open_accounts(mg_lua *vm);
+/// NULL when memory is out.
+mg_terms *mg_terms_of(mg_lua *vm, int reference);
 
 // lua_vm.c
 /// Runs C code that may raise on the main state. False: the failure is recorded.

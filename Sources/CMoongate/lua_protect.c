@@ -1,10 +1,7 @@
 // pcall and xpcall that cannot keep a script alive which is being left for good.
 #include "lua_internal.h"
 
-static bool is_leaving(lua_State *L) {
-    mg_lua *vm = mg_vm(L);
-    return vm->unwind != MG_UNWIND_NONE || vm->overrun;
-}
+static bool is_leaving(lua_State *L) { return mg_is_leaving(mg_vm(L)); }
 
 static int leave(lua_State *L) {
     mg_check_time(L);

@@ -66,7 +66,11 @@ static int write_report(lua_State *L) {
 
 static void report(mg_lua *vm, lua_State *thread, mg_reason reason, const char *message) {
     struct report order = {vm, thread, reason, message};
+    // Whoever has nothing left gets a report all the same.
+    mg_account *payer = vm->payer;
+    vm->payer = vm->accounts;
     if (!mg_protected(vm, write_report, &order)) mg_set_failure(vm, reason, message, "");
+    vm->payer = payer;
 }
 
 static void report_error(mg_lua *vm, lua_State *thread, int status) {
@@ -83,15 +87,26 @@ static void report_error(mg_lua *vm, lua_State *thread, int status) {
 
 static void report_overrun(mg_lua *vm) {
     char message[256];
-    snprintf(message, sizeof message, "%stime limit of %u ms exceeded", vm->where, vm->limit_milliseconds);
+    snprintf(message, sizeof message, "%stime limit of %u ms exceeded", vm->where, vm->terms.milliseconds);
     mg_set_failure(vm, MG_REASON_TIME, message, vm->kill_trace);
+}
+
+static void report_spent(mg_lua *vm, lua_State *thread) {
+    char message[128];
+    snprintf(message, sizeof message, "memory limit of %zu bytes exceeded", vm->payer->limit);
+    report(vm, thread, MG_REASON_MEMORY, message);
 }
 
 // MARK: Running
 
-/// The rare ends of a run: stopped, killed, failed.
+/// The rare ends of a run: out of memory, stopped, killed, failed.
 static mg_outcome settle(mg_lua *vm, mg_thread *thread, int status) {
     lua_State *state = thread->state;
+    if (vm->payer->spent) {
+        report_spent(vm, state);
+        drop_thread(vm, thread);
+        return MG_FAILED;
+    }
     if (vm->unwind == MG_UNWIND_STOP && !vm->overrun) {
         if (reset(vm, thread)) give_thread(vm, thread);
         else drop_thread(vm, thread);
@@ -115,21 +130,24 @@ static mg_outcome run(mg_lua *vm, mg_scope *scope, mg_thread *thread, int count,
     mg_outcome outcome;
     vm->scope = scope;
     vm->current = state;
+    vm->terms = thread->terms;
+    vm->payer = &vm->accounts[thread->terms.account];
     vm->unwind = MG_UNWIND_NONE;
     vm->refused = false;
     vm->where[0] = 0;
     vm->kill_trace[0] = 0;
     mg_guard_enter(vm);
     int status = lua_resume(state, vm->main, count, &results);
-    if (status == LUA_OK && !vm->overrun) {
+    bool is_leaving = mg_is_leaving(vm);
+    if (status == LUA_OK && !is_leaving) {
         lua_settop(state, 0);
         give_thread(vm, thread);
         outcome = MG_FINISHED;
-    } else if (status == LUA_YIELD && vm->waiting && vm->unwind == MG_UNWIND_NONE && !vm->overrun) {
+    } else if (status == LUA_YIELD && vm->waiting && !is_leaving) {
         lua_pop(state, results);
         *waiting = thread;
         outcome = MG_WAITING;
-    } else if (status == LUA_OK) {
+    } else if (status == LUA_OK && !vm->payer->spent) {
         // Ended by itself just as the guard struck: what it did stands.
         drop_thread(vm, thread);
         outcome = MG_FINISHED;
@@ -140,12 +158,27 @@ static mg_outcome run(mg_lua *vm, mg_scope *scope, mg_thread *thread, int count,
     mg_guard_leave(vm);
     vm->scope = NULL;
     vm->current = vm->main;
+    vm->payer = vm->accounts;
     return outcome;
 }
 
+/// A policy that used more than its share does not run again in this VM: what it holds is still there.
+static bool is_barred(mg_lua *vm, int32_t account) {
+    if (!vm->accounts[account].spent) return false;
+    char message[160];
+    snprintf(
+        message, sizeof message, "the policy waits for a new script engine, since it exceeded its memory limit of %zu bytes",
+        vm->accounts[account].limit);
+    mg_set_failure(vm, MG_REASON_MEMORY, message, "");
+    return true;
+}
+
 mg_outcome mg_lua_start(mg_lua *vm, mg_scope *scope, int32_t function, int32_t argument, mg_thread **waiting) {
+    mg_terms terms = function < vm->terms_count ? vm->known_terms[function] : vm->default_terms;
+    if (is_barred(vm, terms.account)) return MG_FAILED;
     mg_thread *thread = take_thread(vm);
     if (!thread) return MG_FAILED;
+    thread->terms = terms;
     // A fresh or cleared coroutine has room for these, and reading the registry allocates nothing.
     vm->function = function;
     lua_rawgeti(thread->state, LUA_REGISTRYINDEX, function);
@@ -164,6 +197,10 @@ mg_tape *mg_lua_results(mg_lua *vm) {
 }
 
 mg_outcome mg_lua_resume(mg_lua *vm, mg_scope *scope, mg_thread *thread, const char *error) {
+    if (is_barred(vm, thread->terms.account)) {
+        drop_thread(vm, thread);
+        return MG_FAILED;
+    }
     vm->resume_error = error;
     scope->turn += 1;
     mg_thread *again = thread;
@@ -195,18 +232,39 @@ static int compile(lua_State *L) {
     return 0;
 }
 
-int32_t mg_lua_load(mg_lua *vm, const uint8_t *text, size_t length, const char *name) {
-    struct source source = {vm, text, length, name, 0, 0};
-    if (!mg_protected(vm, compile, &source)) {
-        if (vm->reason != MG_REASON_MEMORY) vm->reason = MG_REASON_SYNTAX;
+/// Files and their functions are run on their own account; the reference was free for another use before.
+static bool set_terms(mg_lua *vm, int reference, mg_terms terms) {
+    mg_terms *place = mg_terms_of(vm, reference);
+    if (place) *place = terms;
+    return place != NULL;
+}
+
+static int32_t run_main_chunk(mg_lua *vm, struct source *source, int32_t account) {
+    mg_terms terms = vm->default_terms;
+    terms.account = account;
+    if (!set_terms(vm, source->globals, terms) || !set_terms(vm, source->function, terms)) {
+        mg_set_failure(vm, MG_REASON_MEMORY, "not enough memory", "");
         return 0;
     }
     mg_thread *waiting = NULL;
-    mg_outcome outcome = mg_lua_start(vm, NULL, source.function, 0, &waiting);
+    mg_outcome outcome = mg_lua_start(vm, NULL, source->function, 0, &waiting);
+    vm->known_terms[source->function] = vm->default_terms;
+    return outcome == MG_FINISHED ? source->globals : 0;
+}
+
+int32_t mg_lua_load(mg_lua *vm, const uint8_t *text, size_t length, const char *name, int32_t account) {
+    struct source source = {vm, text, length, name, 0, 0};
+    vm->payer = &vm->accounts[account];
+    bool is_compiled = mg_protected(vm, compile, &source);
+    vm->payer = vm->accounts;
+    if (!is_compiled) {
+        if (vm->reason != MG_REASON_MEMORY) vm->reason = MG_REASON_SYNTAX;
+        return 0;
+    }
+    int32_t file = run_main_chunk(vm, &source, account);
     luaL_unref(vm->main, LUA_REGISTRYINDEX, source.function);
-    if (outcome == MG_FINISHED) return source.globals;
-    luaL_unref(vm->main, LUA_REGISTRYINDEX, source.globals);
-    return 0;
+    if (!file) luaL_unref(vm->main, LUA_REGISTRYINDEX, source.globals);
+    return file;
 }
 
 struct lookup {
@@ -228,7 +286,9 @@ static int look_up(lua_State *L) {
 
 int32_t mg_lua_function(mg_lua *vm, int32_t file, const char *name) {
     struct lookup lookup = {file, name, 0};
-    return mg_protected(vm, look_up, &lookup) ? lookup.found : 0;
+    if (!mg_protected(vm, look_up, &lookup)) return 0;
+    if (lookup.found > 0 && !set_terms(vm, lookup.found, *mg_terms_of(vm, file))) return 0;
+    return lookup.found;
 }
 
 // MARK: Tables

@@ -1,28 +1,7 @@
-// Opening and closing a VM, its memory limit, and protected calls on its main state.
+// Opening and closing a VM, and protected calls on its main state.
 #include "lua_internal.h"
 #include <stdlib.h>
 #include <string.h>
-
-/// The allocator of a VM: malloc with a limit. Lua collects garbage and asks again before it gives up.
-static void *allocate(void *context, void *block, size_t old_size, size_t new_size) {
-    mg_lua *vm = context;
-    size_t held = block ? old_size : 0;
-    if (new_size == 0) {
-        free(block);
-        vm->memory -= held;
-        return NULL;
-    }
-    if (new_size > held) {
-        if (new_size - held > vm->memory_limit - vm->memory) {
-            vm->refused = true;
-            return NULL;
-        }
-        vm->allocations += 1;
-    }
-    void *moved = realloc(block, new_size);
-    if (moved) vm->memory = vm->memory - held + new_size;
-    return moved;
-}
 
 /// Reached only by an error outside every protected call, which is a fault of this target.
 static int panic(lua_State *L) {
@@ -34,15 +13,14 @@ mg_lua *mg_lua_open(size_t limit, uint32_t milliseconds) {
     mg_lua *vm = calloc(1, sizeof *vm);
     if (!vm) return NULL;
     vm->memory_limit = limit;
-    vm->limit_milliseconds = milliseconds;
-    vm->limit_ticks = milliseconds / 10 + (milliseconds % 10 != 0);
-    if (vm->limit_ticks == 0) vm->limit_ticks = 1;
+    vm->default_terms = mg_make_terms(0, milliseconds);
     vm->call.vm = vm;
     vm->call.arguments = vm->arguments;
     vm->call.input = &vm->input;
     vm->call.output = &vm->output;
-    vm->main = lua_newstate(allocate, vm);
+    if (mg_open_accounts(vm)) vm->main = lua_newstate(mg_allocate, vm);
     if (!vm->main) {
+        free(vm->accounts);
         free(vm);
         return NULL;
     }
@@ -69,6 +47,8 @@ void mg_lua_close(mg_lua *vm) {
         free(thread);
         thread = next;
     }
+    free(vm->accounts);
+    free(vm->known_terms);
     free(vm->input.values);
     free(vm->output.values);
     free(vm->scratch);

@@ -19,6 +19,7 @@ public final class LuaVM {
 
     public let limits: Limits
     private let vm: OpaquePointer
+    var pointer: OpaquePointer { vm }
 
     /// - Throws: `LuaError` when `limits.memory` is not enough for the libraries (some 100 KiB).
     public init(limits: Limits = Limits()) throws(LuaError) {
@@ -27,7 +28,15 @@ public final class LuaVM {
         self.limits = limits
     }
 
-    deinit { mg_lua_close(vm) }
+    deinit {
+        guard let closer else { return mg_lua_close(vm) }
+        let address = UInt(bitPattern: vm)
+        closer { if let vm = OpaquePointer(bitPattern: address) { mg_lua_close(vm) } }
+    }
+
+    /// Takes the closing of the VM over, on any thread; `nil`: it is closed by whoever gives it up. The objects that
+    /// scripts own are released there as well.
+    public var closer: ((@escaping @Sendable () -> Void) -> Void)?
 
     /// Bytes in use.
     public var memoryInUse: Int { mg_lua_memory(vm) }
@@ -129,11 +138,15 @@ public final class LuaVM {
 
     /// Compiles a source text with globals of its own and runs its main chunk.
     ///
-    /// - Parameter name: how messages call the file; Lua shows the last 60 characters.
-    public func load(_ source: [UInt8], name: String) throws(LuaError) -> LuaFile {
+    /// - Parameters:
+    ///   - name: how messages call the file; Lua shows the last 60 characters.
+    ///   - account: what the file's functions are charged to.
+    public func load(
+        _ source: [UInt8], name: String, account: LuaAccount = .host
+    ) throws(LuaError) -> LuaFile {
         let globals = source.withUnsafeBufferPointer { bytes in
             withUnsafePointer(to: UInt8(0)) { empty in
-                mg_lua_load(vm, bytes.baseAddress ?? empty, bytes.count, name)
+                mg_lua_load(vm, bytes.baseAddress ?? empty, bytes.count, name, account.number)
             }
         }
         guard globals != 0 else { throw lastError }
@@ -147,6 +160,13 @@ public final class LuaVM {
             throw LuaError(reason: .runtime, message: "\(file.name): '\(name)' is not a function")
         }
         return reference == 0 ? nil : LuaReference(raw: reference)
+    }
+
+    /// Another reference to a file's function, with a limit on CPU time of its own.
+    public func limited(_ function: LuaReference, milliseconds: UInt32) throws(LuaError) -> LuaReference {
+        let reference = mg_lua_limited(vm, function.raw, milliseconds)
+        guard reference != 0 else { throw lastError }
+        return LuaReference(raw: reference)
     }
 
     // MARK: Running

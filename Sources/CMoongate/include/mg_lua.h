@@ -178,7 +178,7 @@ uint32_t mg_print_number(mg_value number, uint8_t *_Nonnull text);
 // MARK: The machine
 
 /// A VM with the sandbox and nothing else.
-/// - limit: bytes it may hold; milliseconds: CPU time of one run. NULL when memory is out.
+/// - limit: bytes it may hold; milliseconds: CPU time of one run, unless its function has a limit of its own. NULL when memory is out.
 mg_lua *_Nullable mg_lua_open(size_t limit, uint32_t milliseconds);
 void mg_lua_close(mg_lua *_Nonnull vm);
 void mg_lua_set_context(mg_lua *_Nonnull vm, void *_Nullable context);
@@ -186,6 +186,26 @@ void mg_lua_set_context(mg_lua *_Nonnull vm, void *_Nullable context);
 size_t mg_lua_memory(const mg_lua *_Nonnull vm);
 /// Calls of the allocator that asked for memory since the VM was opened.
 uint64_t mg_lua_allocations(const mg_lua *_Nonnull vm);
+/// What the runs of one policy hold, in bytes.
+typedef struct mg_account {
+    size_t held;
+    /// The most it has held.
+    size_t peak;
+    size_t limit;
+    /// Where all garbage is collected next.
+    size_t collection;
+    /// It went over its limit, so its functions do not run any more.
+    bool spent;
+    bool reported;
+} mg_account;
+
+/// Opens an account for files to be loaded on. Returns its number, 0 when memory is out or there are 65,535.
+int32_t mg_lua_new_account(mg_lua *_Nonnull vm, size_t limit);
+mg_account mg_lua_account(const mg_lua *_Nonnull vm, int32_t account);
+/// An account that has gone over its limit and was not given here before; 0: none.
+int32_t mg_lua_take_spent(mg_lua *_Nonnull vm);
+/// Another reference to a function of a file, with a limit on CPU time of its own; 0 when memory is out.
+int32_t mg_lua_limited(mg_lua *_Nonnull vm, int32_t function, uint32_t milliseconds);
 /// A full garbage collection.
 void mg_lua_collect(mg_lua *_Nonnull vm);
 
@@ -262,9 +282,10 @@ mg_failure mg_lua_failure(const mg_lua *_Nonnull vm);
 /// Compiles a source file (text only) with globals of its own and runs its main chunk.
 /// A file that defines `envoy_on_request` or `envoy_on_response` finds Lua 5.1's library as far as that goes.
 /// - name: how messages call the file.
+/// - account: what the file's functions are charged to, see `mg_lua_new_account`; 0: the host.
 /// Returns a reference to the file's globals; 0 on failure.
 int32_t mg_lua_load(
-    mg_lua *_Nonnull vm, const uint8_t *_Nonnull source, size_t length, const char *_Nonnull name);
+    mg_lua *_Nonnull vm, const uint8_t *_Nonnull source, size_t length, const char *_Nonnull name, int32_t account);
 /// The global function `name` of a file: a reference; 0: the file has none; -1: it is no function.
 int32_t mg_lua_function(mg_lua *_Nonnull vm, int32_t file, const char *_Nonnull name);
 

@@ -69,6 +69,11 @@ struct Fault {
 
     static var draining: Fault { Fault("draining", .unavailable, 503, "the proxy is shutting down") }
 
+    /// Its policies were replaced too long or too often ago.
+    static var generationRetired: Fault {
+        Fault("generation_retired", .unavailable, 503, "the policies of this stream were replaced")
+    }
+
     /// A policy failed; its text stays in the log, the id finds it there.
     static func policyFailed(requestID: String) -> Fault {
         Fault("policy_error", .internal, 500, "policy error, request id \(requestID)")

@@ -33,6 +33,12 @@ final class WorkerGeneration {
         hasPolicyExceptions = policies != nil && shared.program.hasExceptions
     }
 
+    /// The same with another script engine of the same policies.
+    func with(_ policies: PolicyHost) -> WorkerGeneration {
+        WorkerGeneration(
+            shared, metrics: metrics, upstreams: upstreams, directory: directory, policies: policies)
+    }
+
     var number: UInt64 { shared.number }
 
     @inline(__always) func match(_ facts: ConnectionFacts, _ request: UnsafeMutablePointer<HeaderList>) -> Int {

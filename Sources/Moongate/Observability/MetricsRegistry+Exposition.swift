@@ -7,6 +7,7 @@ extension MetricsRegistry {
         writeDurations(to: &text)
         writePolicies(to: &text)
         writePolicyFigures(to: &text)
+        writePolicyMemory(to: &text)
         writeDicts(to: &text)
         writeUpstreams(to: &text)
         writeListeners(to: &text)
@@ -114,6 +115,29 @@ extension MetricsRegistry {
         for policy in policies { text.sample([("policy", policy.name)], policy.block.total(Column.loadedAt)) }
         text.family("moongate_policy_reload_failures_total", .counter, "Reloads refused because of the policy.")
         for policy in policies { text.sample([("policy", policy.name)], policy.block.total(Column.reloadFailures)) }
+    }
+
+    private func writePolicyMemory(to text: inout PrometheusText) {
+        text.family(
+            "moongate_policy_memory_exceeded_total", .counter,
+            "Times that a policy wanted more memory than it may hold, and failed until its worker had a new script engine."
+        )
+        for policy in policies.living() {
+            text.sample([("policy", policy.name)], policy.block.total(PolicyCells.Column.memoryExceeded))
+        }
+        text.family(
+            "moongate_policy_engine_replacements_total", .counter,
+            "Script engines that were replaced because a policy wanted too much memory.")
+        for index in 0..<workers {
+            text.sample([("worker", String(index))], worker(index).engineReplacements.value)
+        }
+        text.family(
+            "moongate_policy_old_engines", .gauge, "Script engines that were replaced and that streams still use.")
+        for index in 0..<workers { text.gauge([("worker", String(index))], worker(index).oldGenerations.value) }
+        text.family(
+            "moongate_policy_retired_streams_total", .counter,
+            "Streams that were ended because their policies were replaced too long or too often ago.")
+        for index in 0..<workers { text.sample([("worker", String(index))], worker(index).retiredStreams.value) }
     }
 
     private func writeDicts(to text: inout PrometheusText) {

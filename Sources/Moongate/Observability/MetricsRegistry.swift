@@ -82,7 +82,10 @@ struct WorkerCells {
     enum Column {
         static let accessLogDrops = 0
         static let loopTurns = 1
-        static let count = 2
+        static let engineReplacements = 2
+        static let oldGenerations = 3
+        static let retiredStreams = 4
+        static let count = 5
     }
 
     let row: CounterRow
@@ -91,4 +94,10 @@ struct WorkerCells {
     var accessLogDrops: Counter { row[Column.accessLogDrops] }
     /// Wake-ups of the event loop.
     var loopTurns: Counter { row[Column.loopTurns] }
+    /// Script engines of earlier generations that streams still use.
+    var oldGenerations: Counter { row[Column.oldGenerations] }
+    /// Streams ended because their policies were replaced too long or too often ago.
+    var retiredStreams: Counter { row[Column.retiredStreams] }
+    /// Script engines replaced because a policy wanted too much memory.
+    var engineReplacements: Counter { row[Column.engineReplacements] }
 }

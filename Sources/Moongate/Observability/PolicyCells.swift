@@ -49,7 +49,8 @@ struct PolicyCells {
         /// Written by the control thread, into the first row.
         static let loadedAt = peakMemory + 1
         static let reloadFailures = peakMemory + 2
-        static let count = peakMemory + 3
+        static let memoryExceeded = peakMemory + 3
+        static let count = peakMemory + 4
 
         /// The buckets of `timeBounds`, the infinite one, and the sum in seconds.
         static let timeColumns = timeBounds.count + 2
@@ -72,6 +73,9 @@ struct PolicyCells {
 
     /// The hook answered the request itself.
     @inline(__always) func countReply(_ hook: PolicyHook) { row[Column.replies + hook.rawValue].add() }
+
+    /// It wanted more memory than it may hold, and is out of service on a worker until that has a new VM.
+    func countMemoryExceeded() { row[Column.memoryExceeded].add() }
 
     func countError(_ hook: PolicyHook, _ reason: PolicyErrorReason) { row[Column.error(hook, reason)].add() }
 

@@ -15,6 +15,8 @@ struct PolicyServices {
     var worker: Int
     /// Told the VM before anything is loaded into it; for test runners.
     var watch: ((LuaVM) -> Void)?
+    /// Makes and closes script engines away from the workers; `nil`: nothing runs, so none is ever replaced.
+    var workshop: PolicyWorkshop? = nil
 }
 
 /// An instance as a worker runs it. References are those of the host's VM.
@@ -68,6 +70,10 @@ final class PolicyHost {
     /// Stands for the contents of all data files: part of what verified passwords are remembered by.
     let dataVersion: UnsafeMutablePointer<UInt64>
     let credentials: CredentialCache?
+    /// What each file's memory is charged to.
+    let accounts: [LuaAccount]
+    /// Called with the index of a file that wants more memory than it may hold, once for each.
+    var exceeded: ((Int) -> Void)?
 
     /// Dicts and metrics that its policies use.
     let holdings: PolicyHoldings
@@ -93,7 +99,10 @@ final class PolicyHost {
     /// - Throws: everything that is wrong with files and settings.
     init(_ program: PolicyProgram, record: PolicyFileRecord, services: PolicyServices) throws(DiagnosticList) {
         do {
-            vm = try LuaVM(limits: program.limits)
+            let vm = try LuaVM(limits: program.limits)
+            accounts = try program.files.map { file throws(LuaError) in try vm.makeAccount(limit: file.memoryLimit) }
+            for (name, value) in program.environment { try vm.define(variable: name, value) }
+            self.vm = vm
         } catch {
             throw DiagnosticList([
                 Diagnostic(location: .unknown, message: "policies.memory_limit is too small for a script engine")
@@ -120,6 +129,7 @@ final class PolicyHost {
         var loading = PolicyLoading(host: self)
         try loading.run()
         files = nil
+        services.workshop?.closes(vm)
     }
 
     deinit {
@@ -265,6 +275,7 @@ final class PolicyHost {
         let index = Int(run.pointer.pointee.current)
         instances[index].tally.countError(run.hook, PolicyErrorReason(error.reason))
         program.instances[index].ledger.failed(error, run.hook)
+        if error.reason == .memory { settleMemory() }
         services.logger.error(
             "\(error.message)",
             metadata: [

@@ -22,7 +22,7 @@ struct PolicyLoading {
         let hooks = host.program.files.enumerated().map { index, file in
             // What the main chunk does is put down to the file's first use.
             host.loading = Int32(host.program.instances.firstIndex { $0.file == index } ?? -1)
-            return load(file)
+            return load(file, host.accounts[index])
         }
         for (index, instance) in host.program.instances.enumerated() {
             host.loading = Int32(index)
@@ -32,10 +32,10 @@ struct PolicyLoading {
         if !diagnostics.isEmpty { throw DiagnosticList(diagnostics) }
     }
 
-    private mutating func load(_ file: PolicyProgram.File) -> Hooks? {
+    private mutating func load(_ file: PolicyProgram.File, _ account: LuaAccount) -> Hooks? {
         host.holdings.file = file.chunkName
         do {
-            let loaded = try host.vm.load(file.source, name: file.chunkName)
+            let loaded = try host.vm.load(file.source, name: file.chunkName, account: account)
             return Hooks(
                 request: try hook("request", loaded, file), response: try hook("response", loaded, file),
                 initialise: try host.vm.function("on_init", in: loaded))
@@ -56,14 +56,22 @@ struct PolicyLoading {
         return native ?? envoy
     }
 
+    /// The function with the time limit of this use of the file.
+    private func limited(
+        _ function: LuaReference?, _ instance: PolicyProgram.Instance
+    ) throws(LuaError) -> LuaReference? {
+        guard let function, instance.milliseconds != host.program.limits.milliseconds else { return function }
+        return try host.vm.limited(function, milliseconds: instance.milliseconds)
+    }
+
     private mutating func initialise(_ index: Int, _ instance: PolicyProgram.Instance, _ hooks: Hooks) {
         let file = host.program.files[instance.file]
         host.holdings.file = file.chunkName
         do throws(LuaError) {
             let config = try host.vm.makeTable(LuaValue(instance.settings))
             host.instances[index].config = config.raw
-            host.instances[index].request = hooks.request?.raw ?? 0
-            host.instances[index].response = hooks.response?.raw ?? 0
+            host.instances[index].request = try limited(hooks.request, instance)?.raw ?? 0
+            host.instances[index].response = try limited(hooks.response, instance)?.raw ?? 0
             guard let initialise = hooks.initialise else { return }
             if host.vm.start(initialise, argument: config) != .finished { throw host.vm.lastError }
         } catch {

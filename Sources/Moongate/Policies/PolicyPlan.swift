@@ -1,3 +1,4 @@
+import Glibc
 import MoongateConfig
 import MoongateLua
 
@@ -24,8 +25,16 @@ struct PolicyPlan {
     let calls: PolicyCallLimits
     /// The upstreams of the configuration.
     let upstreams: Set<String>
+    /// What `os.getenv` shows.
+    private(set) var environment: [String: String] = [:]
 
-    private var fileIndexes: [String: Int] = [:]
+    /// A file is loaded once for each memory limit that its uses give it: globals have one owner.
+    private struct FileUse: Hashable {
+        var path: String
+        var memoryLimit: Int
+    }
+    private let policyMemoryLimit: Int
+    private var fileIndexes: [FileUse: Int] = [:]
     private var instanceIndexes: [PolicyProgram.Instance.Identity: Int] = [:]
     private var diagnostics: [Diagnostic] = []
 
@@ -44,6 +53,10 @@ struct PolicyPlan {
             perWorker: config.policies.callsPerWorker)
         upstreams = Set(config.upstreams.map(\.name))
         bodyLimit = config.policies.bodyLimit
+        policyMemoryLimit = config.policies.policyMemoryLimit ?? config.policies.memoryLimit / 4
+        for name in config.policies.env {
+            if let value = getenv(name) { environment[name] = String(cString: value) }
+        }
         for listener in config.listeners { listenerChains.append(chain(listener.policies, record)) }
         for route in config.routes { routeChains.append(chain(route.policies, record)) }
         for (index, route) in config.routes.enumerated() where !route.disabledPolicies.isEmpty {
@@ -70,10 +83,28 @@ struct PolicyPlan {
             guard let file = find(reference, record) else { return nil }
             let instance = PolicyProgram.Instance(
                 name: reference.shownName, file: file, settings: reference.settings,
-                onError: reference.onError, location: reference.location,
+                onError: reference.onError, milliseconds: milliseconds(reference), location: reference.location,
                 ledger: PolicyLedger(source: files[file].source))
             return Int32(index(of: instance))
         }
+    }
+
+    private func milliseconds(_ reference: PolicyReference) -> UInt32 {
+        guard let limit = reference.timeLimit else { return limits.milliseconds }
+        return UInt32(clamping: max(1, limit.nanoseconds / 1_000_000))
+    }
+
+    /// What the file of a reference may hold; reports one that leaves nothing for the others.
+    private mutating func memoryLimit(_ reference: PolicyReference) -> Int {
+        guard let limit = reference.memoryLimit else { return policyMemoryLimit }
+        if limit > limits.memory / 2 {
+            diagnostics.append(
+                Diagnostic(
+                    location: reference.location,
+                    message: "the memory_limit of policy \(reference.name) is more than half of policies.memory_limit",
+                    hint: "one policy must not be able to fill what all share"))
+        }
+        return limit
     }
 
     private mutating func index(of instance: PolicyProgram.Instance) -> Int {
@@ -86,10 +117,13 @@ struct PolicyPlan {
     private mutating func find(_ reference: PolicyReference, _ record: PolicyFileRecord) -> Int? {
         if let source = reference.source { return index(of: source, reference) }
         guard let (path, chunkName) = locate(reference, record) else { return nil }
-        if let known = fileIndexes[path] { return known }
+        let use = FileUse(path: path, memoryLimit: memoryLimit(reference))
+        if let known = fileIndexes[use] { return known }
         do {
-            files.append(PolicyProgram.File(path: path, chunkName: chunkName, source: try record.read(path)))
-            fileIndexes[path] = files.count - 1
+            files.append(
+                PolicyProgram.File(
+                    path: path, chunkName: chunkName, source: try record.read(path), memoryLimit: use.memoryLimit))
+            fileIndexes[use] = files.count - 1
             return files.count - 1
         } catch {
             diagnostics.append(
@@ -102,13 +136,14 @@ struct PolicyPlan {
 
     /// The same source under the same name is one file.
     private mutating func index(of source: PolicyReference.Source, _ reference: PolicyReference) -> Int {
-        let key = "lua \(reference.shownName)\n\(source.text)"
-        if let known = fileIndexes[key] { return known }
+        let use = FileUse(
+            path: "lua \(reference.shownName)\n\(source.text)", memoryLimit: memoryLimit(reference))
+        if let known = fileIndexes[use] { return known }
         files.append(
             PolicyProgram.File(
                 path: reference.location.file, chunkName: reference.shownName, source: Array(source.text.utf8),
-                firstLine: source.line))
-        fileIndexes[key] = files.count - 1
+                firstLine: source.line, memoryLimit: use.memoryLimit))
+        fileIndexes[use] = files.count - 1
         return files.count - 1
     }
 

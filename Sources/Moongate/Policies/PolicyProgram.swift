@@ -15,6 +15,7 @@ final class PolicyProgram: @unchecked Sendable {
             var file: Int
             var settings: SettingValue
             var onError: PolicyReference.OnError
+            var milliseconds: UInt32
         }
         /// For logs and metrics: the policy's name, or its file's without folder and ending.
         var name: String
@@ -22,12 +23,16 @@ final class PolicyProgram: @unchecked Sendable {
         var file: Int
         var settings: SettingValue
         var onError: PolicyReference.OnError
+        /// CPU time of one run of a hook.
+        var milliseconds: UInt32
         /// Where the configuration names it first.
         var location: SourceLocation
         /// What is known of it while it is loaded.
         var ledger: PolicyLedger
 
-        var identity: Identity { Identity(name: name, file: file, settings: settings, onError: onError) }
+        var identity: Identity {
+            Identity(name: name, file: file, settings: settings, onError: onError, milliseconds: milliseconds)
+        }
     }
 
     struct File: Sendable, Equatable {
@@ -38,10 +43,13 @@ final class PolicyProgram: @unchecked Sendable {
         var source: [UInt8]
         /// In `path`: more than 1 for a source within the configuration file.
         var firstLine = 1
+        /// Bytes that it may hold on one worker.
+        var memoryLimit: Int
 
         /// Where a source stands in its file changes nothing about it.
         static func == (left: File, right: File) -> Bool {
             left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
+                && left.memoryLimit == right.memoryLimit
         }
     }
 
@@ -60,6 +68,8 @@ final class PolicyProgram: @unchecked Sendable {
     let calls: PolicyCallLimits
     /// The upstreams of the configuration that the program was made from.
     let upstreams: Set<String>
+    /// What `os.getenv` shows.
+    let environment: [String: String]
     /// What making the first VM asked of the file system.
     let answers: [String: PolicyFileRecord.Answer]
     /// The upstreams that policies asked for while they were loaded, and whether there is one.
@@ -90,6 +100,7 @@ final class PolicyProgram: @unchecked Sendable {
         modulePath = plan.modulePath
         calls = plan.calls
         upstreams = plan.upstreams
+        environment = plan.environment
         self.answers = answers
         self.askedUpstreams = askedUpstreams
         listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
@@ -135,7 +146,7 @@ final class PolicyProgram: @unchecked Sendable {
             && bodyLimit == plan.bodyLimit
             && metricSeries == plan.metricSeries
             && secrets == plan.secrets && folder == plan.folder
-            && modulePath == plan.modulePath && calls == plan.calls
+            && modulePath == plan.modulePath && environment == plan.environment && calls == plan.calls
             && askedUpstreams.allSatisfy { plan.upstreams.contains($0.key) == $0.value }
     }
 }

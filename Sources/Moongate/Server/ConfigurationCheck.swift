@@ -15,7 +15,8 @@ public struct ConfigurationCheck {
         // What policies log while they load is for a running edge only.
         let parts = ServerPlan.Parts(
             path: path, ticketKeys: TicketKeys(),
-            logger: { _ in Logger(label: "check", factory: { _ in SwiftLogNoOpLogHandler() }) }, verifier: nil)
+            logger: { _ in Logger(label: "check", factory: { _ in SwiftLogNoOpLogHandler() }) }, verifier: nil,
+            workshop: nil)
         let attempt = FileSnapshot.consistent { reader in
             try ServerPlan(parts, reader)
         }

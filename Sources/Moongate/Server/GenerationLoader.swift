@@ -22,6 +22,8 @@ struct GenerationLoader {
     let logger: Logger
     /// `nil`: nothing is going to run, so no password will be checked.
     let verifier: PasswordVerifier?
+    /// `nil`: nothing is going to run, so no script engine will be replaced.
+    var workshop: PolicyWorkshop?
 
     /// Reads, checks and compiles.
     /// - Parameter previous: the program in force, whose script engines may go on.
@@ -80,7 +82,7 @@ struct GenerationLoader {
     }
 
     private func services(worker: Int) -> PolicyServices {
-        PolicyServices(logger: logger, verifier: verifier, registry: registry, worker: worker)
+        PolicyServices(logger: logger, verifier: verifier, registry: registry, worker: worker, workshop: workshop)
     }
 
     // MARK: Parts

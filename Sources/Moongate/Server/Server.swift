@@ -58,7 +58,7 @@ public final class Server {
                 let log = try OperationalLog(process: registry.process)
                 logs.append(log)
                 return log.logger("policy")
-            }, verifier: try PasswordVerifier())
+            }, verifier: try PasswordVerifier(), workshop: try PolicyWorkshop())
         let attempt = FileSnapshot.consistent { reader in try ServerPlan(parts, reader) }
         files = attempt.snapshot
         let plan = try attempt.result.get()
@@ -113,6 +113,7 @@ public final class Server {
         admin?.stop()
         resolver.stop()
         loader.verifier?.stop()
+        loader.workshop?.stop()
         accessLog.close()
         operationalLog.close()
     }

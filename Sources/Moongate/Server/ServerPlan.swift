@@ -11,6 +11,7 @@ struct ServerPlan {
         /// Gets what policies say while they load, and later.
         let logger: (MetricsRegistry) throws -> Logger
         let verifier: PasswordVerifier?
+        let workshop: PolicyWorkshop?
     }
 
     let registry: MetricsRegistry
@@ -24,7 +25,7 @@ struct ServerPlan {
         registry = MetricsRegistry(workers: config.workers ?? ServerPlan.cores())
         loader = GenerationLoader(
             path: parts.path, registry: registry, ticketKeys: parts.ticketKeys, logger: try parts.logger(registry),
-            verifier: parts.verifier)
+            verifier: parts.verifier, workshop: parts.workshop)
         candidate = try loader.load(reader, number: 1, previous: nil)
     }
 

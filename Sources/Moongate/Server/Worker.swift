@@ -15,6 +15,8 @@ final class Worker: ConnectionOwner {
     private let distributor: ConnectionDistributor
     private var upstreams: [String: Upstream] = [:]
     private let connections: WorkerConnections
+    private let replacement: EngineReplacement
+    private let oldGenerations: OldGenerations
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -33,7 +35,12 @@ final class Worker: ConnectionOwner {
         self.upstreams = upstreams
         host = ExchangeHost(loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index))
         downstreamStreams = DownstreamStreams(host)
+        replacement = EngineReplacement(loop: loop, cells: registry.worker(plan.index))
+        oldGenerations = OldGenerations(loop: loop, cells: registry.worker(plan.index))
         super.init()
+        oldGenerations.endStreams = { [weak self] in self?.endStreams(of: $0) ?? 0 }
+        replacement.adopt = { [weak self] engine in self?.replaceEngine(engine) }
+        replacement.watch(first.policies, isFresh: true)
         first.startPolicies()
         loop.turns = registry.worker(index).loopTurns
     }
@@ -77,11 +84,26 @@ final class Worker: ConnectionOwner {
     func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
         let engine = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.policies
         let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, engine)
-        let previous = host.generation.policies
+        let previous = host.generation
+        let isFresh = engine !== previous.policies
         host.use(next)
         next.startPolicies()
-        if let previous, previous !== engine { previous.timers.stop(previous) }
+        if isFresh, let old = previous.policies { old.timers.stop(old) }
+        oldGenerations.replaced(previous, by: next)
+        if isFresh { replacement.watch(engine, isFresh: true) }
         connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
+    }
+
+    /// A new engine for the policies in force. Exchanges that have begun keep the old one.
+    private func replaceEngine(_ engine: PolicyHost) {
+        guard let engine = Worker.prepared(Handover(engine), loop) else { return }
+        let previous = host.generation
+        let next = previous.with(engine)
+        host.use(next)
+        next.startPolicies()
+        if let old = previous.policies { old.timers.stop(old) }
+        oldGenerations.replaced(previous, by: next)
+        replacement.watch(engine, isFresh: false)
     }
 
     // MARK: The end
@@ -94,6 +116,20 @@ final class Worker: ConnectionOwner {
         connections.forEach { connection in
             connection.streams.forEach { Exchange(owner: $0).fail(.draining) }
         }
+    }
+
+    /// Ends the streams of one generation with `UNAVAILABLE`.
+    private func endStreams(of generation: WorkerGeneration) -> Int {
+        var count = 0
+        connections.forEach { connection in
+            connection.streams.forEach { owner in
+                let exchange = Exchange(owner: owner)
+                guard exchange.generation === generation else { return }
+                count += 1
+                exchange.fail(.generationRetired)
+            }
+        }
+        return count
     }
 
     /// The engine, at home on this worker.

@@ -18,12 +18,13 @@ public struct Configuration: Sendable, Equatable {
     /// `nil`: no access log.
     public var accessLog: AccessLogConfig?
     public var drain: DrainConfig
+    public var reload: ReloadConfig
 
     public init(
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
-        admin: AdminConfig? = nil,
-        accessLog: AccessLogConfig? = nil, drain: DrainConfig = .init()
+        admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, drain: DrainConfig = .init(),
+        reload: ReloadConfig = .init()
     ) {
         self.workers = workers
         self.listeners = listeners
@@ -34,6 +35,7 @@ public struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.accessLog = accessLog
         self.drain = drain
+        self.reload = reload
     }
 }
 

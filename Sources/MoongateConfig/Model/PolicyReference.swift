@@ -26,16 +26,23 @@ public struct PolicyReference: Sendable, Equatable {
     /// The policy's settings, handed to its hooks as `config`.
     public var settings: SettingValue
     public var onError: OnError
+    /// CPU time that one run of a hook may use. `nil`: what `PolicySettings` says, as for all policies.
+    public var timeLimit: Duration?
+    /// Bytes that the policy may hold on one worker. `nil`: what `PolicySettings` says.
+    public var memoryLimit: Int?
     public var location: SourceLocation
     public init(
         name: String, label: String? = nil, source: Source? = nil, settings: SettingValue = .table([]),
-        onError: OnError = .deny, location: SourceLocation = .unknown
+        onError: OnError = .deny, timeLimit: Duration? = nil, memoryLimit: Int? = nil,
+        location: SourceLocation = .unknown
     ) {
         self.name = name
         self.label = label
         self.source = source
         self.settings = settings
         self.onError = onError
+        self.timeLimit = timeLimit
+        self.memoryLimit = memoryLimit
         self.location = location
     }
 }
@@ -103,6 +110,10 @@ public struct PolicySettings: Sendable, Equatable {
     public var memoryLimit: Int
     /// Bytes of a body that a hook may hold as a whole.
     public var bodyLimit: Int
+    /// Bytes that one policy may hold on one worker. `nil`: a quarter of `memoryLimit`.
+    public var policyMemoryLimit: Int?
+    /// Variables of the process that `os.getenv` shows to policies.
+    public var env: [String]
     /// Most series of one metric that policies define.
     public var metricSeries: Int
     /// Bytes that the answer to a call of a policy may have.
@@ -113,13 +124,15 @@ public struct PolicySettings: Sendable, Equatable {
     public var callsPerWorker: Int
     public init(
         path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
-        bodyLimit: Int = 1 << 20, callLimit: Int = 1 << 20, callsPerRequest: Int = 16, callsPerWorker: Int = 4096,
-        metricSeries: Int = 1_000
+        bodyLimit: Int = 1 << 20, policyMemoryLimit: Int? = nil, env: [String] = [], callLimit: Int = 1 << 20,
+        callsPerRequest: Int = 16, callsPerWorker: Int = 4096, metricSeries: Int = 1_000
     ) {
         self.path = path
         self.timeLimit = timeLimit
         self.memoryLimit = memoryLimit
         self.bodyLimit = bodyLimit
+        self.policyMemoryLimit = policyMemoryLimit
+        self.env = env
         self.metricSeries = metricSeries
         self.callLimit = callLimit
         self.callsPerRequest = callsPerRequest

@@ -29,6 +29,8 @@ extension ConfigurationReference {
           time_limit: 50ms
           memory_limit: 64MiB
           body_limit: 1MiB
+          policy_memory_limit: 16MiB              # for each policy
+          env: [REGION]                           # what os.getenv may read
           metric_series: 1000                     # of each metric that a policy defines
           call_limit: 1MiB
           calls_per_request: 16
@@ -67,6 +69,8 @@ extension ConfigurationReference {
               - header-auth: {users: users.yaml}  # a policy with settings
               - policy: policies/audit.lua        # a file of one's own, in the full form
                 on_error: continue
+                time_limit: 20ms
+                memory_limit: 4MiB
                 settings: {level: info}
             upstreams:                            # 95 % and 5 % of the requests
               - {name: greeter, weight: 95}
@@ -88,6 +92,11 @@ extension ConfigurationReference {
 
         access_log:
           path: "-"                               # standard output
+
+        reload:                                   # for streams that outlive their policies
+          max_generations: 8
+          max_age: 24h
+          when_exceeded: reset
 
         drain:
           delay: 5s

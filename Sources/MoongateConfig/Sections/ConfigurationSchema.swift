@@ -32,6 +32,7 @@ extension ValueType<Configuration> {
                         "access_log", \.accessLog, .accessLog, absent: "no access log",
                         "One line of JSON for each request."),
                     Field("drain", \.drain, .drain, "What happens on SIGTERM."),
+                    Field("reload", \.reload, .reload, "What happens to streams whose policies were replaced."),
                 ])
         ) { configuration, _, decoding in
             for route in configuration.routes { checkDisabled(route, configuration.listeners, &decoding) }

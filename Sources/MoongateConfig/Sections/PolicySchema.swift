@@ -5,36 +5,92 @@ extension ValueType<PolicySettings> {
                 name: "policy settings",
                 summary: "Where policies are found and what they may use.",
                 initial: PolicySettings(),
-                fields: [
-                    Field(
-                        "path", \.path, .list(of: .path, identity: { $0 }),
-                        "Folders that are searched in order, before the policies that ship."),
-                    Field(
-                        "time_limit", \.timeLimit, .duration(.milliseconds(1) ... .seconds(60)),
-                        "CPU time that one run of a hook may use; waiting does not count. A script that uses more is"
-                            + " stopped."),
-                    Field(
-                        "memory_limit", \.memoryLimit, .size((1 << 20)...(64 << 30)),
-                        "Memory that all policies of one worker may hold."),
-                    Field(
-                        "body_limit", \.bodyLimit, .size(1...(1 << 30)),
-                        "The largest body that a hook may hold as a whole, with `handle:body()`. A larger request is"
-                            + " answered with 413, a larger response replaced by 500; gRPC gets `RESOURCE_EXHAUSTED`."),
-                    Field(
-                        "metric_series", \.metricSeries, .integer(1...1_000_000),
-                        "Series that one metric of a policy may have. What comes beyond is counted in a series whose labels"
-                            + " are all `_overflow`."),
-                    Field(
-                        "call_limit", \.callLimit, .size(0...(16 << 20)),
-                        "Bytes that the answer to a policy's call (`httpCall`, `moon.http`, `moon.grpc`) may have; a longer one"
-                            + " counts as failed."),
-                    Field(
-                        "calls_per_request", \.callsPerRequest, .integer(1...1000),
-                        "Calls that the policies of one request may have under way. One more is a script error."),
-                    Field(
-                        "calls_per_worker", \.callsPerWorker, .integer(1...1_000_000),
-                        "Calls that all policies of one worker may have under way. One more fails at once."),
-                ]))
+                fields: [Field<PolicySettings>].whereAndHowMuch + .counted)
+        ) { settings, mapping, decoding in
+            if let limit = settings.policyMemoryLimit, limit > settings.memoryLimit / 2 {
+                decoding.report(
+                    mapping.location(of: "policy_memory_limit"),
+                    "policy_memory_limit is more than half of memory_limit",
+                    hint: "one policy must not be able to fill what all share")
+            }
+            return settings
+        }
+    }
+}
+
+// In two lists: the compiler takes too long over one.
+extension [Field<PolicySettings>] {
+    fileprivate static var whereAndHowMuch: Self {
+        [
+            Field(
+                "path", \.path, .list(of: .path, identity: { $0 }),
+                "Folders that are searched in order, before the policies that ship."),
+            Field(
+                "time_limit", \.timeLimit, .duration(.milliseconds(1) ... .seconds(60)),
+                "CPU time that one run of a hook may use; waiting does not count. A script that uses more is"
+                    + " stopped."),
+            Field(
+                "memory_limit", \.memoryLimit, .size((1 << 20)...(64 << 30)),
+                "Memory that all policies of one worker may hold."),
+            Field(
+                "body_limit", \.bodyLimit, .size(1...(1 << 30)),
+                "The largest body that a hook may hold as a whole, with `handle:body()`. A larger request is"
+                    + " answered with 413, a larger response replaced by 500; gRPC gets `RESOURCE_EXHAUSTED`."),
+            Field(
+                "policy_memory_limit", \.policyMemoryLimit, .policyMemory,
+                absent: "a quarter of `memory_limit`",
+                "Memory that one policy may hold on one worker, its globals and modules included. A policy that"
+                    + " wants more fails until its worker has a new script engine; all others go on."),
+            Field(
+                "env", \.env, .list(of: .environmentVariable, identity: { $0 }),
+                "Environment variables that policies may read with `os.getenv`, which gives `nil` for all others."
+            ),
+        ]
+    }
+
+    fileprivate static var counted: Self {
+        [
+            Field(
+                "metric_series", \.metricSeries, .integer(1...1_000_000),
+                "Series that one metric of a policy may have. What comes beyond is counted in a series whose labels"
+                    + " are all `_overflow`."),
+            Field(
+                "call_limit", \.callLimit, .size(0...(16 << 20)),
+                "Bytes that the answer to a policy's call (`httpCall`, `moon.http`, `moon.grpc`) may have; a longer one"
+                    + " counts as failed."),
+            Field(
+                "calls_per_request", \.callsPerRequest, .integer(1...1000),
+                "Calls that the policies of one request may have under way. One more is a script error."),
+            Field(
+                "calls_per_worker", \.callsPerWorker, .integer(1...1_000_000),
+                "Calls that all policies of one worker may have under way. One more fails at once."),
+        ]
+    }
+}
+
+extension ValueType<Int> {
+    /// Enough for a file with its copy of the library, at least.
+    fileprivate static var policyMemory: ValueType { .size((256 << 10)...(16 << 30)) }
+}
+
+extension ValueType<String> {
+    fileprivate static var environmentVariable: ValueType {
+        let shape = TextShape(name: "environment variable", pattern: "^[A-Za-z_][A-Za-z0-9_]*$")
+        return .text(shape, expected: "the name of an environment variable") { text, _ throws(SyntaxFault) in
+            let isName = text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+            guard isName, let first = text.utf8.first, !(0x30...0x39).contains(first) else {
+                throw SyntaxFault(
+                    "\(quoted(text)) is no environment variable", hint: "letters, digits and _, such as REGION")
+            }
+            return text
+        }
     }
 }
 
@@ -111,6 +167,8 @@ private struct PolicyDraft {
     var name: String?
     var isDisabled = false
     var onError = PolicyReference.OnError.deny
+    var timeLimit: Duration?
+    var memoryLimit: Int?
     var settings = SettingValue.table([])
 }
 
@@ -140,6 +198,13 @@ extension ValueType<PolicyEntry> {
                         "on_error", \.onError, .choice(),
                         "What a script error does: `deny` ends the request with `INTERNAL` (gRPC) or 500, `continue` lets"
                             + " it go on as if the hook had returned."),
+                    Field(
+                        "time_limit", \.timeLimit, .duration(.milliseconds(1) ... .seconds(60)),
+                        absent: "`policies.time_limit`", "CPU time that one run of a hook of this policy may use."),
+                    Field(
+                        "memory_limit", \.memoryLimit, .policyMemory, absent: "`policies.policy_memory_limit`",
+                        "Memory that the policy may hold on one worker. Uses of a file that differ in this have globals"
+                            + " of their own; at most half of `policies.memory_limit`."),
                     Field("settings", \.settings, .settings, "Handed to the policy's hooks as `config`."),
                 ]), finish: finish)
     }
@@ -161,7 +226,9 @@ extension ValueType<PolicyEntry> {
         let place = mapping.value(of: "policy")?.location ?? mapping.value(of: "lua")?.location ?? mapping.location
         let reference = PolicyReference(
             name: draft.source == nil ? draft.policy : draft.name ?? "", label: draft.name, source: draft.source,
-            settings: draft.settings, onError: draft.onError, location: place)
+            settings: draft.settings, onError: draft.onError, timeLimit: draft.timeLimit,
+            memoryLimit: draft.memoryLimit,
+            location: place)
         return PolicyEntry(reference: reference, isDisabled: draft.isDisabled)
     }
 }

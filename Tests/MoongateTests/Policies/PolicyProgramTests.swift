@@ -172,6 +172,47 @@ import Testing
         call.end()
     }
 
+    @Test func manyRoutesShareOneLoadedFile() throws {
+        let names = (0..<5).map { "/etc/p\($0).lua" }
+        let files = Dictionary(uniqueKeysWithValues: names.map { ($0, "function on_request(h) end") })
+        func make(_ routes: Int) throws -> PolicyProgram.Made {
+            var config = Configuration()
+            config.routes = (0..<routes).map { number in
+                RouteConfig(name: "r\(number)", policies: names.map { PolicyReference(name: $0) }, upstreams: [])
+            }
+            let services = PolicyServices(
+                logger: Logger(label: "t"), verifier: nil, registry: MetricsRegistry(workers: 1), worker: 0)
+            return try PolicyProgram.make(
+                config, folder: "/etc", shipped: nil, loader: .memory(files), services: services)
+        }
+        let few = try make(1)
+        let many = try make(2000)
+        #expect(many.program.files.count == 5)
+        #expect(many.program.instances.count == 5)
+        #expect(many.program.routeChain(1999)?.count == 5)
+        #expect(try #require(many.host).vm.memoryInUse < #require(few.host).vm.memoryInUse + 4096)
+    }
+
+    @Test func usesWithOtherMemoryLimitsHaveOtherGlobals() throws {
+        var config = Configuration()
+        config.routes = [(nil, nil), (1 << 20, nil), (nil, 20), (1 << 20, 20)].enumerated().map { number, limits in
+            let reference = PolicyReference(
+                name: "/etc/p.lua", timeLimit: limits.1.map { .milliseconds($0) }, memoryLimit: limits.0)
+            return RouteConfig(name: "r\(number)", policies: [reference], upstreams: [])
+        }
+        let services = PolicyServices(
+            logger: Logger(label: "t"), verifier: nil, registry: MetricsRegistry(workers: 1), worker: 0)
+        let made = try PolicyProgram.make(
+            config, folder: "/etc", shipped: nil, loader: .memory(["/etc/p.lua": "function on_request(h) end"]),
+            services: services)
+        #expect(made.program.files.map(\.memoryLimit) == [16 << 20, 1 << 20])
+        #expect(made.program.instances.map(\.milliseconds) == [50, 50, 20, 20])
+        let host = try #require(made.host)
+        #expect(host.instances[0].request != host.instances[2].request)
+        #expect(host.memory(ofFile: 1).limit == 1 << 20)
+        #expect(host.memory(ofFile: 1).held > 0)
+    }
+
     @Test func unchangedPoliciesKeepTheirMachines() throws {
         let loader = { (text: String, data: String) in
             PolicySourceLoader.memory(["/etc/p.lua": text, "/etc/d.txt": data])

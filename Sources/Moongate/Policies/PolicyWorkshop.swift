@@ -1,0 +1,41 @@
+import MoongateConfig
+import MoongateLua
+
+/// A thread that makes script engines and closes them, so that no worker has to wait for that: compiling the policies
+/// takes milliseconds, and so does freeing some ten megabytes of small blocks.
+final class PolicyWorkshop: Sendable {
+    private let pool: BackgroundPool
+
+    /// - Throws: `SystemError` when the system refuses a thread.
+    init() throws { pool = try BackgroundPool(name: "mg-policy", threads: 1, queueLimit: 1024) }
+
+    /// What became of an order.
+    typealias Outcome = Result<Handover<PolicyHost>, DiagnosticList>
+
+    /// Makes a host of `program` as it was loaded first, and calls `done` on the workshop's thread. False: there are
+    /// too many orders.
+    func make(
+        _ program: PolicyProgram, services: PolicyServices, _ done: @escaping @Sendable (Outcome) -> Void
+    ) -> Bool {
+        let parts = Handover(services)
+        return pool.submit {
+            guard let services = parts.take() else { return }
+            do throws(DiagnosticList) {
+                done(.success(Handover(try PolicyHost(program, services: services))))
+            } catch {
+                done(.failure(error))
+            }
+        }
+    }
+
+    /// Has `vm` closed here once nobody uses it.
+    func closes(_ vm: LuaVM) {
+        let pool = pool
+        vm.closer = { close in
+            // A full or stopped queue: then whoever gives the VM up has to wait.
+            if !pool.submit(close) { close() }
+        }
+    }
+
+    func stop() { pool.stopAndWait() }
+}
