@@ -21,7 +21,7 @@ def rows(heading):
 OBJECTS = [
     "h", "h:headers()", "h:body(true)", "h:metadata()", "h:virtualHost()", "h:route()", "h:streamInfo()",
     "h:streamInfo():dynamicMetadata()", "h:streamInfo():filterState()", "h:connectionStreamInfo()", "h:connection()",
-    "h:stats()", 'h:stats():counter("c")', 'h:stats():gauge("g")', 'h:stats():histogram("t")',
+    "h:stats()", 'h:stats():counter("any.counter")', 'h:stats():gauge("any.gauge")', 'h:stats():histogram("any.times")',
     'h:importPublicKey("x", 1)']
 
 
