@@ -16,7 +16,7 @@ from harness.proxy import run_command
 
 ALL = documents.documents()
 README = next(document for document in ALL if document.name == "README.md")
-TOP_LEVEL = {"workers", "policies", "upstreams", "routes", "admin", "access_log", "drain"}
+TOP_LEVEL = {"workers", "policies", "secrets", "upstreams", "routes", "admin", "access_log", "drain"}
 
 
 # Configurations and policies
@@ -134,7 +134,7 @@ def test_policies_load(block, tmp_path):
 @pytest.mark.parametrize("block", documents.blocks("lua"), ids=repr)
 def test_lua_is_sound(block):
     """luacheck knows the names that policies may use."""
-    options = ["--read-globals", "handle", *sorted(spec_names())] if block.is_fragment else []
+    options = ["--read-globals", "handle", "moon", *sorted(spec_names())] if block.is_fragment else []
     done = subprocess.run(
         ["luacheck", "-", "--no-color", "--no-unused-args", "--filename", "examples/shown.lua", *options],
         cwd=REPOSITORY, input=block.text, capture_output=True, text=True, timeout=30)
@@ -159,7 +159,7 @@ def spec_names():
 def test_methods_in_examples_exist(block):
     """Methods of texts aside, what is called with a colon is a function that Swift gives to policies."""
     of_texts = {"match", "gmatch", "gsub", "sub", "find", "format", "lower", "upper", "rep", "byte", "len", "reverse"}
-    called = set(re.findall(r"[\w\])]:(\w+)\s*[({\"']", block.text))
+    called = set(re.findall(r"[\w\])]:([A-Za-z_]\w*)\s*[({\"']", block.text))
     assert called <= of_texts | spec_names() | {name.rpartition(".")[2] for name in bindings()}
 
 

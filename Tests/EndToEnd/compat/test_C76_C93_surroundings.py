@@ -1,5 +1,5 @@
 """Metadata, stream info and what else a handle gives."""
-from harness.compat import lua, refusals
+from harness.compat import differs, lua, refusals
 from harness.lua_texts import FAILURE
 
 
@@ -298,3 +298,15 @@ def test_C93_a_module_on_the_path(both):
 def test_C93_a_module_that_is_missing_is_a_fault_of_the_configuration(tmp_path):
     for said in refusals(tmp_path, 'local module = require("nosuch_module")\nfunction envoy_on_request(h) end\n'):
         assert said and "nosuch_module" in said
+
+
+@differs("kinds-of-metrics")
+@lua(FAILURE + """
+function envoy_on_request(h)
+  h:stats():counter("two.kinds"):inc()
+  h:headers():add("x-text", failure(function() h:stats():histogram("two.kinds") end))
+end
+""")
+def test_a_name_has_one_kind_of_metric(both):
+    envoy, moongate = both.apart()
+    assert envoy.seen["x-text"] == "none" and "is a counter already" in moongate.seen["x-text"]

@@ -205,8 +205,8 @@ class MoongateEdge(Edge):
                 policies[f"{case.name}-{number}.lua"] = given.script
                 routes.append(self.route(case, number, given))
         self.process = Moongate(
-            folder, configuration(upstreams=self.addresses(), routes=routes, policies={"path": ["policies"]}),
-            policies=policies)
+            folder, configuration(upstreams=self.addresses(), routes=routes, policies={
+                "path": ["policies"], "body_limit": "512KiB"}), policies=policies)
 
     def route(self, case, number, given):
         policy = {"policy": f"policies/{case.name}-{number}.lua", "on_error": "continue",

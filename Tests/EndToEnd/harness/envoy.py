@@ -109,7 +109,7 @@ def listener(name, virtual_hosts, lua=None, tls=None, filter_name="envoy.filters
         "typed_config": {
             "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": name, "codec_type": "HTTP2", "generate_request_id": False, "skip_xff_append": True,
-            "http2_protocol_options": {"initial_stream_window_size": 1 << 20},      # also the limit of buffers
+            "http2_protocol_options": {"initial_stream_window_size": 512 << 10},    # also the limit of buffers
             "server_header_transformation": "PASS_THROUGH",
             "http_filters": [
                 {"name": filter_name,
