@@ -14,6 +14,8 @@ MIB = 1 << 20
 # Sanitizers make the program several times slower; the figures that depend on it are scaled.
 SLOW = bool(os.environ.get("MOONGATE_SANITIZER"))
 STORM_SECONDS = float(os.environ.get("MOONGATE_STORM_SECONDS", 15 if SLOW else 40))
+# Ten minutes and more to see slow leaks; as long as the suite has time for otherwise.
+SOAK_SECONDS = float(os.environ.get("MOONGATE_SOAK_SECONDS", 15 if SLOW else 30))
 CANCEL_SECONDS = float(os.environ.get("MOONGATE_CANCEL_SECONDS", 10 if SLOW else 60))
 CANCEL_RATE = float(os.environ.get("MOONGATE_CANCEL_RATE", 500 if SLOW else 5000))
 
@@ -73,6 +75,68 @@ def test_reload_storm_loses_no_call_and_no_stream(moongate, backends):
     assert proxy.failed_reloads() == 0
     if not SLOW:
         assert end <= warm + 2 * MIB, f"RSS grew from {warm / MIB:.1f} to {end / MIB:.1f} MiB"
+
+
+def busy(number):
+    """A policy that uses what policies have: shared state, calls, timers, bodies, JSON, metrics."""
+    return f"""
+        local moon = require "moon"
+        local seen = moon.dict("seen", {{ max = 1000, ttl = 5 }})
+        local limit = moon.limit{{ rate = 1000000, burst = 1000000, name = "soak" }}
+        local calls = moon.metrics.counter("soak_calls", "Calls of the soak.")
+        moon.timer.every(0.05, function()
+          moon.http.get("side", "{PATH}")
+          seen:set("at", moon.time.now())
+        end)
+
+        function on_request(handle)
+          local headers = handle:headers()
+          local key = tostring(seen:incr("calls", 1, 0) % 2000)
+          seen:set(key, {{ mark = {number}, path = headers:get(":path") }})
+          assert(limit:take(key))
+          if seen:get("calls") % 10 == 0 then
+            local answer, err = moon.http.get("side", "{PATH}", {{ timeout = 5 }})
+            assert(answer and answer.status == 200, err)
+          end
+          headers:add("x-mark", "{number}")
+          for chunk in handle:bodyChunks() do chunk:setBytes(chunk:getBytes(0, chunk:length())) end
+        end
+
+        function on_response(handle)
+          calls:inc(1)
+          handle:headers():add("x-mark", "{number}")
+          handle:headers():add("x-json", #moon.json.encode(handle:ctx()))
+          local trailers = handle:trailers()
+          if trailers then trailers:add("x-end", "1") end
+        end"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SOAK_SECONDS + 120)
+def test_soak_with_calls_timers_and_bodies_keeps_memory_flat(moongate, backends, fast):
+    [server] = backends("soak", threads=150)
+    proxy = moongate(
+        configuration(
+            server.address, upstreams={"side": [fast.address]},
+            routes=[route(policies=[{"policy": "policies/busy.lua"}])]),
+        policies={"busy.lua": busy(0)})
+    storm = storm_client(proxy.address, SOAK_SECONDS + 2)
+    first, number, samples = proxy.generation(), 0, []
+    end = time.monotonic() + SOAK_SECONDS
+    while time.monotonic() < end:
+        number += 1
+        proxy.write("policies/busy.lua", busy(number))
+        time.sleep(0.5)
+        samples.append(proxy.resident_bytes())
+    said = storm.result()
+    third = len(samples) // 3
+    warm, late = statistics.median(samples[third:2 * third]), statistics.median(samples[-third:])
+    print(f"\nsoak: {proxy.generation() - first} generations, {said}, RSS {warm / MIB:.1f} -> {late / MIB:.1f} MiB")
+    assert said["failed"] == 0 and said["mixed"] == [], said
+    assert proxy.failed_reloads() == 0 and proxy.generation() - first >= 0.8 * number
+    assert proxy.metric("soak_calls_total") >= said["calls"]
+    if not SLOW:
+        assert late <= warm + 4 * MIB, f"RSS grew from {warm / MIB:.1f} to {late / MIB:.1f} MiB"
 
 
 @pytest.mark.slow
