@@ -98,6 +98,17 @@ def test_two_policies_rewrite_both_bodies_one_after_the_other(scripted):
     assert head_of(client.of_stream(stream)).get("content-length") == "13"
 
 
+@pytest.mark.parametrize("status", ["204", "304"])
+def test_response_that_cannot_have_a_body_gets_none(scripted, status):
+    proxy, client, server = scripted("function on_response(h) h:body(true):setBytes('made') end")
+    stream = client.open(plain("GET"), end_stream=True)
+    connection, head = server.next_request()
+    answer(connection, head, headers=[(":status", status)])
+    client.end(stream)
+    assert head_of(client.of_stream(stream)).get("content-length") is None
+    assert client.body(stream) == b""
+
+
 @pytest.mark.parametrize("call, status", [("h:body()", "413"), ("h:body():setBytes(('x'):rep(2000))", "413")])
 def test_too_large_request_ends_with_413(scripted, call, status):
     proxy, client, server = scripted(f"function on_request(h) {call} error('resumed') end", body_limit="1000B")

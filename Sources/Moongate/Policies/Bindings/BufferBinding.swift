@@ -57,9 +57,9 @@ enum BufferBinding {
 }
 
 extension PolicyBody {
-    /// Makes the head say how long the body is.
+    /// Makes the head say how long the body is, where there can be one.
     func setLength(_ count: Int) {
-        guard !run.pointer.pointee.isHeadGone, let head = flow.head else { return }
+        guard !isBodiless, !run.pointer.pointee.isHeadGone, let head = flow.head else { return }
         String(count).withBytes { head.pointee.set(name: Bytes("content-length"), value: $0) }
     }
 }

@@ -27,7 +27,7 @@ final class PolicyBody {
     private var isHalted: Bool { isClosed || run.pointer.pointee.verdict?.endsExchange == true }
     private var isClosed = false
     /// A message that has no body, whatever a script says (RFC 9110 §6.4.1).
-    private let isBodiless: Bool
+    let isBodiless: Bool
 
     init(_ run: PolicyRun, isResponse: Bool) {
         self.run = run
