@@ -36,12 +36,12 @@ class Folder:
 
     def check(self, block, text):
         """`moongate check` of a configuration; the files that it names are those of the document, or made up."""
-        self._write_named(block)
+        self.write_named(block)
         self._make_missing(text)
         environment = {**os.environ, "PARTNER_TOKEN": "a secret"}
         return run_command("check", "--config", self.write("checked.yaml", text), env=environment)
 
-    def _write_named(self, block):
+    def write_named(self, block):
         """Named blocks, each as it was shown last before `block`, or first behind it."""
         shown = {}
         for other in self.blocks:
@@ -129,6 +129,17 @@ def test_policies_load(block, tmp_path):
             return
         said += done.stderr
     raise AssertionError(said)
+
+
+def test_the_guides_spec_passes(tmp_path):
+    """The spec beside the policy as it was shown last before."""
+    folder = Folder(tmp_path, "docs/policy-guide.md")
+    specs = [block for block in folder.blocks if (block.name or "").endswith("_spec.lua")]
+    assert specs
+    for block in specs:
+        folder.write_named(block)
+        done = run_command("test", folder.path / block.name)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block", documents.blocks("lua"), ids=repr)
