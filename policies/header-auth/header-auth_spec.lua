@@ -40,7 +40,7 @@ describe("header-auth", function()
   it("allows methods by their names and stars", function()
     for allow, status in pairs {
       ["*"] = false, ["shop.Cart/Add"] = false, ["shop.Cart/*"] = false, ["*/Add"] = false, ["shop.Cart/Get*"] = 7,
-      ["shopXCart/Add"] = 7, ["shop.Cart"] = 7,
+      ["shopXCart/Add"] = 7,
     } do
       expect(ask(load({}, { allow }), login).grpc_status):to_equal(status or nil)
     end
@@ -67,5 +67,7 @@ describe("header-auth", function()
     expect(loading(settings, { ada = { allow = {} } })):to_raise("password is missing")
     expect(loading(settings, { ada = { password = hash } })):to_raise("allow is missing")
     expect(loading(settings, { ada = { password = "plain", allow = {} } })):to_raise('user "ada"')
+    expect(loading(settings, { ada = { password = hash, allow = { "shop.Cart" } } }))
+      :to_raise("user \"ada\": 'shop.Cart' is no pattern")
   end)
 end)

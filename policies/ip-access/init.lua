@@ -7,8 +7,12 @@
 
 local moon = require "moon"
 
-local KNOWN = { allow = true, deny = true }
-local KNOWN_IN_ENTRY = { cidr = true, except = true }
+local LIST = { "list", of = "any" }
+local SCHEMA = { allow = LIST, deny = LIST }
+local ENTRY = {
+  cidr = { "list", of = "string", single = true, required = true },
+  except = { "list", of = "string", single = true, default = {} },
+}
 
 --- Settings of an instance -> its lists, compiled.
 local instances = setmetatable({}, { __mode = "k" })
@@ -27,10 +31,8 @@ local function compile(entries)
     if type(entry) ~= "table" then
       plain[#plain + 1] = entry
     else
-      for key in pairs(entry) do
-        if not KNOWN_IN_ENTRY[key] then error(("unknown key %q (known: cidr, except)"):format(key), 0) end
-      end
-      list[#list + 1] = { inside = networks(entry.cidr), outside = networks(entry.except or {}) }
+      entry = moon.settings(entry, ENTRY)
+      list[#list + 1] = { inside = networks(entry.cidr), outside = networks(entry.except) }
     end
   end
   list[#list + 1] = { inside = networks(plain), outside = networks {} }
@@ -38,12 +40,9 @@ local function compile(entries)
 end
 
 function on_init(config)
-  for name, value in pairs(config) do
-    if not KNOWN[name] then error(("unknown setting %q (known: allow, deny)"):format(name), 0) end
-    if type(value) ~= "table" then error(name .. " must be a list of networks", 0) end
-  end
-  if not config.allow and not config.deny then error("allow or deny is missing", 0) end
-  instances[config] = { allow = config.allow and compile(config.allow), deny = compile(config.deny or {}) }
+  local settings = moon.settings(config, SCHEMA)
+  if not settings.allow and not settings.deny then error("allow or deny is missing", 0) end
+  instances[config] = { allow = settings.allow and compile(settings.allow), deny = compile(settings.deny or {}) }
 end
 
 local function contains(list, address)

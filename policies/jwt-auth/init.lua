@@ -1,6 +1,6 @@
 --- Lets in callers with a JSON Web Token that is signed by a known key and says what it has to say.
 --
--- Settings: one of key, secret, jwks and jwks_upstream, and what the token must say; see README.md.
+-- Settings: one of key, secret and jwks, and what the token must say; see README.md.
 
 local moon = require "moon"
 

@@ -32,8 +32,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{}", "allow or deny is missing"), ("{allow: 10.0.0.0/8}", "allow must be a list of networks"),
-        ("{deny: [{cidr: 10.0.0.0/8, expect: []}]}", "unknown key \"expect\" (known: cidr, except)"),
+        ("{}", "allow or deny is missing"), ("{allow: 10.0.0.0/8}", "allow must be a list"),
+        ("{deny: [{cidr: 10.0.0.0/8, expect: []}]}", "unknown setting \"expect\" (known: cidr, except)"),
     ])
     func mistakesAreRefused(settings: String, complaint: String) throws {
         #expect(
