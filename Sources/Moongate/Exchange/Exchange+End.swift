@@ -112,12 +112,17 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The response lists and body hold a whole answer made here: sends it.
     func answerIsComplete() {
+        takeAnswer()
+        finishResponseHead()
+    }
+
+    /// Nothing of the response is left to come.
+    func takeAnswer() {
         self.responseHeadKnown = true
         self.responseEnded = true
         self.responseIsGRPC = self.isGRPC
         // RFC 9113 §8.1: a complete answer to an incomplete request is followed by NO_ERROR.
         self.resetsAfterResponse = !self.clientEnded
-        finishResponseHead()
     }
 
     private var isHead: Bool { self.request.value(.method)?.equals("HEAD") ?? false }
@@ -130,6 +135,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let host = self.host,
             let generation = self.generation
         else { return }
+        if generation.policies?.hasLogHooks == true { self.policyRun?.log() }
         let duration = (host.loop.now &- self.started) / 1000
         let cells = generation.metrics.route(self.route)
         if self.isGRPC {
@@ -148,6 +154,26 @@ extension Pooled where Record == ExchangeRecord {
                 host.log(record)
             }
         }
+    }
+
+    /// What log hooks and others of its policies ask for.
+    var account: PolicyAccount {
+        var account = PolicyAccount(startedAt: self.startedAt)
+        let now = self.host?.loop.now ?? self.started
+        account.duration = now &- self.started
+        if self.sentAt > 0 { account.sent = self.sentAt &- self.started }
+        if self.answeredAt > 0 { account.answered = self.answeredAt &- self.started }
+        if self.upstreamIndex >= 0, let generation = self.generation {
+            account.upstream = generation.upstream(self.upstreamIndex).nameBytes.string
+            account.endpoint = self.endpoint?.nameBytes.string
+            account.attempts = Int64(self.attempts)
+        }
+        if self.responseHeadKnown { account.httpStatus = self.response.value(.status).map(HTTPStatus.parse) }
+        if self.isGRPC && self.grpcStatus >= 0 {
+            let status = self.grpcStatus == Int32.max ? GRPCStatus.unknown.rawValue : UInt8(clamping: self.grpcStatus)
+            account.grpcStatus = status
+        }
+        return account
     }
 
     private func record(_ duration: UInt64, _ generation: WorkerGeneration) -> AccessRecord {

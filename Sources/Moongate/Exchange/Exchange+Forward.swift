@@ -45,6 +45,7 @@ extension Pooled where Record == ExchangeRecord {
         let isComplete = self.requestEnded && self.requestBody.isEmpty && self.requestTrailers.isEmpty
         guard connection.open(upstreamPointer, requestPointer, hasBody: !isComplete) else { return assign() }
         self.phase = .forwarded
+        if let host = self.host { self.sentAt = host.loop.now }
     }
 
     /// The connection that the exchange waited for did not come about. Nothing was sent, so another endpoint may be

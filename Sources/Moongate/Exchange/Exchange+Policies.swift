@@ -159,14 +159,13 @@ extension Pooled where Record == ExchangeRecord {
         self.httpStatus = self.response.value(.status).map(HTTPStatus.parse) ?? 0
         self.termination = Bytes("policy_reply")
         self.repliedPolicy = run.current
-        answerIsComplete()
+        takeAnswer()
+        if self.policyStage == .response { responseHooksEnded(run.continueResponse()) } else { finishResponseHead() }
     }
 
     private func bodyTooLarge() {
         if let run = self.policyRun { self.repliedPolicy = run.current }
-        let isResponse = self.policyStage == .response
-        if isResponse { return fail(.responseBodyTooLarge) }
-        fail(.requestBodyTooLarge)
+        fail(self.policyRun?.phase == .response ? .responseBodyTooLarge : .requestBodyTooLarge)
     }
 
     private func policyFailed() {

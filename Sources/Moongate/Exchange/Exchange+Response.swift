@@ -22,7 +22,10 @@ extension Pooled where Record == ExchangeRecord {
         self.upstreamEnded = endsStream
         self.responseIsGRPC = self.response.value(.contentType).map(GRPCContentType.isGRPC) ?? false
         // The response is the upstream's word: nothing is sent twice from here on (F6).
-        if let host = self.host { self.requestBody.commit(host.loop.blocks) }
+        if let host = self.host {
+            self.answeredAt = host.loop.now
+            self.requestBody.commit(host.loop.blocks)
+        }
         finishResponseHead()
     }
 

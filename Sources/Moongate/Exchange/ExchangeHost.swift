@@ -117,6 +117,8 @@ extension ExchangeRecord {
         repliedPolicy = -1
         wasSentAgain = false
         deadline = 0
+        sentAt = 0
+        answeredAt = 0
         bytesIn = 0
         bytesOut = 0
         httpStatus = 0

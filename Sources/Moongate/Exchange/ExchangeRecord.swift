@@ -74,6 +74,9 @@ struct ExchangeRecord {
     /// When the request began, in wall clock milliseconds and on the monotonic clock.
     var startedAt: Int64 = 0
     var started: Instant = 0
+    /// When the upstream's connection took the request, and when the response's head came; 0: not yet.
+    var sentAt: Instant = 0
+    var answeredAt: Instant = 0
     /// 0: none.
     var deadline: Instant = 0
     var timer = Timer()

@@ -10,6 +10,8 @@ final class WorkerGeneration {
     let directory: UpstreamDirectory
     /// The script engine with all policies of the generation; `nil` without any.
     let policies: PolicyHost?
+    /// Keeps `policies` in service.
+    let tenure: PolicyTenure?
     /// Keeps `policyView`.
     private let view: PolicyView?
     /// `nil` without policies.
@@ -19,13 +21,14 @@ final class WorkerGeneration {
 
     init(
         _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream],
-        directory: UpstreamDirectory, policies: PolicyHost?
+        directory: UpstreamDirectory, tenure: PolicyTenure?
     ) {
         self.shared = shared
         self.metrics = metrics
         self.upstreams = upstreams
         self.directory = directory
-        self.policies = policies
+        self.tenure = tenure
+        policies = tenure?.host
         view = policies.map { _ in
             PolicyView(shared.config, routeTable: shared.routeTable, upstreams: upstreams)
         }
@@ -34,9 +37,9 @@ final class WorkerGeneration {
     }
 
     /// The same with another script engine of the same policies.
-    func with(_ policies: PolicyHost) -> WorkerGeneration {
+    func with(_ tenure: PolicyTenure) -> WorkerGeneration {
         WorkerGeneration(
-            shared, metrics: metrics, upstreams: upstreams, directory: directory, policies: policies)
+            shared, metrics: metrics, upstreams: upstreams, directory: directory, tenure: tenure)
     }
 
     var number: UInt64 { shared.number }

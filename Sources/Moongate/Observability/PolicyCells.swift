@@ -4,12 +4,16 @@ enum PolicyHook: Int, CaseIterable, Sendable {
     case onResponse
     /// A function that a timer calls.
     case timer
+    case onLog
+    case onClose
 
     var label: String {
         switch self {
         case .onRequest: "on_request"
         case .onResponse: "on_response"
         case .timer: "timer"
+        case .onLog: "on_log"
+        case .onClose: "on_close"
         }
     }
 }

@@ -24,6 +24,10 @@ struct PolicyInstance {
     /// 0: the file has no such hook.
     var request: Int32 = 0
     var response: Int32 = 0
+    /// The response hook has Envoy's name, and Envoy's rules.
+    var hasEnvoyResponse = false
+    var log: Int32 = 0
+    var close: Int32 = 0
     /// The settings as a read-only table.
     var config: Int32 = 0
     var onError: PolicyReference.OnError
@@ -53,6 +57,10 @@ final class PolicyHost {
     var loading: Int32 = -1
     /// See `PolicyProgram.askedUpstreams`.
     var askedUpstreams: [String: Bool] = [:]
+    /// Gives what is known of an exchange so far, by the owner of its run.
+    var account: ((UnsafeMutableRawPointer) -> PolicyAccount)?
+    /// Some instance has a log hook.
+    var hasLogHooks = false
     /// Called with the owner of a run whose bodies may have moved on.
     var moved: ((UnsafeMutableRawPointer) -> Void)?
     /// Asks for a call of `turnEnded` at the end of the loop's turn; set by `attach`.
@@ -272,19 +280,22 @@ final class PolicyHost {
 
     /// Notes why a hook has failed.
     func log(_ error: LuaError, of run: PolicyRun) {
-        let index = Int(run.pointer.pointee.current)
-        instances[index].tally.countError(run.hook, PolicyErrorReason(error.reason))
-        program.instances[index].ledger.failed(error, run.hook)
+        let number = RequestNumber.text(run.pointer.pointee.subject.requestNumber)
+        log(error, of: Int(run.pointer.pointee.current), run.hook, fields: ["request": "\(number)"])
+    }
+
+    /// Notes why a hook of an instance has failed.
+    func log(_ error: LuaError, of index: Int, _ hook: PolicyHook, fields: Logger.Metadata = [:]) {
+        let reason = PolicyErrorReason(error.reason)
+        instances[index].tally.countError(hook, reason)
+        program.instances[index].ledger.failed(error, hook)
         if error.reason == .memory { settleMemory() }
-        services.logger.error(
-            "\(error.message)",
-            metadata: [
-                "policy": "\(program.instances[Int(run.pointer.pointee.current)].name)",
-                "hook": "\(run.hook.label)",
-                "reason": "\(PolicyErrorReason(error.reason).label)",
-                "request": "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))",
-                "traceback": "\(error.traceback)",
-            ])
+        var metadata = fields
+        metadata["policy"] = "\(program.instances[index].name)"
+        metadata["hook"] = "\(hook.label)"
+        metadata["reason"] = "\(reason.label)"
+        metadata["traceback"] = "\(error.traceback)"
+        services.logger.error("\(error.message)", metadata: metadata)
     }
 
     /// Says once that a script calls what Envoy has deprecated.

@@ -6,7 +6,10 @@ struct PolicyLoading {
     private struct Hooks {
         var request: LuaReference?
         var response: LuaReference?
+        var log: LuaReference?
         var initialise: LuaReference?
+        var close: LuaReference?
+        var hasEnvoyResponse = false
     }
     private let host: PolicyHost
     private var diagnostics: [Diagnostic] = []
@@ -38,7 +41,10 @@ struct PolicyLoading {
             let loaded = try host.vm.load(file.source, name: file.chunkName, account: account)
             return Hooks(
                 request: try hook("request", loaded, file), response: try hook("response", loaded, file),
-                initialise: try host.vm.function("on_init", in: loaded))
+                log: try host.vm.function("on_log", in: loaded),
+                initialise: try host.vm.function("on_init", in: loaded),
+                close: try host.vm.function("on_close", in: loaded),
+                hasEnvoyResponse: try host.vm.function("envoy_on_response", in: loaded) != nil)
         } catch {
             report(error, file, otherwise: SourceLocation(file: file.path, line: 0, column: 0))
             return nil
@@ -72,6 +78,10 @@ struct PolicyLoading {
             host.instances[index].config = config.raw
             host.instances[index].request = try limited(hooks.request, instance)?.raw ?? 0
             host.instances[index].response = try limited(hooks.response, instance)?.raw ?? 0
+            host.instances[index].hasEnvoyResponse = hooks.hasEnvoyResponse
+            host.instances[index].log = try limited(hooks.log, instance)?.raw ?? 0
+            host.instances[index].close = try limited(hooks.close, instance)?.raw ?? 0
+            if hooks.log != nil { host.hasLogHooks = true }
             guard let initialise = hooks.initialise else { return }
             if host.vm.start(initialise, argument: config) != .finished { throw host.vm.lastError }
         } catch {

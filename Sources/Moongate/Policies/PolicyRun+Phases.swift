@@ -42,6 +42,9 @@ extension Pooled where Record == PolicyRunRecord {
             pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.start(function, scope: scopePointer) })
     }
 
+    /// Runs the response hooks that are left after one of them has answered.
+    func continueResponse() -> PolicyVerdict { runResponseHooks() }
+
     /// Whether any policy that was reached on the way in has a response hook.
     var hasResponseHooks: Bool {
         let host = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances }
@@ -211,7 +214,7 @@ extension Pooled where Record == PolicyRunRecord {
         switch pointer.pointee.phase {
         case .request: runRequestHooks()
         case .response: runResponseHooks()
-        case .idle, .timer: .proceed
+        case .idle, .timer, .log: .proceed
         }
     }
 
@@ -284,6 +287,7 @@ extension Pooled where Record == PolicyRunRecord {
         case .idle, .request: .onRequest
         case .response: .onResponse
         case .timer: .timer
+        case .log: .onLog
         }
     }
 }

@@ -7,6 +7,8 @@ struct PolicyRunRecord {
         case idle, request, response
         /// A function that a timer calls, without an exchange.
         case timer
+        /// The exchange has ended: everything can be read and nothing changed.
+        case log
     }
 
     /// What the objects that scripts hold are bound to.

@@ -82,23 +82,23 @@ final class Worker: ConnectionOwner {
 
     /// - Parameter policies: `nil` where the script engine of the generation before goes on.
     func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
-        let engine = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.policies
-        let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, engine)
+        let tenure = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.tenure
+        let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, tenure)
         let previous = host.generation
-        let isFresh = engine !== previous.policies
+        let isFresh = tenure !== previous.tenure
         host.use(next)
         next.startPolicies()
         if isFresh, let old = previous.policies { old.timers.stop(old) }
         oldGenerations.replaced(previous, by: next)
-        if isFresh { replacement.watch(engine, isFresh: true) }
+        if isFresh { replacement.watch(tenure?.host, isFresh: true) }
         connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
     }
 
     /// A new engine for the policies in force. Exchanges that have begun keep the old one.
     private func replaceEngine(_ engine: PolicyHost) {
-        guard let engine = Worker.prepared(Handover(engine), loop) else { return }
+        guard let tenure = Worker.prepared(Handover(engine), loop) else { return }
         let previous = host.generation
-        let next = previous.with(engine)
+        let next = previous.with(tenure)
         host.use(next)
         next.startPolicies()
         if let old = previous.policies { old.timers.stop(old) }
@@ -133,7 +133,7 @@ final class Worker: ConnectionOwner {
     }
 
     /// The engine, at home on this worker.
-    private static func prepared(_ policies: Handover<PolicyHost>?, _ loop: EventLoop) -> PolicyHost? {
+    private static func prepared(_ policies: Handover<PolicyHost>?, _ loop: EventLoop) -> PolicyTenure? {
         guard let host = policies?.take() else { return nil }
         host.holdings.takeEffect()
         let mailbox = loop.mailbox
@@ -141,14 +141,15 @@ final class Worker: ConnectionOwner {
         host.loop = loop
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
+        host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
-        return host
+        return PolicyTenure(host)
     }
 
     /// Carries the upstreams over that are still configured and ends the others.
     private static func generation(
         _ shared: Generation, _ worker: Int, _ registry: MetricsRegistry, _ services: UpstreamServices,
-        _ upstreams: inout [String: Upstream], _ calls: UpstreamCalls, _ policies: PolicyHost?
+        _ upstreams: inout [String: Upstream], _ calls: UpstreamCalls, _ tenure: PolicyTenure?
     ) -> WorkerGeneration {
         var kept: [String: Upstream] = [:]
         let list = shared.config.upstreams.map { config -> Upstream in
@@ -167,7 +168,7 @@ final class Worker: ConnectionOwner {
         upstreams = kept
         return WorkerGeneration(
             shared, metrics: shared.metrics.worker(worker), upstreams: list,
-            directory: WorkerUpstreams(list, calls: calls), policies: policies)
+            directory: WorkerUpstreams(list, calls: calls), tenure: tenure)
     }
 }
 

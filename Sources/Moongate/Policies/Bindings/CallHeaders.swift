@@ -81,7 +81,7 @@ struct CallHeaders {
     }
 
     /// Bytes of all fields.
-    private var size: Int { (pseudo + plain).reduce(0) { $0 + $1.name.count + $1.value.count } }
+    var size: Int { (pseudo + plain).reduce(0) { $0 + $1.name.count + $1.value.count } }
 
     /// Writes the head. False: it is too large.
     func write(to list: UnsafeMutablePointer<HeaderList>) -> Bool {

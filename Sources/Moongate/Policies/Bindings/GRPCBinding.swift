@@ -88,7 +88,7 @@ enum GRPCBinding {
     }
 
     /// Metadata with the values of `-bin` names in Base64, as they go over the wire.
-    private static func encoded(_ metadata: LuaValue) -> LuaValue {
+    static func encoded(_ metadata: LuaValue) -> LuaValue {
         guard case .table(let entries) = metadata else { return metadata }
         return .table(
             entries.map { entry in
@@ -104,7 +104,7 @@ enum GRPCBinding {
         name.stringBytes.map { String(decoding: $0, as: UTF8.self).lowercased().hasSuffix("-bin") } ?? false
     }
 
-    private static func base64(_ value: LuaValue) -> LuaValue {
+    static func base64(_ value: LuaValue) -> LuaValue {
         guard let bytes = value.stringBytes else { return value }
         let encoded = [UInt8](unsafeUninitializedCapacity: Base64.encodedCount(bytes.count) + 1) { buffer, count in
             count = Base64.encodedCount(bytes.count)

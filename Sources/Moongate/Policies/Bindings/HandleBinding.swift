@@ -103,6 +103,8 @@ enum HandleBinding {
             + LogBinding.bindings
             + StatsBinding.bindings
             + HTTPCallBinding.bindings
+            + GRPCReplyBinding.bindings
+            + AccountBinding.bindings
             + BodyBinding.bindings
     }
 

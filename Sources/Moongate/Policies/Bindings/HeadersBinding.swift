@@ -206,8 +206,9 @@ enum HeadersBinding {
     private static func refuseWrite(_ call: BindingCall) -> mg_action? {
         guard let object = call.pointee.object else { return nil }
         if object.pointee.iterators > 0 { return call.fail("header map cannot be modified while iterating") }
-        guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run, run.pointee.isHeadGone,
-            !map.pointee.isTrailers, map.pointee.isRequest == (run.pointee.phase == .request)
+        guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
+        if run.pointee.phase == .log { return call.fail("header map can no longer be modified: the request is over") }
+        guard run.pointee.isHeadGone, !map.pointee.isTrailers, map.pointee.isRequest == (run.pointee.phase == .request)
         else { return nil }
         return call.fail("header map can no longer be modified")
     }

@@ -18,9 +18,7 @@ enum ReplyBinding {
         guard let run = call.run, let response = run.pointer.pointee.subject.response else {
             return call.fail("respond is for hooks")
         }
-        guard !run.pointer.pointee.isHeadGone else {
-            return call.fail("respond() cannot be called if headers have been continued")
-        }
+        if let refusal = refusal(run) { return call.fail(refusal) }
         var outline = Outline()
         if let fault = check(call, &outline) { return call.fail(fault) }
         guard outline.status != 0 else { return call.fail(":status must be between 200-599") }
@@ -36,6 +34,20 @@ enum ReplyBinding {
     }
 
     // MARK: Checking
+
+    /// Why the hook that runs cannot answer; `nil`: it can.
+    static func refusal(_ run: PolicyRun) -> StaticString? {
+        switch run.pointer.pointee.phase {
+        case .idle, .request: break
+        case .response:
+            // Envoy: scripts for it may count on the error.
+            if run.currentInstance.pointee.hasEnvoyResponse {
+                return "respond not currently supported in the response path"
+            }
+        case .timer, .log: return "respond is for hooks that see the head"
+        }
+        return run.pointer.pointee.isHeadGone ? "respond() cannot be called if headers have been continued" : nil
+    }
 
     private static func check(_ call: BindingCall, _ outline: inout Outline) -> String? {
         var fault: String?

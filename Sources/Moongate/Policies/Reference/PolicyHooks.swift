@@ -23,6 +23,18 @@ extension PolicyAPI {
             name: "on_response", type: "(handle: Handle)",
             doc: "When the head of the response has come, before it goes to the client."),
         Hook(
+            name: "on_log", type: "(handle: Handle)",
+            doc: """
+                When a request is over, for the policies that it reached: everything can be read, nothing changed, and \
+                nothing may wait. An error is logged and counted, and has no other effect.
+                """),
+        Hook(
+            name: "on_close", type: "(config: table)",
+            doc: """
+                Once for each use of the policy, when its script engine ends: after a reload has replaced it and its \
+                last request is over. Nothing may wait.
+                """),
+        Hook(
             name: "envoy_on_request", type: "(handle: Handle)", doc: "Envoy's name of `on_request`.", isEnvoys: true),
         Hook(
             name: "envoy_on_response", type: "(handle: Handle)", doc: "Envoy's name of `on_response`.",

@@ -1,0 +1,114 @@
+import CMoongate
+import MoongateLua
+
+/// `handle:grpcRespond{status=, message=, details=, metadata=}`: an answer with a gRPC status instead of the upstream's.
+enum GRPCReplyBinding {
+    static var bindings: [LuaBinding] {
+        [
+            LuaBinding(
+                "grpcRespond", "t",
+                type: "(answer: {status: integer|string, message?: string, details?: string, metadata?: table})",
+                doc: """
+                    Answers with a gRPC status instead of the upstream and ends the hook. `status` is a number or a \
+                    name such as `"UNAUTHENTICATED"`; `details` are the bytes of a `google.rpc.Status`, sent as \
+                    `grpc-status-details-bin`; the values of `-bin` names in `metadata` are bytes. Callers that do \
+                    not speak gRPC get the HTTP status that belongs to it, the message as text, and the metadata as headers.
+                    """, grpcRespond)
+        ]
+    }
+
+    private struct Answer {
+        var status: GRPCStatus?
+        var message: [UInt8] = []
+        var details: LuaValue?
+        var metadata = LuaValue.null
+    }
+
+    /// Fields that the answer itself makes.
+    private static let reserved: Set<String> = [
+        "content-length", "content-type", "grpc-encoding", "grpc-message", "grpc-status", "grpc-status-details-bin",
+        "host", "te",
+    ]
+
+    /// Bytes of metadata and details. Clients take 8 KiB unless they are told otherwise.
+    private static let sizeLimit = 32 * 1024
+
+    private static let grpcRespond: mg_leaf = { call in
+        guard let run = call.run, let response = run.pointer.pointee.subject.response else {
+            return call.fail("grpcRespond is for hooks")
+        }
+        if let refusal = ReplyBinding.refusal(run) { return call.fail(refusal) }
+        var answer = Answer()
+        if let fault = read(call.value(0), &answer) { return call.fail("grpcRespond: \(fault)") }
+        guard let status = answer.status else { return call.fail("grpcRespond: status is missing") }
+        let headers = CallHeaders(GRPCBinding.encoded(answer.metadata))
+        if let fault = headers.fault { return call.fail("grpcRespond: \(fault)") }
+        guard headers.size + (answer.details?.stringBytes?.count ?? 0) <= sizeLimit else {
+            return call.fail("grpcRespond: metadata and details are too large")
+        }
+        let type = run.pointer.pointee.subject.request?.pointee.value(.contentType)
+        let body = answer.message.withBytes { run.pointer.pointee.arena.copy($0) }
+        let isGRPC = LocalReply.fill(
+            &response.pointee, status: status, httpStatus: status.httpStatus, message: body, requestType: type)
+        run.pointer.pointee.replyBody = isGRPC ? .empty : body
+        _ = headers.write(to: response)
+        if isGRPC, let details = answer.details?.stringBytes {
+            details.withBytes { response.pointee.add(name: Bytes("grpc-status-details-bin"), value: $0) }
+        }
+        return MG_STOP
+    }
+
+    // MARK: The table
+
+    private static func read(_ value: LuaValue?, _ answer: inout Answer) -> String? {
+        guard case .table(let entries) = value else { return "needs a table with status" }
+        for entry in entries {
+            guard let key = entry.key.stringBytes.map({ String(decoding: $0, as: UTF8.self) }) else {
+                return "needs a table with status"
+            }
+            if let fault = read(key, entry.value, &answer) { return fault }
+        }
+        return nil
+    }
+
+    private static func read(_ key: String, _ value: LuaValue, _ answer: inout Answer) -> String? {
+        switch key {
+        case "status":
+            answer.status = status(value)
+            return answer.status == nil ? "status must be 0 to 16 or a name such as \"UNAUTHENTICATED\"" : nil
+        case "message":
+            guard let text = CallHeaders.text(value) else { return "message must be a text" }
+            answer.message = text
+        case "details":
+            guard value.stringBytes != nil else { return "details must be the bytes of a google.rpc.Status" }
+            answer.details = GRPCBinding.base64(value)
+        case "metadata":
+            answer.metadata = value
+            return fault(ofMetadata: value)
+        default: return "there is no field called '\(key)'"
+        }
+        return nil
+    }
+
+    private static func status(_ value: LuaValue) -> GRPCStatus? {
+        switch value {
+        case .integer(let code): UInt8(exactly: code).flatMap(GRPCStatus.init(rawValue:))
+        case .number(let code): UInt8(exactly: code).flatMap(GRPCStatus.init(rawValue:))
+        case .string(let name): GRPCStatus.allCases.first { "\($0.name)" == name }
+        default: nil
+        }
+    }
+
+    private static func fault(ofMetadata value: LuaValue) -> String? {
+        switch value {
+        case .null: return nil
+        case .table(let entries):
+            for entry in entries {
+                let name = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self).lowercased() } ?? ""
+                guard !reserved.contains(name), !name.hasPrefix(":") else { return "metadata must not have '\(name)'" }
+            }
+            return nil
+        default: return "metadata must be a table of values by name"
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import CMoongate
+import MoongateLua
+
+/// The log hooks, which run when an exchange has ended.
+extension Pooled where Record == PolicyRunRecord {
+    /// Runs the log hooks of all policies that were reached. None of them has a say in anything.
+    func log() {
+        stopHooks()
+        pointer.pointee.phase = .log
+        let instances = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances }
+        for place in 0..<pointer.pointee.ran.count {
+            let index = pointer.pointee.ran[place]
+            guard instances[Int(index)].log != 0 else { continue }
+            pointer.pointee.current = index
+            runLogHook(instances + Int(index))
+        }
+    }
+
+    private func runLogHook(_ instance: UnsafeMutablePointer<PolicyInstance>) {
+        guard let handle = pointer.pointee.objects.handle else { return }
+        let host = pointer.pointee.host.takeUnretainedValue()
+        mg_object_arm(handle)
+        instance.pointee.cells.countRun(.onLog)
+        let began = instance.pointee.tally.begin(.onLog)
+        var outcome = host.vm.start(
+            LuaReference(raw: instance.pointee.log), argument: LuaReference(raw: handle.pointee.reference),
+            scope: scopePointer)
+        if case .waiting(let thread) = outcome { outcome = refuseWait(thread, host) }
+        if began != 0 {
+            instance.pointee.tally.end(.onLog, began: began, memory: host.vm.memoryInUse, instance.pointee.cells)
+        }
+        pointer.pointee.stage = nil
+        guard case .failed = outcome else { return }
+        let error = host.vm.lastError
+        host.log(error, of: self)
+        instance.pointee.cells.countError(.onLog, PolicyErrorReason(error.reason))
+    }
+
+    /// The function that wants to wait raises an error; a script that catches it and waits again is given up.
+    private func refuseWait(_ thread: LuaThread, _ host: PolicyHost) -> LuaOutcome {
+        pointer.pointee.wait = .answer
+        pointer.pointee.work?.cancelWait(pointer.pointee.waitNumber)
+        let outcome = host.vm.resume(thread, raising: "on_log cannot wait: the request is over", scope: scopePointer)
+        guard case .waiting(let thread) = outcome else { return outcome }
+        pointer.pointee.work?.cancelWait(pointer.pointee.waitNumber)
+        host.vm.abandon(thread)
+        return .finished
+    }
+}
