@@ -43,14 +43,6 @@ function on_init(config)
   instances[config] = settings
 end
 
---- User and password; nothing if the header is missing or malformed.
-local function credentials(headers)
-  local scheme, token = (headers:get "authorization" or ""):match "^(%a+) +([%w+/=]+)$"
-  if not scheme or scheme:lower() ~= "basic" then return end
-  local decoded = moon.base64.decode(token)
-  if decoded then return decoded:match "^([^:]*):(.*)$" end
-end
-
 local function refuse(handle, settings, message)
   handle:respond({ [":status"] = "401", ["www-authenticate"] = settings.challenge }, message)
 end
@@ -58,7 +50,7 @@ end
 function on_request(handle)
   local settings, headers = instances[handle:config()], handle:headers()
   if settings.user_header then headers:remove(settings.user_header) end
-  local user, password = credentials(headers)
+  local user, password = handle:basicAuth()
   if not user then return refuse(handle, settings, "user name and password are needed") end
   local right, problem = settings.passwords:verify(user, password)
   if problem then

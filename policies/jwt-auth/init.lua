@@ -49,24 +49,16 @@ function on_init(config)
   instances[config] = settings
 end
 
---- The value of one cookie; nil if there is none.
-local function cookie(headers, name)
-  for _, line in ipairs(headers:getAll("cookie")) do
-    for key, value in line:gmatch "([^=;%s]+)=([^;]*)" do
-      if key == name then return (value:gsub('^"(.*)"%s*$', "%1")) end
-    end
-  end
-end
-
 --- Where the token stands: in the header, behind `Bearer` in any case or alone, else in the cookie.
-local function find_token(settings, headers)
-  local value = headers:get(settings.header)
+local function find_token(handle, settings)
+  local value = handle:headers():get(settings.header)
   if value then
     local scheme, rest = value:match "^(%S+) +(%S+)$"
     if scheme and scheme:lower() == "bearer" then return rest end
     if settings.header:lower() ~= "authorization" and not value:find "%s" then return value end
   end
-  return settings.cookie and cookie(headers, settings.cookie)
+  local cookie = settings.cookie and handle:cookie(settings.cookie)
+  return cookie and cookie:match '^"(.*)"$' or cookie
 end
 
 --- A claim by its name, or along a path such as `realm_access.roles`.
@@ -122,7 +114,7 @@ function on_request(handle)
   -- Nobody outside may say what only a token says.
   for _, name in pairs(settings.headers) do headers:remove(name) end
 
-  local token = find_token(settings, headers)
+  local token = find_token(handle, settings)
   if not token then
     if settings.optional then return end
     return refuse(handle, "401", "a token is needed", "Bearer")
