@@ -88,7 +88,7 @@ extension ConfigurationReference {
             upstream: greeter
 
         admin:
-          address: 127.0.0.1:9901                 # /metrics, /live, /ready
+          address: 127.0.0.1:9901                 # /metrics, /live, /ready, /policies
 
         access_log:
           path: "-"                               # standard output
