@@ -65,7 +65,7 @@ void mg_slab_close(mg_slab *slab) {
 }
 
 static block *large(size_t size) {
-    if (size > SIZE_MAX - STEP) return NULL;
+    if (size > PTRDIFF_MAX - STEP) return NULL;
     block *made = malloc(size + STEP);
     if (made) made->size = size;
     return made;
