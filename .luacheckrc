@@ -11,6 +11,6 @@ files["examples"] = {
 files["**/*_spec.lua"] = {
   read_globals = {
     "describe", "it", "skip", "before_each", "after_each", "expect", "fail", "load_policy", "load_policies",
-    "clock", "hash_password", "logs", "moon",
+    "clock", "hash_password", "http", "logs", "moon",
   },
 }

@@ -13,7 +13,8 @@ struct Types: ParsableCommand {
         commandName: "types", abstract: "Print the policy API for editors (LuaCATS), or its reference.",
         discussion: """
             The annotations come from the tables that register the functions, so that they say what this program knows. \
-            The Lua language server finds them in a folder that its setting workspace.library names.
+            The Lua language server finds them in a folder that its setting workspace.library names. With --output, \
+            spec.lua beside it describes what specs find.
             """)
 
     @Option(help: "Annotations for editors, or the reference in Markdown.")
@@ -23,13 +24,16 @@ struct Types: ParsableCommand {
     var output: String?
 
     func run() throws {
-        let file = format == .lua ? ("moon.lua", PolicyAPI.annotations) : ("policy-api.md", PolicyAPI.markdown)
+        let files =
+            format == .lua
+            ? [("moon.lua", PolicyAPI.annotations), ("spec.lua", SpecAnnotations.text)]
+            : [("policy-api.md", PolicyAPI.markdown)]
         guard let output else {
-            print(file.1, terminator: "")
+            print(files[0].1, terminator: "")
             return
         }
         let folder = URL(fileURLWithPath: output)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try Data(file.1.utf8).write(to: folder.appendingPathComponent(file.0))
+        for (name, text) in files { try Data(text.utf8).write(to: folder.appendingPathComponent(name)) }
     }
 }

@@ -121,6 +121,44 @@ def test_junit(folder):
     assert '<&"' in cases["load"].find("error").get("message")
 
 
+def test_upstreams_are_stubs_and_time_is_the_specs(tmp_path):
+    write(tmp_path / "guard" / "init.lua", """
+local moon = require "moon"
+local allowed = "nobody"
+local function refresh() allowed = moon.http.get("list", "/").body end
+function on_init() moon.timer.every(60, refresh) end
+function on_request(handle)
+  local answer, reason = moon.http.post("auth", "/check", moon.secret "key")
+  if answer and answer.body == allowed then return end
+  handle:respond({ [":status"] = "403" }, reason or "no")
+end
+""")
+    spec = write(tmp_path / "guard" / "guard_spec.lua", """
+local function load()
+  return load_policy("guard", {}, { upstreams = { "auth", "list" }, secrets = { key = "k" } })
+end
+it("asks", function()
+  local policy = load()
+  http.stub("auth", function(call) return { body = call.body == "k" and "ada" or "eve" } end)
+  http.stub("list", { body = "ada" })
+  expect(policy:request({ path = "/" }).status):to_equal(403)
+  clock.advance(60)
+  expect(policy:request({ path = "/" }).verdict):to_equal("proceeded")
+  http.stub("auth", { failure = "timeout" })
+  expect(policy:request({ path = "/" }).response.body):to_equal("timeout")
+  expect(#http.calls("list")):to_equal(1)
+end)
+""")
+    done = run_command("test", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run_command("check", "--strict", spec).returncode == 0
+    write(spec, "it(\"asks\", function() load_policy(\"guard\", {}, "
+                "{ upstreams = { \"auth\" }, secrets = { key = \"k\" } }):request {} end)\n")
+    done = run_command("test", tmp_path)
+    assert done.returncode == 1
+    assert "the policy calls auth, but the spec has no http.stub for it" in done.stdout + done.stderr
+
+
 def test_coverage_names_the_lines_that_did_not_run(folder):
     done = run_command("test", folder, "--coverage", "--filter", "lets in")
     assert done.returncode == 0
@@ -171,6 +209,26 @@ routes: [{name: all, policies: [p.lua, strip-port], upstream: main}]
     assert run_command("check", "--strict", "--config", config).returncode == 2
 
 
+def test_check_names_lines_of_policies_within_the_configuration(tmp_path):
+    config = write(tmp_path / "moongate.yaml", """
+listeners: [{name: main, address: "127.0.0.1:0"}]
+upstreams: {main: {endpoints: ["127.0.0.1:1"]}}
+routes:
+  - name: all
+    upstream: main
+    policies:
+      - name: shown
+        lua: |
+          function on_request(handle)
+            handle:respnd({})
+          end
+""")
+    done = run_command("check", "--config", config)
+    assert done.returncode == 0
+    line = next(number for number, text in enumerate(config.read_text().splitlines(), 1) if "respnd" in text)
+    assert done.stderr.startswith(f"warning: {config}:{line}: a Handle has no method respnd"), done.stderr
+
+
 def test_everything_that_ships_is_sound():
     files = sorted((REPOSITORY / "policies").rglob("*.lua")) + sorted((REPOSITORY / "examples").rglob("*.lua"))
     done = run_command("check", "--strict", *files)
@@ -185,7 +243,11 @@ def test_types_are_lua_with_every_function(tmp_path):
     path = tmp_path / "library" / "moon.lua"
     text = path.read_text(encoding="utf-8")
     assert run_command("types").stdout == text
-    assert run_command("check", path).returncode == 0
+    spec = tmp_path / "library" / "spec.lua"
+    assert run_command("check", path, spec).returncode == 0
+    for line in ["function load_policy(name, settings, options) end", "function http.stub(upstream, answer) end",
+                 "function clock.advance(seconds) end", "function Expectation:to_equal(other) end"]:
+        assert spec.read_text(encoding="utf-8").splitlines().count(line) == 1, line
     assert text.startswith("---@meta moon\n") and text.endswith("return moon\n")
     for line in ["---@class Handle", "function Handle:headers() end", "function moon.hash(text, seed) end",
                  "function on_request(handle) end", "function envoy_on_response(handle) end"]:

@@ -48,8 +48,8 @@ final class PolicyHost {
     var post: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
     /// Called with the owner of a run that paused, when its verdict is known. May end the run.
     var resumed: ((UnsafeMutableRawPointer, PolicyVerdict) -> Void)?
-    /// The worker's loop; set there before the first run.
-    var loop: EventLoop?
+    /// Makes alarms that ring on the worker's thread; set there before the first run.
+    var makeAlarm: ((PolicyAlarmUse, @escaping () -> Void) -> any PolicyAlarm)?
     /// The newest generation's, for what belongs to no exchange.
     var upstreams: UpstreamDirectory?
     let timers = PolicyTimers()

@@ -12,7 +12,7 @@ final class PolicyTimers {
         /// Nanoseconds; the first run comes after one of these, too.
         let interval: UInt64
         let repeats: Bool
-        var alarm: OwnedTimer?
+        var alarm: (any PolicyAlarm)?
         /// Set while the function runs or waits for something.
         var run: PolicyRun?
         /// Ends with the run that is under way.
@@ -77,12 +77,10 @@ final class PolicyTimers {
     // MARK: Running
 
     private func arm(_ number: Int64, _ entry: Entry, _ host: PolicyHost) {
-        guard let loop = host.loop else { return }
-        let alarm = OwnedTimer(loop) { [weak host] in
+        entry.alarm = host.makeAlarm?(.timer) { [weak host] in
             if let host { host.timers.fire(number, host) }
         }
-        entry.alarm = alarm
-        alarm.set(after: entry.interval)
+        entry.alarm?.set(after: entry.interval)
     }
 
     private func fire(_ number: Int64, _ host: PolicyHost) {

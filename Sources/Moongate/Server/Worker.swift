@@ -138,7 +138,7 @@ final class Worker: ConnectionOwner {
         host.holdings.takeEffect()
         let mailbox = loop.mailbox
         host.post = { mailbox.post($0) }
-        host.loop = loop
+        host.makeAlarm = { _, action in OwnedTimer(loop, action) }
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
         host.account = { owner in Exchange(owner: owner).account }

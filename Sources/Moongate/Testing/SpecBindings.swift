@@ -23,12 +23,18 @@ enum SpecBindings {
             },
             LuaBinding("load", "tt", type: "(uses: table, options: table): integer", doc: "Loads policies.", load),
             LuaBinding("begin", "it", type: "(policy: integer, request: table): integer", doc: "A request.", begin),
-            LuaBinding("wait", "i", type: "(exchange: integer)", doc: "Waits until no hook does.", wait),
+            LuaBinding(
+                "wait", "i", type: "(exchange: integer): table?",
+                doc: "Waits until no hook does, or until one has made a call, which it gives.", wait),
+            LuaBinding(
+                "pass", "", type: "(): table?",
+                doc: "Lets time pass until all of it has, or until a timer has made a call, which it gives.", pass),
+            LuaBinding("answer", "it", type: "(call: integer, answer: table)", doc: "Answers a call.", answer),
             LuaBinding(
                 "respond", "it", type: "(exchange: integer, response: table)", doc: "The upstream answers.", respond),
             LuaBinding("finish", "i", type: "(exchange: integer)", doc: "The exchange is over.", finish),
             LuaBinding("view", "i", type: "(exchange: integer): table", doc: "How the exchange stands.", view),
-            LuaBinding("advance", "n", type: "(seconds: number)", doc: "Stops the clock and moves it on.", advance),
+            LuaBinding("advance", "n", type: "(seconds: number)", doc: "Stops the clock; pass() moves it on.", advance),
             LuaBinding("set_clock", "n", type: "(seconds: number)", doc: "Stops the clock at a time of day.", setClock),
             LuaBinding("now", "", type: "(): number", doc: "The time of day.") { call in
                 call.give(Double(SpecBindings.session(call)?.world.clock.unixMicroseconds() ?? 0) / 1e6)
@@ -122,6 +128,13 @@ enum SpecBindings {
     private static let wait: mg_leaf = { call in
         perform(call) { session throws(SpecFault) in
             try session.wait(index(call))
+        }
+    }
+
+    private static let answer: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            guard let answer = call.value(1) else { throw SpecFault("an answer holds plain values only") }
+            try session.calls.answer(index(call), answer)
             return nil
         }
     }
@@ -153,10 +166,12 @@ enum SpecBindings {
         perform(call) { session throws(SpecFault) in
             let seconds = call.pointee.arguments[0].number
             guard seconds >= 0, seconds <= 1e9 else { throw SpecFault("clock.advance takes 0 to 1e9 seconds") }
-            session.world.clock.advance(by: UInt64(seconds * 1e9))
+            session.advance(by: UInt64(seconds * 1e9))
             return nil
         }
     }
+
+    private static let pass: mg_leaf = { call in perform(call) { session in session.pass() } }
 
     private static let setClock: mg_leaf = { call in
         perform(call) { session throws(SpecFault) in

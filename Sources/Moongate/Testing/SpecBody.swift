@@ -26,9 +26,11 @@ final class SpecBody {
         PolicyFlow(queue: queue, head: head, trailers: list, ended: ended)
     }
 
-    func fill(_ text: String, trailers: [(String, String)] = []) {
+    func fill(_ text: String) { fill(Array(text.utf8)) }
+
+    func fill(_ body: [UInt8], trailers: [(String, String)] = []) {
         queue.pointee.clear(blocks)
-        text.withBytes { queue.pointee.append($0, blocks) }
+        body.withBytes { queue.pointee.append($0, blocks) }
         list.pointee.reset()
         for (name, value) in trailers { list.pointee.add(name, value) }
         ended.pointee = true

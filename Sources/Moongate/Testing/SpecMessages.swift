@@ -61,16 +61,27 @@ struct SpecRequest {
 /// What a spec says about an upstream's response, made whole.
 struct SpecResponse {
     private(set) var fields: [(String, String)] = []
-    let body: String
+    let body: [UInt8]
     let trailers: [(String, String)]
 
     /// - Throws: `SpecFault` for what is unknown or cannot be.
     init(_ value: LuaValue?) throws(SpecFault) {
-        let table = try SpecTable(value, "a response", known: ["body", "grpc_status", "headers", "status", "trailers"])
+        let table = try SpecTable(
+            value, "a response", known: ["body", "grpc_status", "headers", "message", "status", "trailers"])
         let headers = try table.headers("headers")
-        body = try table.text("body") ?? ""
+        let message = try table.bytes("message")
+        var status = try table.text("grpc_status")
+        if let message {
+            guard table.values["body"] == nil else {
+                throw SpecFault("a response: body and message exclude each other")
+            }
+            body = GRPCBinding.framed(message)
+            status = status ?? "0"
+        } else {
+            body = try table.bytes("body") ?? []
+        }
         var trailers = try table.headers("trailers")
-        if let status = try table.text("grpc_status") { trailers.insert(("grpc-status", status), at: 0) }
+        if let status { trailers.insert(("grpc-status", status), at: 0) }
         self.trailers = trailers
         fields = [(":status", try table.text("status") ?? "200")] + headers
     }
@@ -98,6 +109,11 @@ struct SpecTable {
         guard let value = values[key] else { return nil }
         guard let text = value.text else { throw SpecFault("\(name): \(key) must be a text") }
         return text
+    }
+
+    func bytes(_ key: String) throws(SpecFault) -> [UInt8]? {
+        if case .bytes(let bytes) = values[key] { return bytes }
+        return try text(key).map { Array($0.utf8) }
     }
 
     /// By name, one value or a list of them; or a list of pairs, where the order matters. Names in lower case.

@@ -8,17 +8,24 @@ final class SpecPolicy {
     let upstreams: [String]
     let upstreamIndex: NameIndex
     let routeName: Bytes
+    /// What its policies call.
+    private let calls: SpecUpstreams
     /// Work for the worker's thread, which other threads posted.
     private let posted = Locked<[@Sendable () -> Void]>([])
 
     /// - Throws: everything that is wrong with the policies or their settings.
-    init(_ uses: [PolicyReference], _ options: SpecLoadOptions, _ world: SpecWorld) throws(DiagnosticList) {
+    init(
+        _ uses: [PolicyReference], _ options: SpecLoadOptions, _ world: SpecWorld, calls: SpecCalls, alarms: SpecAlarms
+    ) throws(DiagnosticList) {
         var config = Configuration()
         config.policies.path = world.path
+        config.secrets = options.secrets.keys.sorted().map {
+            SecretConfig(name: $0, source: .file(SpecLoadOptions.secretPath($0)))
+        }
         config.upstreams = options.upstreams.map { UpstreamConfig(name: $0, endpoints: []) }
         config.routes = [RouteConfig(name: options.route, policies: uses, upstreams: [])]
         let made = try PolicyProgram.make(
-            config, folder: world.folder, shipped: world.shipped, loader: world.loader(options.files),
+            config, folder: world.folder, shipped: world.shipped, loader: world.loader(options.allFiles),
             services: world.services())
         guard let host = made.host else {
             throw DiagnosticList([Diagnostic(location: .unknown, message: "the policies were not loaded")])
@@ -28,12 +35,16 @@ final class SpecPolicy {
         self.host = host
         upstreams = options.upstreams
         upstreamIndex = NameIndex(options.upstreams)
+        self.calls = SpecUpstreams(options.upstreams, calls)
+        host.upstreams = self.calls
+        host.makeAlarm = { use, action in alarms.make(use, action) }
         routeName = Bytes.allocated(options.route)
         let posted = posted
         host.post = { work in posted.withLock { $0.append(work) } }
         host.resumed = { owner, verdict in
             Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().take(verdict)
         }
+        host.timers.start(host)
     }
 
     deinit { routeName.base.deallocate() }
@@ -52,11 +63,23 @@ final class SpecPolicy {
 /// The third argument of `load_policy`.
 struct SpecLoadOptions {
     var files: [String: [UInt8]] = [:]
+    /// By name.
+    var secrets: [String: [UInt8]] = [:]
     var upstreams = ["main"]
     var route = "main"
     var onError = PolicyReference.OnError.deny
 
-    private static let known = ["files", "on_error", "route", "upstreams"]
+    private static let known = ["files", "on_error", "route", "secrets", "upstreams"]
+
+    /// Where a secret's value lies among the files: no spec can name this place.
+    static func secretPath(_ name: String) -> String { "/\0/\(name)" }
+
+    /// What the spec gives instead of files on disk, and its secrets.
+    var allFiles: [String: [UInt8]] {
+        secrets.reduce(into: files) { files, secret in
+            files[SpecLoadOptions.secretPath(secret.key)] = secret.value + [0x0a]
+        }
+    }
 
     /// - Throws: `SpecFault` for what is unknown or of the wrong kind.
     init(_ value: LuaValue?, folder: String) throws(SpecFault) {
@@ -70,6 +93,13 @@ struct SpecLoadOptions {
             case ("route", .string(let name)): route = name
             case ("on_error", .string(let text)): onError = try SpecLoadOptions.onError(text)
             case ("upstreams", .list(let names)): upstreams = names.compactMap(\.text)
+            case ("secrets", .table(let secrets)):
+                for secret in secrets {
+                    guard let name = secret.key.text, let value = secret.value.stringBytes else {
+                        throw SpecFault("secrets are texts, given by name")
+                    }
+                    self.secrets[name] = value
+                }
             case ("files", .table(let files)):
                 for file in files {
                     guard let name = file.key.text else { throw SpecFault("files are given by name") }

@@ -6,9 +6,8 @@ enum SpecPrelude {
     static let chunkName = "moongate/spec.lua"
     /// What specs find beside the names of Lua.
     static let globals: Set<String> = [
-        "after_each", "before_each", "clock", "describe", "expect", "fail", "hash_password", "it", "load_policies",
-        "load_policy",
-        "logs", "skip",
+        "after_each", "before_each", "clock", "describe", "expect", "fail", "hash_password", "http", "it",
+        "load_policies", "load_policy", "logs", "skip",
     ]
     static let source = suite + expectations + objects + ending
 }
@@ -201,6 +200,38 @@ extension SpecPrelude {
           return setmetatable(view, Message)
         end
 
+        local stubs, calls = {}, {}
+
+        local function reply_to(call)
+          local stub = stubs[call.upstream]
+          if stub == nil then
+            error(("the policy calls %s, but the spec has no http.stub for it"):format(call.upstream), 0)
+          end
+          if type(stub) == "function" then stub = stub(call) end
+          if type(stub) ~= "table" then error(("the stub for %s gave no table"):format(call.upstream), 0) end
+          return stub
+        end
+
+        -- Lets the stub answer. The policy goes on in any case, so that nothing waits for ever.
+        local function answer(call)
+          local number = call.number
+          call.headers, call.number, call.fields = head(call.fields), nil, nil
+          if (call.headers["content-type"] or ""):find("^application/grpc") then call.message = call.body:sub(6) end
+          calls[#calls + 1] = call
+          local ok, reply = pcall(reply_to, call)
+          local fine, fault = pcall(engine.answer, number, ok and reply or { failure = "unavailable" })
+          if not ok or not fine then error(ok and fault or reply, 0) end
+        end
+
+        local function settle(id)
+          for call in function() return engine.wait(id) end do answer(call) end
+        end
+
+        -- What timers do while time passes.
+        local function pass()
+          for call in function() return engine.pass() end do answer(call) end
+        end
+
         local Result = {}
         Result.__index = Result
 
@@ -224,7 +255,7 @@ extension SpecPrelude {
           end
           if self.response then error("the upstream has responded already", 2) end
           engine.respond(self.id, response or {})
-          engine.wait(self.id)
+          settle(self.id)
           return refresh(self)
         end
 
@@ -239,12 +270,13 @@ extension SpecPrelude {
         function Policy:request(request)
           if getmetatable(self) ~= Policy then error("call it with a colon: policy:request{…}", 2) end
           local id = engine.begin(self.id, request or {})
-          engine.wait(id)
+          settle(id)
           return refresh(setmetatable({ id = id }, Result))
         end
 
         local function load_all(uses, options)
           local id = engine.load(uses, options or {})
+          pass()
           return setmetatable({ id = id }, Policy)
         end
 
@@ -264,9 +296,27 @@ extension SpecPrelude {
         end
 
         spec.clock = {
-          advance = function(seconds) engine.advance(seconds) end,
+          advance = function(seconds)
+            engine.advance(seconds)
+            pass()
+          end,
           set = function(seconds) engine.set_clock(seconds) end,
           now = function() return engine.now() end,
+        }
+
+        spec.http = {
+          stub = function(upstream, reply)
+            need(upstream, "string", "the name of the upstream")
+            if type(reply) ~= "function" then need(reply, "table", "the answer") end
+            stubs[upstream] = reply
+          end,
+          calls = function(upstream)
+            local found = {}
+            for _, call in ipairs(calls) do
+              if upstream == nil or call.upstream == upstream then found[#found + 1] = call end
+            end
+            return found
+          end,
         }
 
         spec.logs = function() return engine.logs() end
@@ -296,7 +346,7 @@ extension SpecPrelude {
         function __run()
           local test = tests[engine.current()]
           if test.skipped then return engine.skipped() end
-          running = test
+          running, stubs, calls = test, {}, {}
           local function note(message)
             return engine.failed(type(message) == "string" and message or show(message, 0))
           end

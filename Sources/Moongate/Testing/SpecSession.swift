@@ -27,6 +27,10 @@ final class SpecSession {
     private var policies: [Int: SpecPolicy] = [:]
     private var exchanges: [Int: SpecExchange] = [:]
     private var lastNumber = 0
+    let calls = SpecCalls()
+    private let alarms: SpecAlarms
+    /// Nanoseconds that are still to pass.
+    private var timeLeft: UInt64 = 0
     /// Texts of the results that a leaf gives, until the next one does.
     var keeper: LuaTextKeeper?
     private var collect: LuaReference?
@@ -37,6 +41,7 @@ final class SpecSession {
         self.path = path
         self.source = source
         self.world = world
+        alarms = SpecAlarms(world)
         chunkName = path.split(separator: "/").last.map(String.init) ?? path
         do {
             let milliseconds = UInt32(clamping: max(1, timeLimit.nanoseconds / 1_000_000))
@@ -75,6 +80,8 @@ final class SpecSession {
         for exchange in exchanges.values { exchange.finish() }
         exchanges = [:]
         policies = before
+        calls.removeAll()
+        timeLeft = 0
         current = 0
         let outcome: SpecResult.Outcome = isSkipped ? .skipped : failures.isEmpty ? .passed : .failed(failures)
         return SpecResult(
@@ -97,7 +104,7 @@ final class SpecSession {
         for use in list { references.append(try reference(use, options)) }
         do {
             lastNumber += 1
-            policies[lastNumber] = try SpecPolicy(references, options, world)
+            policies[lastNumber] = try SpecPolicy(references, options, world, calls: calls, alarms: alarms)
         } catch {
             throw SpecFault(error.diagnostics.map(\.description).joined(separator: "\n"))
         }
@@ -130,15 +137,43 @@ final class SpecSession {
         return exchange
     }
 
-    /// Lets other threads finish what a hook waits for, such as the check of a password.
-    func wait(_ number: Int) throws(SpecFault) {
+    // MARK: Waiting
+
+    /// Lets an exchange go on until no hook waits: other threads finish what hooks wait for, such as the check of a
+    /// password, and time passes for those that sleep.
+    ///
+    /// - Returns: a call that a stub has to answer first; `nil`: no hook waits.
+    func wait(_ number: Int) throws(SpecFault) -> LuaValue? {
         let exchange = try exchange(number)
         let end = Clock.now() &+ 10_000_000_000
-        while exchange.state == .waiting {
+        while true {
+            if let call = calls.show() { return call }
+            guard exchange.state == .waiting else { return nil }
             if exchange.policy.runPosted() { continue }
+            var anyTime = UInt64.max / 4
+            if alarms.isSleeping && alarms.ringNext(within: &anyTime) { continue }
             guard Clock.now() < end else { throw SpecFault("a hook still waits after 10 s") }
             usleep(500)
         }
+    }
+
+    /// Stops the clock; `pass` then moves it on.
+    func advance(by nanoseconds: UInt64) {
+        world.clock.advance(by: 0)
+        timeLeft = nanoseconds
+    }
+
+    /// Lets the time pass that `advance` gave; timers that come due run.
+    ///
+    /// - Returns: a call that a stub has to answer first; `nil`: all of the time has passed.
+    func pass() -> LuaValue? {
+        repeat {
+            for policy in policies.values { _ = policy.runPosted() }
+            if let call = calls.show() { return call }
+        } while alarms.ringNext(within: &timeLeft)
+        alarms.pass(timeLeft)
+        timeLeft = 0
+        return nil
     }
 }
 

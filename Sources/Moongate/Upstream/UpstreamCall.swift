@@ -51,7 +51,7 @@ final class UpstreamCall {
     // MARK: The answer
 
     /// The body, once the call has been answered.
-    fileprivate(set) var answer: [UInt8] = []
+    var answer: [UInt8] = []
 
     // MARK: On its way
 

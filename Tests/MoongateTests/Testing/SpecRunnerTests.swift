@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct SpecRunnerTests {
     /// Runs one spec beside the policies that are given by file name.
-    private func run(_ spec: String, _ policies: [String: String] = [:], filter: String? = nil) throws -> SpecReport {
+    func run(_ spec: String, _ policies: [String: String] = [:], filter: String? = nil) throws -> SpecReport {
         let folder = try TemporaryFolder()
         for (name, text) in policies { try folder.write(name, text) }
         var options = SpecRunner.Options()
@@ -16,7 +16,7 @@ import Testing
         return SpecRunner.run(options)
     }
 
-    private func failures(_ report: SpecReport) -> [String] {
+    func failures(_ report: SpecReport) -> [String] {
         report.results.flatMap { result in
             if case .failed(let messages) = result.outcome { return messages }
             return []

@@ -77,14 +77,14 @@ enum GRPCBinding {
         }
         if let fault = headers.fault { return fault }
         guard headers.write(to: made.request) else { return "the metadata is too large" }
-        made.body = framed(call.bytes(2))
+        made.body = framed(Array(call.bytes(2).buffer))
         return nil
     }
 
     /// A message behind its prefix: not compressed, its length in four octets.
-    private static func framed(_ message: Bytes) -> [UInt8] {
+    static func framed(_ message: [UInt8]) -> [UInt8] {
         let length = UInt32(clamping: message.count)
-        return [0] + withUnsafeBytes(of: length.bigEndian) { Array($0) } + Array(message.buffer)
+        return [0] + withUnsafeBytes(of: length.bigEndian) { Array($0) } + message
     }
 
     /// Metadata with the values of `-bin` names in Base64, as they go over the wire.

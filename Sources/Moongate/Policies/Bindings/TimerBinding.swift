@@ -86,7 +86,7 @@ enum TimerBinding {
     }
 
     private static let sleep: mg_leaf = { call in
-        guard let host = call.host, let run = call.run, let loop = host.loop else {
+        guard let host = call.host, let run = call.run, let makeAlarm = host.makeAlarm else {
             return call.fail("moon.sleep is for hooks and timers")
         }
         let seconds = call.pointee.arguments[0].number
@@ -97,7 +97,7 @@ enum TimerBinding {
         let token = host.wait(run)
         let sleep = Sleep()
         work.waits(token.number) { sleep.alarm = nil }
-        let alarm = OwnedTimer(loop) { [weak host] in
+        let alarm = makeAlarm(.sleep) { [weak host] in
             sleep.alarm = nil
             work.waitEnded(token.number)
             host?.complete(token, with: [])
@@ -109,6 +109,6 @@ enum TimerBinding {
 
     private final class Sleep {
         /// Keeps itself, by its closure, until it has rung or nobody waits any more.
-        var alarm: OwnedTimer?
+        var alarm: (any PolicyAlarm)?
     }
 }
