@@ -16,6 +16,7 @@ from harness.frame_client import request
 from harness.frame_upstream import answer_ok
 from harness.settings import configuration, route
 from harness.stubs import Order
+from harness.waiting import eventually
 
 
 def b64(data):
@@ -116,6 +117,39 @@ def test_jwt_auth_follows_its_key_file(jwt_edge, issuer):
     proxy.wait_generation(2)
     assert caller.refused(metadata=bearer(token)).code() is grpc.StatusCode.UNAUTHENTICATED
     assert caller.unary(metadata=bearer(issuer.token()))
+
+
+def test_jwt_auth_fetches_its_keys(moongate, backend, upstream, client, issuer):
+    published, asked = {"body": "nothing yet"}, []
+
+    def publish(connection, head):
+        asked.append(head.get(":path"))
+        connection.respond(head.stream, body=published["body"].encode())
+
+    keys = upstream(publish)
+    settings = {"jwks_upstream": "keys", "jwks_path": "/keys", "refresh": "1s"}
+    proxy = moongate(configuration(
+        backend.address, upstreams={"keys": [keys.address]}, routes=[route(policies=[{"jwt-auth": settings}])]))
+    caller = client(proxy.address)
+    metadata = bearer(issuer.token("ES256", "e1"))
+
+    def code():
+        try:
+            caller.unary(metadata=metadata)
+            return grpc.StatusCode.OK
+        except grpc.RpcError as error:
+            return error.code()
+
+    eventually(lambda: asked)
+    assert code() is grpc.StatusCode.UNAVAILABLE
+    published["body"] = issuer.jwks()
+    eventually(lambda: code() is grpc.StatusCode.OK, 10)
+    published["body"] = "broken"
+    count = len(asked)
+    eventually(lambda: len(asked) > count + 1, 15)
+    assert code() is grpc.StatusCode.OK
+    published["body"] = issuer.jwks("r1")
+    eventually(lambda: code() is grpc.StatusCode.UNAUTHENTICATED, 15)
 
 
 def test_jwt_auth_with_a_secret_of_the_configuration(moongate, backend, client):

@@ -8,6 +8,9 @@ local SCHEMA = {
   key = "string",
   secret = "string",
   jwks = "string",
+  jwks_upstream = "string",
+  jwks_path = "string",
+  refresh = { "duration", min = 1, max = 86400 },
   algorithms = { "list", of = "string", single = true, empty = false },
   issuer = { "list", of = "string", single = true, empty = false },
   audience = { "list", of = "string", single = true, empty = false },
@@ -21,6 +24,9 @@ local SCHEMA = {
   optional = { "boolean", default = false },
 }
 
+--- Seconds after which a key set that could not be fetched is asked for again; also how long an answer may take.
+local RETRY = 5
+
 --- Settings of an instance -> the checked ones, with its verifier.
 local instances = setmetatable({}, { __mode = "k" })
 
@@ -31,11 +37,47 @@ local function checked(call, ...)
   return result
 end
 
+--- Fetches the key set, now and again and again. The last good one stays in force whatever happens.
+local function fetch(settings)
+  local function again() fetch(settings) end
+  -- Set before anything can go wrong: there is a next time whatever happens.
+  local next_time = moon.timer.after(settings.refresh, again)
+  local answer, reason = moon.http.get(
+    settings.jwks_upstream, settings.jwks_path, { timeout = math.min(settings.refresh, RETRY) })
+  if answer and answer.status == 200 then
+    local done
+    done, reason = settings.verifier:setKeys(answer.body)
+    if done then return end
+  elseif answer then
+    reason = "status " .. answer.status
+  end
+  moon.log.warn("the key set was not fetched", { upstream = settings.jwks_upstream, reason = reason })
+  if settings.refresh > RETRY then
+    moon.timer.cancel(next_time)
+    moon.timer.after(RETRY, again)
+  end
+end
+
+--- What says where the key set is fetched.
+local function check_fetch(settings)
+  if not settings.jwks_upstream then
+    if settings.jwks_path or settings.refresh then error("jwks_path and refresh are for jwks_upstream", 0) end
+    return
+  end
+  checked(moon.upstream, settings.jwks_upstream)
+  settings.jwks_path = settings.jwks_path or "/.well-known/jwks.json"
+  if settings.jwks_path:sub(1, 1) ~= "/" then error("jwks_path must begin with a slash", 0) end
+  settings.refresh = settings.refresh or 300
+end
+
 function on_init(config)
   local settings = moon.settings(config, SCHEMA)
   local sources = 0
-  for _, name in ipairs { "key", "secret", "jwks" } do sources = sources + (settings[name] and 1 or 0) end
-  if sources ~= 1 then error("exactly one of key, secret and jwks is needed", 0) end
+  for _, name in ipairs { "key", "secret", "jwks", "jwks_upstream" } do
+    sources = sources + (settings[name] and 1 or 0)
+  end
+  if sources ~= 1 then error("exactly one of key, secret, jwks and jwks_upstream is needed", 0) end
+  check_fetch(settings)
   settings.verifier = checked(moon.jwt.verifier, {
     key = settings.key and checked(moon.file, settings.key, "text")
       or settings.secret and checked(moon.secret, settings.secret),
@@ -46,6 +88,9 @@ function on_init(config)
     required = settings.required,
     leeway = settings.leeway,
   })
+  if settings.jwks_upstream then
+    moon.timer.after(0, function() fetch(settings) end, { worker = "all" })
+  end
   instances[config] = settings
 end
 
@@ -118,6 +163,9 @@ function on_request(handle)
   if not token then
     if settings.optional then return end
     return refuse(handle, "401", "a token is needed", "Bearer")
+  end
+  if not settings.verifier:hasKeys() then
+    return handle:respond({ [":status"] = "503" }, "the keys for tokens are not known yet")
   end
   local claims, reason = settings.verifier:verify(token)
   if not claims then

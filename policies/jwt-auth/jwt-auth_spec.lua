@@ -124,6 +124,75 @@ describe("jwt-auth", function()
     expect(policy:request({ path = "/x", headers = bearer() }).status):to_equal(403)
   end)
 
+  it("takes a shared secret of the configuration", function()
+    local policy = load_policy("jwt-auth", { secret = "key" }, { secrets = { key = SECRET } })
+    local function ask_with(options)
+      return policy:request({ grpc = "/a.B/C", headers = { authorization = "Bearer " .. token({}, options) } }).verdict
+    end
+    expect(ask_with { alg = "HS256", key = SECRET }):to_equal("proceeded")
+    expect(ask_with { alg = "HS256", key = ("t"):rep(32) }):to_equal("replied")
+  end)
+
+  describe("with a key set from an upstream", function()
+    local options = { upstreams = { "main", "keys" } }
+    local settings = { jwks_upstream = "keys", jwks_path = "/keys.json", refresh = "60s" }
+    local one, two = jwks { one = SECRET }, jwks { two = ("t"):rep(32) }
+
+    local function caller(policy)
+      return function(name)
+        local key = name == "two" and ("t"):rep(32) or SECRET
+        local headers = bearer({ exp = clock.now() // 1 + 86400 }, { alg = "HS256", key = key, kid = name or "one" })
+        return policy:request { grpc = "/shop.Cart/Add", headers = headers }.grpc_status
+      end
+    end
+
+    it("fetches it at once, and again and again", function()
+      http.stub("keys", { body = one })
+      local ask_as = caller(load_policy("jwt-auth", settings, options))
+      expect(http.calls()[1].headers[":path"]):to_equal("/keys.json")
+      expect(ask_as "one"):to_be_nil()
+      expect(ask_as "two"):to_equal(16)
+      http.stub("keys", { body = two })
+      clock.advance(59)
+      expect(#http.calls()):to_equal(1)
+      expect(ask_as "one"):to_be_nil()
+      clock.advance(1)
+      expect(#http.calls()):to_equal(2)
+      expect(ask_as "one"):to_equal(16)
+      expect(ask_as "two"):to_be_nil()
+    end)
+
+    it("denies until it has come", function()
+      http.stub("keys", { failure = "unavailable" })
+      local policy = load_policy("jwt-auth", settings, options)
+      local ask_as = caller(policy)
+      expect(ask_as()):to_equal(14)
+      expect(logs()[1].fields.reason):to_contain("unavailable")
+      expect(policy:request({ path = "/", headers = bearer() }).status):to_equal(503)
+      expect(policy:request({ grpc = "/a.B/C" }).grpc_status):to_equal(16)
+      for _, answer in ipairs { { status = 404 }, { body = "oops" }, { body = '{"keys": []}' } } do
+        http.stub("keys", answer)
+        clock.advance(5)
+        expect(ask_as()):to_equal(14)
+      end
+      http.stub("keys", { body = one })
+      clock.advance(5)
+      expect(ask_as()):to_be_nil()
+    end)
+
+    it("keeps the last good one", function()
+      http.stub("keys", { body = one })
+      local ask_as = caller(load_policy("jwt-auth", settings, options))
+      local answers = { { failure = "timeout" }, { status = 500 }, { body = "{" }, { body = '{"keys": []}' } }
+      for _, answer in ipairs(answers) do
+        http.stub("keys", answer)
+        clock.advance(60)
+        expect(ask_as()):to_be_nil()
+      end
+      expect(#logs()):to_be_greater_than(3)
+    end)
+  end)
+
   it("refuses settings that cannot be meant", function()
     local function load(settings)
       return function()
@@ -132,7 +201,7 @@ describe("jwt-auth", function()
           ["key.pem"] = "short" } })
       end
     end
-    expect(load {}):to_raise("exactly one of key, secret and jwks is needed")
+    expect(load {}):to_raise("exactly one of key, secret, jwks and jwks_upstream is needed")
     expect(load { jwks = "none.json" }):to_raise("no key that fits")
     expect(load { jwks = "bad.json" }):to_raise("jwks")
     expect(load { jwks = "missing.json" }):to_raise("missing.json")
@@ -140,6 +209,9 @@ describe("jwt-auth", function()
     expect(load { secret = "unknown" }):to_raise("no secret is called 'unknown'")
     expect(load { jwks = "keys.json", algorithms = "none" }):to_raise("unknown algorithm 'none'")
     expect(load { jwks = "keys.json", algorithms = {} }):to_raise("algorithms is empty")
+    expect(load { jwks_upstream = "nosuch" }):to_raise("there is no upstream called 'nosuch'")
+    expect(load { jwks = "keys.json", jwks_path = "/keys" }):to_raise("jwks_path and refresh are for jwks_upstream")
+    expect(load { jwks_upstream = "main", jwks_path = "keys" }):to_raise("jwks_path must begin with a slash")
     expect(load { jwks = "keys.json", issuers = "x" }):to_raise('unknown setting "issuers"')
   end)
 end)
