@@ -152,6 +152,21 @@ def test_lua_is_sound(block):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("block", documents.blocks("lua"), ids=repr)
+def test_the_check_finds_nothing_in_examples(block, tmp_path):
+    """What `moongate check` says about policies; fragments are bodies of hooks, or of tests."""
+    text = block.text
+    is_body = block.is_fragment and not re.search(r"^(local )?function ", text, re.MULTILINE)
+    if is_body:
+        text = f"function on_request(handle)\nprint(handle)\n{text}\nend\n"
+    path = tmp_path / ("shown_spec.lua" if block.is_fragment else "shown.lua")
+    path.write_text(text, encoding="utf-8")
+    done = run_command("check", path)
+    said = [line for line in done.stderr.splitlines()
+            if not (block.is_fragment and re.search(r"is never used|there is no handle\b", line))]
+    assert done.returncode == 0 and not said, done.stderr
+
+
 def bindings():
     """The names of all functions that Swift gives to policies."""
     sources = (REPOSITORY / "Sources" / "Moongate" / "Policies" / "Bindings").glob("*.swift")

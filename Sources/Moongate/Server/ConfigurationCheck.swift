@@ -7,7 +7,9 @@ public struct ConfigurationCheck {
     /// What does not keep the configuration from serving.
     public let warnings: [Diagnostic]
     /// The files of its policies, each once.
-    public let policyFiles: [(path: String, source: [UInt8])]
+    ///
+    /// `firstLine` is where the source begins in its file: more than 1 for a source within the configuration.
+    public let policyFiles: [(path: String, source: [UInt8], firstLine: Int)]
 
     /// - Parameter path: of the configuration file.
     /// - Throws: everything that is wrong, as far as it can be seen at once.
@@ -24,7 +26,9 @@ public struct ConfigurationCheck {
             let plan = try attempt.result.get()
             configuration = plan.candidate.generation.config
             warnings = plan.candidate.warnings
-            policyFiles = plan.candidate.generation.program.files.map { ($0.path, $0.source) }
+            policyFiles = plan.candidate.generation.program.files.map {
+                ($0.path, $0.source, $0.firstLine)
+            }
         } catch let faults as DiagnosticList {
             throw faults
         } catch {
