@@ -18,7 +18,7 @@ public struct LuaBinding {
     ///   - constructs: the class of the object that the function makes; 0: none.
     ///   - leaf: reads `arguments`, writes `output`, says what to do. Never calls Lua, never throws.
     public init(
-        _ name: StaticString, _ signature: StaticString, type: StaticString = "", doc: StaticString = "",
+        _ name: StaticString, _ signature: StaticString, type: StaticString, doc: StaticString,
         constructs: UInt16 = 0, _ leaf: mg_leaf
     ) {
         record = mg_binding(name: name.cString, signature: signature.cString, leaf: leaf, constructs: constructs)

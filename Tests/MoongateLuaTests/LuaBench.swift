@@ -20,7 +20,8 @@ final class LuaBench {
         scope.initialize(to: mg_scope(native: nil, generation: 1, turn: 0, table: 0))
         try vm.define(class: 1, name: "box", bindings: LuaBench.boxBindings, iterate: LuaBench.stepLeaf)
         try vm.define(
-            class: 2, name: "counter", bindings: [LuaBinding("value", "", LuaBench.counterLeaf)],
+            class: 2, name: "counter",
+            bindings: [LuaBinding("value", "", type: "(): integer", doc: "", LuaBench.counterLeaf)],
             release: { Unmanaged<AnyObject>.fromOpaque($0).release() })
         try vm.define(library: "host", bindings: LuaBench.hostBindings)
         box = try vm.makeObject(class: 1, scope: scope, native: nil)
@@ -104,18 +105,18 @@ final class LuaBench {
 
     static var boxBindings: [LuaBinding] {
         [
-            LuaBinding("take", "ss?i?") { call in
+            LuaBinding("take", "ss?i?", type: "(a: string, b?: string, c?: integer)", doc: "") { call in
                 LuaBench.bench(call)?.lines.append(LuaBench.text(call.pointee.arguments[0]))
                 return MG_RETURN
             },
-            LuaBinding("iterators", "") { call in
+            LuaBinding("iterators", "", type: "(): integer", doc: "") { call in
                 var value = mg_value()
                 value.kind = MG_INTEGER
                 value.integer = Int64(call.pointee.object?.pointee.iterators ?? 0)
                 _ = mg_tape_push(call.pointee.output, value)
                 return MG_RETURN
             },
-            LuaBinding("table", "") { call in
+            LuaBinding("table", "", type: "(): table", doc: "") { call in
                 var value = mg_value()
                 value.kind = MG_SCOPE_TABLE
                 _ = mg_tape_push(call.pointee.output, value)
@@ -126,8 +127,8 @@ final class LuaBench {
 
     static var hostBindings: [LuaBinding] {
         [
-            LuaBinding("log", "s", logLeaf),
-            LuaBinding("echo", "v") { call in
+            LuaBinding("log", "s", type: "(text: string)", doc: "", logLeaf),
+            LuaBinding("echo", "v", type: "(value: any): any", doc: "") { call in
                 guard let value = LuaValue(call.pointee.arguments[0], tape: call.pointee.input) else {
                     let message: StaticString = "no plain value"
                     return mg_call_fail(call, message.utf8Start, message.utf8CodeUnitCount)
@@ -137,10 +138,12 @@ final class LuaBench {
                 LuaBench.bench(call)?.kept = keeper
                 return value.write(to: call.pointee.output, keeping: keeper) ? MG_RETURN : MG_STOP
             },
-            LuaBinding("wait", "~") { _ in MG_WAIT },
-            LuaBinding("stop", "") { _ in MG_STOP },
-            LuaBinding("types", "inbt?") { _ in MG_RETURN },
-            LuaBinding("nested.counter", "", constructs: 2) { call in
+            LuaBinding("wait", "~", type: "()", doc: "") { _ in MG_WAIT },
+            LuaBinding("stop", "", type: "()", doc: "") { _ in MG_STOP },
+            LuaBinding("types", "inbt?", type: "(i: integer, n: number, b: boolean, t?: table)", doc: "") { _ in
+                MG_RETURN
+            },
+            LuaBinding("nested.counter", "", type: "(): table", doc: "", constructs: 2) { call in
                 final class Counter {}
                 call.pointee.created = Unmanaged<AnyObject>.passRetained(Counter()).toOpaque()
                 return MG_RETURN

@@ -33,7 +33,9 @@ enum BodyBinding {
     }
 
     /// What iterators call.
-    static var hidden: [LuaBinding] { [LuaBinding("nextChunk", "~", nextChunk)] }
+    static var hidden: [LuaBinding] {
+        [LuaBinding("nextChunk", "~", type: "(): Buffer?", doc: "The next piece; nil at the end.", nextChunk)]
+    }
 
     private static func isTrue(_ call: BindingCall) -> Bool {
         call.pointee.arguments[0].kind == MG_BOOLEAN && call.pointee.arguments[0].boolean

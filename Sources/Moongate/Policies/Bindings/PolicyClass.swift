@@ -16,9 +16,11 @@ struct PolicyClass {
     /// Frees what an object that scripts own holds; `nil`: the objects belong to a run.
     var release: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
 
-    /// What the VM registers: the objects of a request can also write to the log.
+    /// What the VM registers: the objects of a request, and those that Envoy's scripts know, can also write to the log.
     var registered: [LuaBinding] {
-        (number == PolicyClasses.handle || release != nil ? bindings : bindings + LogBinding.bindings) + hidden
+        let isEnvoys = EnvoySurface.methods[PolicyAPI.typeName(name.description)] != nil
+        let logs = number != PolicyClasses.handle && (release == nil || isEnvoys)
+        return (logs ? bindings + LogBinding.bindings : bindings) + hidden
     }
 }
 
