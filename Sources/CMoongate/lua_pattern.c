@@ -45,8 +45,11 @@ static int search(lua_State *L, bool is_find) {
     size_t length, size;
     const char *subject = luaL_checklstring(L, 1, &length);
     const char *pattern = luaL_checklstring(L, 2, &size);
-    mg_whole(L, 3);
-    size_t start = start_offset(luaL_optinteger(L, 3, 1), length);
+    size_t start = 0;
+    if (!lua_isnoneornil(L, 3)) {
+        mg_whole(L, 3);
+        start = start_offset(luaL_checkinteger(L, 3), length);
+    }
     if (start > length) {
         lua_pushnil(L);
         return 1;

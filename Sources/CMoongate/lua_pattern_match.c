@@ -21,27 +21,37 @@ static inline void count_step(mg_matcher *m, ptrdiff_t length) {
 
 // MARK: Single characters
 
-static bool in_class(mg_matcher *m, int character, int class) {
-    bool found;
-    switch (tolower(class)) {
-    case 'a': found = isalpha(character); break;
-    case 'c': found = iscntrl(character); break;
-    case 'd': found = isdigit(character); break;
-    case 'g': found = isgraph(character); break;
-    case 'l': found = islower(character); break;
-    case 'p': found = ispunct(character); break;
-    case 's': found = isspace(character); break;
-    case 'u': found = isupper(character); break;
-    case 'w': found = isalnum(character); break;
-    case 'x': found = isxdigit(character); break;
+static bool is_zero(mg_matcher *m, int character, int class) {
+    if (m->legacy < 0) m->legacy = mg_is_legacy(m->L);
+    return m->legacy ? (character == 0) == (class == 'z') : class == character;
+}
+
+static inline bool in_class(mg_matcher *m, int character, int class) {
+    switch (class) {
+    case 'a': return isalpha(character);
+    case 'A': return !isalpha(character);
+    case 'c': return iscntrl(character);
+    case 'C': return !iscntrl(character);
+    case 'd': return isdigit(character);
+    case 'D': return !isdigit(character);
+    case 'g': return isgraph(character);
+    case 'G': return !isgraph(character);
+    case 'l': return islower(character);
+    case 'L': return !islower(character);
+    case 'p': return ispunct(character);
+    case 'P': return !ispunct(character);
+    case 's': return isspace(character);
+    case 'S': return !isspace(character);
+    case 'u': return isupper(character);
+    case 'U': return !isupper(character);
+    case 'w': return isalnum(character);
+    case 'W': return !isalnum(character);
+    case 'x': return isxdigit(character);
+    case 'X': return !isxdigit(character);
     case 'z':
-        if (m->legacy < 0) m->legacy = mg_is_legacy(m->L);
-        if (!m->legacy) return class == character;
-        found = character == 0;
-        break;
+    case 'Z': return is_zero(m, character, class);
     default: return class == character;
     }
-    return isupper(class) ? !found : found;
 }
 
 /// Behind the single-character item that begins at `p`.
@@ -103,22 +113,62 @@ static inline bool matches_one(mg_matcher *m, const char *s, const char *p, cons
 
 // MARK: Repetition
 
-static const char *match_longest(mg_matcher *m, const char *s, const char *p, const char *end) {
+/// What must stand behind a repetition for the rest of the pattern to have a chance.
+enum { ANYTHING = -1, SUBJECT_END = -2 };
+
+static bool has_open_capture(const mg_matcher *m) {
+    for (int index = m->level - 1; index >= 0; index--)
+        if (m->captures[index].length == OPEN) return true;
+    return false;
+}
+
+/// The character that the pattern at `p` demands first, ANYTHING or SUBJECT_END: a repetition that gives characters back
+/// need only try the places that have it.
+static int find_follower(const mg_matcher *m, const char *p) {
+    // More brackets than one would need a count of the open ones.
+    if (p < m->pattern_end && *p == ')' && has_open_capture(m)) p += 1;
+    if (p >= m->pattern_end) return ANYTHING;
+    const char *next = p + 1;
+    if (*p == '$') return next == m->pattern_end ? SUBJECT_END : ANYTHING;
+    if (*p == '(' || *p == ')' || *p == '.' || *p == '[' || *p == '%') return ANYTHING;
+    if (next < m->pattern_end && (*next == '*' || *next == '?' || *next == '-')) return ANYTHING;
+    return (unsigned char)*p;
+}
+
+static inline bool may_follow(const mg_matcher *m, const char *s, int follower) {
+    if (follower == ANYTHING) return true;
+    if (s == m->subject_end) return follower == SUBJECT_END;
+    return (unsigned char)*s == follower;
+}
+
+/// How many characters from `s` on match the item.
+static ptrdiff_t run_length(mg_matcher *m, const char *s, const char *p, const char *end) {
+    if (*p == '.') return m->subject_end - s;
     ptrdiff_t count = 0;
     while (matches_one(m, s + count, p, end)) {
         count += 1;
         count_step(m, end - p);
     }
+    return count;
+}
+
+static const char *match_longest(mg_matcher *m, const char *s, const char *p, const char *end) {
+    ptrdiff_t count = run_length(m, s, p, end);
+    int follower = find_follower(m, end + 1);
     for (; count >= 0; count--) {
+        m->patience -= 1;
+        if (!may_follow(m, s + count, follower)) continue;
         const char *result = mg_match(m, s + count, end + 1);
         if (result) return result;
     }
+    count_step(m, 0);
     return NULL;
 }
 
 static const char *match_shortest(mg_matcher *m, const char *s, const char *p, const char *end) {
+    int follower = find_follower(m, end + 1);
     for (;; s++) {
-        const char *result = mg_match(m, s, end + 1);
+        const char *result = may_follow(m, s, follower) ? mg_match(m, s, end + 1) : NULL;
         if (result) return result;
         if (!matches_one(m, s, p, end)) return NULL;
         count_step(m, end - p);

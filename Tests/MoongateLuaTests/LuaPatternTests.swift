@@ -20,6 +20,11 @@ import Testing
         ("('$name is'):gsub('%$(%w+)', {name = 'bob'})", "bob is 1"),
         ("('abc'):gsub('%w', function(c) if c == 'b' then return 'X' end end)", "aXc 3"),
         ("('abc'):gsub('^a', 'x')", "xbc 1"), ("('aaa'):gsub('^a', 'x')", "xaa 1"), ("('x'):gsub('x', '%%')", "% 1"),
+        ("('127.0.0.1:12345'):match('^(.*):%d+$')", "127.0.0.1"), ("('a:1:x'):match('^(.*):%d+$')", "nil"),
+        ("('[::1]:80'):match('^(.*):(%d+)$')", "[::1] 80"), ("('aXbXc'):match('(.*)X+')", "aXb"),
+        ("('aXbXc'):match('(.-)X')", "a"), ("('ab'):match('.*b?$')", "ab"), ("('abb'):match('(a.*)b-$')", "abb"),
+        ("('x=1;y'):match('((.*)=)')", "x= x"), ("('aab'):match('a*ab')", "aab"),
+        ("('a$b'):match('.*$b')", "a$b"), ("('ab '):match('.*%s$')", "ab "), ("(''):match('.*$')", ""),
         ("('abc'):gsub('b()', '%1')", "a3c 1"), ("('a,b,,c'):gsub(',', ';')", "a;b;;c 3"),
     ])
     func answersAreLuas(expression: String, expected: String) throws {
@@ -32,6 +37,7 @@ import Testing
         ("('x'):find('[a')", "malformed pattern (missing ']')"),
         ("('x'):find('%')", "malformed pattern (ends with '%')"),
         ("('x'):find('(x')", "unfinished capture"), ("('x'):find('.)')", "invalid pattern capture"),
+        ("('a'):find('.*)b')", "invalid pattern capture"),
         ("('x'):find('%1')", "invalid capture index %1"), ("('x'):find('%f')", "missing '[' after '%f' in pattern"),
         ("('x'):find('%b')", "malformed pattern (missing arguments to '%b')"),
         ("('x'):gsub('x', '%2')", "invalid capture index %2"),
