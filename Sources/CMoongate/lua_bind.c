@@ -35,14 +35,19 @@ static int refuse_argument(lua_State *L, const mg_bound *bound, int number, int 
     return luaL_error(L, "bad argument #%d to '%s' (%s expected, got %s)", number, bound->name, wanted, got);
 }
 
-static inline void decode_string(lua_State *L, mg_lua *vm, const mg_bound *bound, int number, int index) {
+static inline void decode_text(lua_State *L, mg_value *value, int index) {
+    size_t length;
+    value->kind = MG_STRING;
+    value->bytes = (const uint8_t *)lua_tolstring(L, index, &length);
+    if (length > UINT32_MAX) luaL_error(L, "string too long");
+    value->size = (uint32_t)length;
+}
+
+static void decode_string(lua_State *L, mg_lua *vm, const mg_bound *bound, int number, int index) {
     mg_value *value = &vm->arguments[number - 1];
     int type = lua_type(L, index);
     if (type == LUA_TSTRING) {
-        size_t length;
-        value->bytes = (const uint8_t *)lua_tolstring(L, index, &length);
-        if (length > UINT32_MAX) luaL_error(L, "string too long");
-        value->size = (uint32_t)length;
+        decode_text(L, value, index);
     } else if (type == LUA_TNUMBER) {
         mg_value printed = {.kind = MG_NUMBER};
         if (lua_isinteger(L, index)) {
@@ -90,7 +95,8 @@ static void decode_any(lua_State *L, mg_lua *vm, int number, int index) {
     }
 }
 
-static void decode(lua_State *L, mg_lua *vm, const mg_bound *bound, int number, int index) {
+__attribute__((noinline)) static void decode(
+    lua_State *L, mg_lua *vm, const mg_bound *bound, int number, int index) {
     mg_parameter parameter = bound->parameters[number - 1];
     mg_value *value = &vm->arguments[number - 1];
     if (parameter.optional && lua_isnoneornil(L, index)) {
@@ -199,7 +205,14 @@ static int trampoline(lua_State *L) {
     call->object = bound->kind ? check_self(L, vm, bound) : NULL;
     call->passed = lua_gettop(L) - before_first;
     vm->input.count = 0;
-    for (int number = 1; number <= bound->count; number++) decode(L, vm, bound, number, number + before_first);
+    for (int number = 1; number <= bound->count; number++) {
+        int index = number + before_first;
+        // What most arguments are.
+        if (bound->parameters[number - 1].type == 's' && lua_type(L, index) == LUA_TSTRING)
+            decode_text(L, &vm->arguments[number - 1], index);
+        else
+            decode(L, vm, bound, number, index);
+    }
     if (bound->may_wait) {
         if (!vm->scope) return luaL_error(L, "'%s' may only be called in a hook", bound->name);
         if (!lua_isyieldable(L)) return luaL_error(L, "'%s' cannot wait across a C-call boundary", bound->name);

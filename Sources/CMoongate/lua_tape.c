@@ -206,6 +206,11 @@ static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) 
 }
 
 int mg_push_tape(lua_State *L, mg_lua *vm, const mg_tape *tape) {
+    // What most leaves give.
+    if (tape->count == 1 && tape->values->kind == MG_STRING) {
+        lua_pushlstring(L, (const char *)tape->values->bytes, tape->values->size);
+        return 1;
+    }
     int pushed = 0;
     for (int place = 0; place < tape->count; pushed++) {
         if (pushed > 8) luaL_checkstack(L, 4, "too many results");
