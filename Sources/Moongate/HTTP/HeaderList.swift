@@ -47,12 +47,18 @@ struct HeaderList {
 
     /// The position of the first field called `name` (lower case) at or behind `start`.
     func index(of name: Bytes, from start: Int = 0) -> Int? {
+        let id = FieldName.identify(name)
         var index = start
         while index < count {
-            if fields[index].name.equals(name) { return index }
+            if isCalled(index, name, id) { return index }
             index += 1
         }
         return nil
+    }
+
+    /// Bytes are compared only where no interned name tells.
+    @inline(__always) private func isCalled(_ index: Int, _ name: Bytes, _ id: FieldName) -> Bool {
+        fields[index].id == id && (id != .other || fields[index].name.equals(name))
     }
 
     /// The size that RFC 9113 §6.5.2 counts: name + value + 32 per field.
@@ -145,9 +151,10 @@ struct HeaderList {
     }
 
     private mutating func removeAll(named name: Bytes, from start: Int) {
+        let id = FieldName.identify(name)
         var kept = start
         for index in start..<max(start, count) {
-            if fields[index].name.equals(name) {
+            if isCalled(index, name, id) {
                 release(index)
             } else {
                 fields[kept] = fields[index]
