@@ -253,6 +253,27 @@ def test_rewritten_path_does_not_slip_past_the_target_routes_policies(moongate, 
     assert seen_metadata(report)["x-ran"] == [b"rewrite", b"guard"]
 
 
+@pytest.mark.parametrize("written, match", [
+    ('headers:replace(":authority", "closed.example:1")', {"hosts": ["closed.example"]}),
+    ('headers:set("Host", "a.closed.example")', {"hosts": ["*.closed.example"]}),
+    ('headers:add("x-tenant", "b")', {"headers": [{"name": "x-tenant", "exact": "b"}]}),
+    ('headers:remove("te")', {"headers": [{"name": "te", "absent": True}]}),
+    ('headers:replace("content-type", "application/grpc+x")',
+     {"headers": [{"name": "content-type", "exact": "application/grpc+x"}]}),
+])
+def test_whatever_routes_look_at_leads_to_the_target_routes_policies(moongate, backend, client, written, match):
+    texts = {
+        "write.lua": f"function on_request(handle) local headers = handle:headers() {written} end",
+        "guard.lua": 'function on_request(handle) handle:respond({[":status"] = "401"}, "guarded") end',
+    }
+    routes = [
+        {"name": "closed", "match": match, "upstream": "main", "policies": [{"policy": "policies/guard.lua"}]},
+        {"name": "open", "upstream": "main", "policies": [{"policy": "policies/write.lua"}]}]
+    proxy = moongate(configuration(backend.address, routes=routes), policies=texts)
+    error = client(proxy.address).refused()
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED and error.details() == "guarded"
+
+
 def test_routes_that_rewrite_to_each_other_end_in_internal(moongate, backend, client):
     texts = {f"{name}.lua": f"""
         function on_request(handle)

@@ -19,13 +19,16 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Finds an endpoint; the first attempt or a further one.
     func assign() {
-        guard let host = self.host, let generation = self.generation else { return }
-        let tried = self.endpoint
+        guard let host = self.hostReference, let generation = self.generationReference else { return }
         self.attempts &+= 1
         self.phase = .connecting
-        switch generation.upstream(self.upstreamIndex).assign(
-            host.seeker(self), excluding: tried, wish: self.policyRun?.subject.wish)
-        {
+        let seeker = host._withUnsafeGuaranteedRef { $0.seeker(self) }
+        let tried = self.endpoint
+        let wish = self.policyRun?.subject.wish
+        let assignment = generation._withUnsafeGuaranteedRef { generation in
+            generation.lendUpstream(self.upstreamIndex) { $0.assign(seeker, excluding: tried, wish: wish) }
+        }
+        switch assignment {
         case .connection(let connection): send(on: connection)
         case .waiting(let endpoint): tries(endpoint)
         case .resolving: break

@@ -11,10 +11,13 @@ extension Pooled where Record == ExchangeRecord {
     private static var routeChangeLimit: UInt8 { 2 }
 
     /// The head is complete and sound: runs the listener's policies, then goes on to the route.
-    func runListenerPolicies() {
-        guard let generation = self.generation, let facts = self.facts else { return }
-        guard let chain = listenerChain(generation, facts), chain.count > 0 else { return chooseRoute() }
-        guard let run = takeRun() else { return policyFailed() }
+    func runListenerPolicies() { lend(runListenerPolicies) }
+
+    private func runListenerPolicies(_ generation: WorkerGeneration, _ facts: ConnectionFacts) {
+        guard let chain = listenerChain(generation, facts), chain.count > 0 else {
+            return chooseRoute(generation, facts)
+        }
+        guard let run = takeRun(generation, facts) else { return policyFailed() }
         self.policyStage = .listener
         requestHooksEnded(run.startRequest(chain))
     }
@@ -31,7 +34,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let chain = generation.listenerChain(facts.listener, route: self.route), chain.count > 0 else {
             return false
         }
-        guard let run = takeRun() else {
+        guard let run = takeRun(generation, facts) else {
             policyFailed()
             return true
         }
@@ -43,15 +46,17 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     /// Finds the route of the request as it is now and runs its policies.
-    func chooseRoute() {
-        guard let generation = self.generation, let facts = self.facts else { return }
+    func chooseRoute() { lend(chooseRoute) }
+
+    private func chooseRoute(_ generation: WorkerGeneration, _ facts: ConnectionFacts) {
         self.route = generation.match(facts, requestPointer)
         // The policies of the listener, which ran before, see the route on the response.
         if let run = self.policyRun { note(self.route, for: run, generation) }
         if generation.hasPolicyExceptions && runSkippedPolicies(generation, facts) { return }
         guard self.route >= 0 else { return fail(.noRoute) }
         guard let chain = generation.routeChain(self.route), chain.count > 0 else { return forward() }
-        guard let run = takeRun() else { return policyFailed() }
+        guard let run = takeRun(generation, facts) else { return policyFailed() }
+        run.subject.requestWritten = false
         run.subject.routeCacheCleared = false
         note(self.route, for: run, generation)
         let isFirst = self.policyStage == .none
@@ -80,16 +85,22 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func routePoliciesPassed() {
-        guard let run = self.policyRun, run.subject.routeCacheCleared else { return forward() }
+        guard let run = self.policyRun, run.subject.requestWritten || run.subject.routeCacheCleared else {
+            return forward()
+        }
         if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
-        guard let generation = self.generation, let facts = self.facts else { return }
+        guard run.subject.routeCacheCleared else { return forward() }
+        lend { generation, facts in chooseRouteAgain(run, generation, facts) }
+    }
+
+    private func chooseRouteAgain(_ run: PolicyRun, _ generation: WorkerGeneration, _ facts: ConnectionFacts) {
         if generation.match(facts, requestPointer) == self.route {
             run.subject.routeCacheCleared = false
             return forward()
         }
         guard self.routeChanges < Exchange.routeChangeLimit else { return fail(.routeUnstable) }
         self.routeChanges &+= 1
-        chooseRoute()
+        chooseRoute(generation, facts)
     }
 
     // MARK: Responses
@@ -178,11 +189,9 @@ extension Pooled where Record == ExchangeRecord {
     // MARK: The run
 
     /// The exchange's run, begun when it is first needed; `nil` when the script engine is out of memory.
-    private func takeRun() -> PolicyRun? {
+    private func takeRun(_ generation: WorkerGeneration, _ facts: ConnectionFacts) -> PolicyRun? {
         if let run = self.policyRun { return run }
-        guard let generation = self.generation, let policies = generation.policies,
-            let run = policies.begin(owner: opaque)
-        else { return nil }
+        guard let run = generation.policies?.begin(owner: opaque) else { return nil }
         run.subject.request = requestPointer
         run.subject.response = responsePointer
         run.subject.requestFlow = PolicyFlow(
@@ -194,7 +203,7 @@ extension Pooled where Record == ExchangeRecord {
         run.subject.connection = self.factsReference
         run.subject.upstreamNames = generation.upstreamNames
         run.subject.view = generation.policyView
-        if let facts = self.facts { run.subject.listener = generation.shared.listenerIndex(facts.listener) }
+        run.subject.listener = generation.shared.listenerIndex(facts.listener)
         run.subject.upstreams = Unmanaged.passUnretained(generation.directory)
         run.subject.requestNumber = self.number
         self.policyRun = run
@@ -205,6 +214,6 @@ extension Pooled where Record == ExchangeRecord {
     func endRun() {
         guard let run = self.policyRun else { return }
         self.policyRun = nil
-        self.generation?.policies?.end(run)
+        self.generationReference?._withUnsafeGuaranteedRef { $0.policies?.end(run) }
     }
 }

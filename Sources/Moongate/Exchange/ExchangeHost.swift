@@ -73,7 +73,7 @@ final class ExchangeHost {
         exchange.factsReference?.release()
         exchange.endpointReference?.release()
         exchange.endRun()
-        exchange.generation?.metrics.exchanges.subtract()
+        exchange.generationReference?._withUnsafeGuaranteedRef { $0.metrics.exchanges.subtract() }
         exchange.generationReference?.release()
         exchange.pointer.pointee.forgetLastUse()
         pool.give(back: exchange)

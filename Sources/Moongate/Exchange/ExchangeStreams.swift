@@ -104,6 +104,15 @@ extension Pooled where Record == ExchangeRecord {
     /// Where the request was sent last.
     var endpoint: Endpoint? { self.endpointReference?.takeUnretainedValue() }
 
+    /// Lends what the record keeps until it is recycled, without counting references as `generation` and `facts` do.
+    /// What may end the exchange comes last in `body`.
+    @inline(__always) func lend(_ body: (WorkerGeneration, ConnectionFacts) -> Void) {
+        guard let generation = self.generationReference, let facts = self.factsReference else { return }
+        generation._withUnsafeGuaranteedRef { generation in
+            facts._withUnsafeGuaranteedRef { facts in body(generation, facts) }
+        }
+    }
+
     // The record's memory does not move, so addresses of its fields stay good.
     @inline(__always) var downstreamPointer: HTTP2StreamPointer {
         withUnsafeMutablePointer(to: &pointer.pointee.downstream) { $0 }

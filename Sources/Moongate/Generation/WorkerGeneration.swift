@@ -6,6 +6,8 @@ final class WorkerGeneration {
     let metrics: GenerationMetrics.WorkerView
     /// By the generation's index.
     private let upstreams: [Upstream]
+    /// The same, for those who need not keep one.
+    private let lentUpstreams: [Unmanaged<Upstream>]
     /// The same by name, for calls of policies.
     let directory: UpstreamDirectory
     /// The script engine with all policies of the generation; `nil` without any.
@@ -26,6 +28,7 @@ final class WorkerGeneration {
         self.shared = shared
         self.metrics = metrics
         self.upstreams = upstreams
+        lentUpstreams = upstreams.map { Unmanaged.passUnretained($0) }
         self.directory = directory
         self.tenure = tenure
         policies = tenure?.host
@@ -50,6 +53,11 @@ final class WorkerGeneration {
 
     @inline(__always) func route(_ index: Int) -> UnsafePointer<CompiledRoute> { shared.route(index) }
     @inline(__always) func upstream(_ index: Int) -> Upstream { upstreams[index] }
+
+    /// Lends an upstream for the time of the call, without counting a reference.
+    @inline(__always) func lendUpstream<Result>(_ index: Int, _ body: (Upstream) -> Result) -> Result {
+        lentUpstreams[index]._withUnsafeGuaranteedRef(body)
+    }
 
     // MARK: Policies
 

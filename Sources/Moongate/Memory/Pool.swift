@@ -7,7 +7,9 @@ final class Pool<Record> {
 
     private let make: () -> Record
     private let destroy: (UnsafeMutablePointer<Record>) -> Void
-    private var free: [Pooled<Record>] = []
+    /// A stack with room for every record; raw, since an array in a class is watched for overlapping uses.
+    private var free = UnsafeMutablePointer<Pooled<Record>>.allocate(capacity: 0)
+    private var freeCount = 0
     private var slabs: [UnsafeMutablePointer<Record>] = []
 
     /// Records handed out and not given back.
@@ -27,24 +29,33 @@ final class Pool<Record> {
             slab.deinitialize(count: Pool.slabSize)
             slab.deallocate()
         }
+        free.deallocate()
     }
 
     func take() -> Pooled<Record> {
-        if free.isEmpty { addSlab() }
+        if freeCount == 0 { addSlab() }
         inUse += 1
-        return free.removeLast()
+        freeCount -= 1
+        return free[freeCount]
     }
 
     func give(back record: Pooled<Record>) {
+        guard freeCount < slabs.count * Pool.slabSize else { return }
         inUse -= 1
-        free.append(record)
+        free[freeCount] = record
+        freeCount += 1
     }
 
+    /// Called when none is free.
     private func addSlab() {
         let slab = UnsafeMutablePointer<Record>.allocate(capacity: Pool.slabSize)
         for index in 0..<Pool.slabSize { (slab + index).initialize(to: make()) }
         slabs.append(slab)
-        free.reserveCapacity(slabs.count * Pool.slabSize)
-        for index in (0..<Pool.slabSize).reversed() { free.append(Pooled(slab + index)) }
+        free.deallocate()
+        free = .allocate(capacity: slabs.count * Pool.slabSize)
+        for index in (0..<Pool.slabSize).reversed() {
+            (free + freeCount).initialize(to: Pooled(slab + index))
+            freeCount += 1
+        }
     }
 }

@@ -27,7 +27,9 @@ struct PolicySubject {
 
     // MARK: Decided
 
-    /// A request header was written, or `clearRouteCache` was called: the route must be chosen again.
+    /// A request header was written: the head must be checked again.
+    var requestWritten = false
+    /// A request header was written that routes look at, or `clearRouteCache` was called: the route must be chosen again.
     var routeCacheCleared = false
     /// Index of the upstream that `setUpstream` named; -1: the route's own choice.
     var upstream = -1

@@ -17,6 +17,9 @@ final class PolicyView {
     func match(listener: Int, _ request: UnsafeMutablePointer<HeaderList>) -> Int {
         routeTable.match(listener: listener, headers: request.pointee)
     }
+
+    /// Whether the route of some request depends on its fields of this name.
+    @inline(__always) func routesRead(_ name: FieldName) -> Bool { routeTable.reads(name) }
 }
 
 extension Pooled where Record == PolicyRunRecord {

@@ -39,6 +39,8 @@ final class RouteTable: @unchecked Sendable {
     let predicates: FlatArray<CompiledPredicate>
     /// Keeps the patterns alive whose handles stand in `predicates`.
     private let patterns: [HeaderPattern]
+    private let readsHost: Bool
+    private let readsHeaders: Bool
 
     /// - Parameter listeners: the names of all listeners; `match` takes positions in this list.
     /// - Throws: every fault of every route: unknown listeners, paths without a leading `/`, bad patterns.
@@ -60,6 +62,8 @@ final class RouteTable: @unchecked Sendable {
         candidates = FlatArray(copying: parts.candidates)
         predicates = FlatArray(copying: parts.predicates)
         patterns = parts.patterns
+        readsHost = parts.realms.contains(where: \.hasHosts)
+        readsHeaders = !parts.predicates.isEmpty || !parts.headerNames.isEmpty
     }
 
     deinit {
@@ -93,6 +97,15 @@ final class RouteTable: @unchecked Sendable {
             if route >= 0 { return route }
         }
         return realm.anyHost >= 0 ? match(group: realm.anyHost, path: path, headers: headers) : -1
+    }
+
+    /// Whether the route of some request depends on its fields of this name.
+    @inline(__always) func reads(_ name: FieldName) -> Bool {
+        switch name {
+        case .path: true
+        case .authority, .host: readsHost || readsHeaders
+        default: readsHeaders
+        }
     }
 
     /// Host names, the longest first: the whole name, then what is left as labels go from the front.

@@ -21,7 +21,7 @@ import Testing
         let (verdict, call) = try bench.request()
         #expect(verdict == .proceed)
         #expect(call.request[":authority"] == "shop.example")
-        #expect(call.subject.routeCacheCleared)
+        #expect(call.subject.requestWritten)
         #expect(call.request.pointee[3].id == .authority)
         call.end()
     }

@@ -19,6 +19,17 @@ import Testing
         #expect(fixture.route("[::2]:443") == -1)
     }
 
+    @Test func theTableKnowsWhatItsRoutesLookAt() throws {
+        let plain = try hosts("").table
+        #expect(plain.reads(.path) && !plain.reads(.authority) && !plain.reads(.other))
+        let byHost = try hosts("*.example.com", "").table
+        #expect(byHost.reads(.authority) && byHost.reads(.host) && !byHost.reads(.method) && !byHost.reads(.other))
+        for match in [HeaderMatch.Predicate.exact("a"), .present, .absent, .prefix("a"), .regex("a")] {
+            let byHeader = try RouteFixture([RouteMatch(headers: [HeaderMatch(name: "x-a", predicate: match)])]).table
+            #expect(byHeader.reads(.other) && byHeader.reads(.method) && byHeader.reads(.authority), "\(match)")
+        }
+    }
+
     @Test func aTrailingDotIsTheSameHost() throws {
         let fixture = try hosts("api.example.com", "*.example.com")
         #expect(fixture.route("api.example.com.") == 0)

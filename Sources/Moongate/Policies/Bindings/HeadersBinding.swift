@@ -176,7 +176,7 @@ enum HeadersBinding {
         return withName(call) { name in
             guard !HeaderRules.isRequired(name) else { return call.fail("header '\(name.string)' cannot be removed") }
             list.pointee.remove(name: name)
-            noteWrite(call)
+            noteWrite(call, name)
             return MG_RETURN
         }
     }
@@ -198,7 +198,7 @@ enum HeadersBinding {
                 return call.fail("the headers have grown too large")
             }
             let action = body(list, name, value)
-            noteWrite(call)
+            noteWrite(call, name)
             return action
         }
     }
@@ -213,12 +213,16 @@ enum HeadersBinding {
         return call.fail("header map can no longer be modified")
     }
 
-    /// Routes are chosen by headers: a request that was changed is routed again.
-    private static func noteWrite(_ call: BindingCall) {
+    /// Routes are chosen by headers: a request that was changed is routed again, unless no route looks at what changed.
+    private static func noteWrite(_ call: BindingCall, _ name: Bytes) {
         guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, !map.pointee.isTrailers,
-            let run = map.pointee.run
+            let run = map.pointee.run, run.pointee.phase == .request
         else { return }
-        if run.pointee.phase == .request { run.pointee.subject.routeCacheCleared = true }
+        run.pointee.subject.requestWritten = true
+        let view = run.pointee.subject.view
+        if view?._withUnsafeGuaranteedRef({ $0.routesRead(FieldName.identify(name)) }) ?? true {
+            run.pointee.subject.routeCacheCleared = true
+        }
     }
 
     // MARK: Parts

@@ -51,7 +51,9 @@ import Testing
         let (verdict, call) = try bench.request(HeadersBindingTests.some)
         #expect(verdict == .proceed, "\(bench.log.all)")
         #expect(call.request.all(name) == values)
-        #expect(call.subject.routeCacheCleared)
+        #expect(call.subject.requestWritten)
+        // The bench has one route, without conditions: no header but the path can change it.
+        #expect(call.subject.routeCacheCleared == (name == ":path"))
         call.end()
     }
 
