@@ -145,8 +145,6 @@ struct mg_lua {
     int modules[2];
     /// The function of the current run.
     int function;
-    /// What `mg_lua_pass` has left for the next one; 0: nothing.
-    int passed;
 
     mg_reason reason;
     /// What the guard noted when it struck.

@@ -183,13 +183,8 @@ mg_outcome mg_lua_start(mg_lua *vm, mg_scope *scope, int32_t function, int32_t a
     vm->function = function;
     lua_rawgeti(thread->state, LUA_REGISTRYINDEX, function);
     if (argument) lua_rawgeti(thread->state, LUA_REGISTRYINDEX, argument);
-    if (!vm->passed) return run(vm, scope, thread, argument ? 1 : 0, waiting);
-    lua_rawgeti(thread->state, LUA_REGISTRYINDEX, vm->passed);
-    vm->passed = 0;
-    return run(vm, scope, thread, 2, waiting);
+    return run(vm, scope, thread, argument ? 1 : 0, waiting);
 }
-
-void mg_lua_pass(mg_lua *vm, int32_t argument) { vm->passed = argument; }
 
 mg_tape *mg_lua_results(mg_lua *vm) {
     vm->output.count = 0;

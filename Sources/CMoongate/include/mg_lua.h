@@ -295,8 +295,6 @@ int32_t mg_lua_function(mg_lua *_Nonnull vm, int32_t file, const char *_Nonnull 
 mg_outcome mg_lua_start(
     mg_lua *_Nonnull vm, mg_scope *_Nullable scope, int32_t function, int32_t argument,
     mg_thread *_Nullable *_Nonnull waiting);
-/// A second argument (a reference) for the next `mg_lua_start` with an argument.
-void mg_lua_pass(mg_lua *_Nonnull vm, int32_t argument);
 /// Where the results for a waiting hook are put before `mg_lua_resume`. Empties it.
 mg_tape *_Nonnull mg_lua_results(mg_lua *_Nonnull vm);
 /// Goes on after MG_WAITING with what lies in `mg_lua_results`. `error`: raised in the script instead.
