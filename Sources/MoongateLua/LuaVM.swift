@@ -169,6 +169,13 @@ public final class LuaVM {
         return LuaReference(raw: reference)
     }
 
+    /// A function that takes a handle and calls `hook` with it and each message that `handle:grpcMessages()` gives.
+    public func messageLoop(over hook: LuaReference) throws(LuaError) -> LuaReference {
+        let reference = mg_lua_message_loop(vm, hook.raw)
+        guard reference != 0 else { throw lastError }
+        return LuaReference(raw: reference)
+    }
+
     // MARK: Running
 
     /// Runs a function in a pooled coroutine.

@@ -10,7 +10,7 @@ from harness.client import Client
 from harness.frame_client import FrameClient
 from harness.frame_upstream import FrameUpstream
 from harness.proxy import Moongate
-from harness.settings import configuration
+from harness.settings import configuration, route
 
 SANITIZER = os.environ.get("MOONGATE_SANITIZER", "")
 
@@ -143,3 +143,20 @@ def between(moongate, upstream, connect):
     server = upstream()
     proxy = moongate(configuration(server.address))
     return proxy, connect(proxy.address), server
+
+
+@pytest.fixture
+def scripted(moongate, upstream, connect):
+    """Starts a proxy whose one route has policies with these texts; gives proxy, client and upstream."""
+    def start(*texts, on_error="deny", client_settings=None, refill=True, upstream_settings=None, upstream_refill=True,
+              **policies):
+        server = upstream(settings=upstream_settings, refill=upstream_refill)
+        names = [f"p{number}" for number in range(len(texts))]
+        references = [{"policy": f"policies/{name}.lua", "on_error": on_error} for name in names]
+        more = {"policies": policies} if policies else {}
+        proxy = moongate(
+            configuration(server.address, routes=[route(policies=references)], **more),
+            policies={f"{name}.lua": text for name, text in zip(names, texts)})
+        return proxy, connect(proxy.address, settings=client_settings, refill=refill), server
+
+    return start

@@ -352,4 +352,5 @@ def test_policy_runs_are_counted(guarded):
     for sample in proxy.samples():
         if sample.name == "moongate_policy_runs_total":
             runs[sample.labels["hook"]] += sample.value
-    assert runs == {"on_request": 4, "on_response": 4, "timer": 0, "on_log": 0, "on_close": 0}
+    assert runs == {
+        "on_request": 4, "on_response": 4, "on_grpc_message": 0, "timer": 0, "on_log": 0, "on_close": 0}

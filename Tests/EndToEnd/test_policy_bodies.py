@@ -4,7 +4,6 @@ import pytest
 from harness.frame_client import request
 from harness.frame_upstream import OK, RESPONSE
 from harness.frames import message
-from harness.settings import configuration, route
 from harness.waiting import eventually
 
 PLAIN = [(":status", "200"), ("content-type", "text/plain")]
@@ -12,23 +11,6 @@ PLAIN = [(":status", "200"), ("content-type", "text/plain")]
 
 def plain(method="POST", extra=()):
     return [(":method", method), (":scheme", "http"), (":path", "/x"), (":authority", "a.example"), *extra]
-
-
-@pytest.fixture
-def scripted(moongate, upstream, connect):
-    """Starts a proxy whose one route has policies with these texts; gives proxy, client and upstream."""
-    def start(*texts, on_error="deny", client_settings=None, refill=True, upstream_settings=None, upstream_refill=True,
-              **policies):
-        server = upstream(settings=upstream_settings, refill=upstream_refill)
-        names = [f"p{number}" for number in range(len(texts))]
-        references = [{"policy": f"policies/{name}.lua", "on_error": on_error} for name in names]
-        more = {"policies": policies} if policies else {}
-        proxy = moongate(
-            configuration(server.address, routes=[route(policies=references)], **more),
-            policies={f"{name}.lua": text for name, text in zip(names, texts)})
-        return proxy, connect(proxy.address, settings=client_settings, refill=refill), server
-
-    return start
 
 
 def answer(connection, head, body=b"", headers=PLAIN, trailers=None):

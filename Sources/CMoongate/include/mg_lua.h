@@ -206,6 +206,9 @@ mg_account mg_lua_account(const mg_lua *_Nonnull vm, int32_t account);
 int32_t mg_lua_take_spent(mg_lua *_Nonnull vm);
 /// Another reference to a function of a file, with a limit on CPU time of its own; 0 when memory is out.
 int32_t mg_lua_limited(mg_lua *_Nonnull vm, int32_t function, uint32_t milliseconds);
+/// A function that takes a handle and calls `hook` with it and each message of `handle:grpcMessages()`; charged and
+/// limited as `hook` is. 0 when memory is out.
+int32_t mg_lua_message_loop(mg_lua *_Nonnull vm, int32_t hook);
 /// A full garbage collection.
 void mg_lua_collect(mg_lua *_Nonnull vm);
 

@@ -70,27 +70,28 @@ extension Pooled where Record == ExchangeRecord {
         guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
         self.termination = fault.name
         self.policyRun?.stopHooks()
-        let outcome = fault.outcome(
-            headSent: self.responseHeadSent, isGRPC: self.responseIsGRPC,
-            atMessageBoundary: self.responseMessages.isAtBoundary, code: code)
-        switch outcome {
-        case .reply:
-            answer(fault)
-        case .trailers:
-            self.responseEnded = true
-            self.responseTrailers.reset()
-            fault.message.withBytes { message in
-                LocalReply.appendTrailers(to: &responseTrailersPointer.pointee, status: fault.status, message: message)
-            }
-            self.resetsAfterResponse = !self.clientEnded
-            abandonUpstream()
-            sendResponseEnd()
-        case .reset(let code):
-            self.responseEnded = true
-            if self.isGRPC { self.grpcStatus = Int32(fault.status.rawValue) }
-            abandonUpstream()
-            self.downstream.reset(code)
+        guard self.responseHeadSent else { return answer(fault) }
+        endResponse(fault.status, code: code) { trailers in
+            fault.message.withBytes { LocalReply.appendTrailers(to: &trailers, status: fault.status, message: $0) }
         }
+    }
+
+    /// Ends a response that has begun, as well as what was sent allows: by trailers, else by a reset.
+    func endResponse(_ status: GRPCStatus, code: ErrorCode = .cancel, _ addTrailers: (inout HeaderList) -> Void) {
+        self.responseEnded = true
+        let outcome = FaultOutcome(
+            headSent: true, isGRPC: self.responseIsGRPC, atMessageBoundary: self.responseMessages.isAtBoundary,
+            code: code)
+        if case .reset(let code) = outcome {
+            if self.isGRPC { self.grpcStatus = Int32(status.rawValue) }
+            abandonUpstream()
+            return self.downstream.reset(code)
+        }
+        self.responseTrailers.reset()
+        addTrailers(&responseTrailersPointer.pointee)
+        self.resetsAfterResponse = !self.clientEnded
+        abandonUpstream()
+        sendResponseEnd()
     }
 
     /// A whole answer in the upstream's place.

@@ -74,7 +74,8 @@ extension Pooled where Record == ExchangeRecord {
         case .proceed: self.policyStage == .listener ? listenerPoliciesPassed() : routePoliciesPassed()
         case .pause: self.phase = .requestPaused
         case .reply: policyReplied()
-        case .bodyTooLarge: bodyTooLarge()
+        case .end: policyEnded()
+        case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
         }
     }
@@ -119,7 +120,8 @@ extension Pooled where Record == ExchangeRecord {
         case .proceed: sendResponseHead()
         case .pause: self.phase = .responsePaused
         case .reply: policyReplied()
-        case .bodyTooLarge: bodyTooLarge()
+        case .end: policyEnded()
+        case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
         }
     }
@@ -139,8 +141,11 @@ extension Pooled where Record == ExchangeRecord {
     /// A hook has ended whose head went on long ago.
     private func streamingHookEnded(_ verdict: PolicyVerdict) {
         switch verdict {
-        case .proceed, .pause, .reply: break
-        case .bodyTooLarge: bodyTooLarge()
+        case .proceed, .pause: break
+        // Not behind a head that has begun: the hook cannot have asked for it then.
+        case .reply: if !self.responseHeadSent { policyReplied() }
+        case .end: policyEnded()
+        case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
         }
     }
@@ -174,9 +179,24 @@ extension Pooled where Record == ExchangeRecord {
         if self.policyStage == .response { responseHooksEnded(run.continueResponse()) } else { finishResponseHead() }
     }
 
-    private func bodyTooLarge() {
-        if let run = self.policyRun { self.repliedPolicy = run.current }
-        fail(self.policyRun?.phase == .response ? .responseBodyTooLarge : .requestBodyTooLarge)
+    /// The run's `ending` is the status of a response that has begun.
+    private func policyEnded() {
+        guard let run = self.policyRun, self.responseHeadSent, !self.responseEnded else { return }
+        run.stopHooks()
+        self.termination = Bytes("policy_reply")
+        self.repliedPolicy = run.current
+        let status = run.ending.value(.grpcStatus).flatMap(GRPCStatus.init(parsing:)) ?? .unknown
+        endResponse(status) { trailers in
+            for index in 0..<run.ending.count {
+                trailers.add(name: run.ending[index].name, value: run.ending[index].value)
+            }
+        }
+    }
+
+    private func policyRefused(_ refusal: PolicyRefusal) {
+        guard let run = self.policyRun else { return }
+        self.repliedPolicy = run.current
+        fail(.refused(refusal, isResponse: run.phase == .response))
     }
 
     private func policyFailed() {
@@ -199,7 +219,7 @@ extension Pooled where Record == ExchangeRecord {
             ended: requestEndedPointer)
         run.subject.responseFlow = PolicyFlow(
             queue: responseBodyPointer, head: responsePointer, trailers: responseTrailersPointer,
-            ended: responseEndedPointer, messages: responseMessagesPointer)
+            ended: responseEndedPointer, messages: responseMessagesPointer, headSent: responseHeadSentPointer)
         run.subject.connection = self.factsReference
         run.subject.upstreamNames = generation.upstreamNames
         run.subject.view = generation.policyView

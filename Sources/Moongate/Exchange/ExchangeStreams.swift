@@ -144,6 +144,9 @@ extension Pooled where Record == ExchangeRecord {
     @inline(__always) var responseEndedPointer: UnsafeMutablePointer<Bool> {
         withUnsafeMutablePointer(to: &pointer.pointee.responseEnded) { $0 }
     }
+    @inline(__always) var responseHeadSentPointer: UnsafeMutablePointer<Bool> {
+        withUnsafeMutablePointer(to: &pointer.pointee.responseHeadSent) { $0 }
+    }
     @inline(__always) var responseMessagesPointer: UnsafeMutablePointer<GRPCMessageTracker> {
         withUnsafeMutablePointer(to: &pointer.pointee.responseMessages) { $0 }
     }

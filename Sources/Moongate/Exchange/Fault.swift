@@ -57,14 +57,23 @@ struct Fault {
         Fault("route_unstable", .internal, 500, "policies keep changing the route of this request")
     }
 
-    /// A policy wants the whole of a body that is larger than `policies.body_limit`.
-    static var requestBodyTooLarge: Fault {
-        Fault("request_body_too_large", .resourceExhausted, 413, "the request's body is larger than a policy can take")
-    }
-
-    static var responseBodyTooLarge: Fault {
-        Fault(
-            "response_body_too_large", .resourceExhausted, 500, "the response's body is larger than a policy can take")
+    /// A policy has asked for a body that it cannot have.
+    static func refused(_ refusal: PolicyRefusal, isResponse: Bool) -> Fault {
+        let side = isResponse ? "response" : "request"
+        switch refusal {
+        case .bodyTooLarge:
+            return Fault(
+                isResponse ? "response_body_too_large" : "request_body_too_large", .resourceExhausted,
+                isResponse ? 500 : 413, "the \(side)'s body is larger than a policy can take")
+        case .messageTooLarge(let limit):
+            return Fault(
+                isResponse ? "response_message_too_large" : "request_message_too_large", .resourceExhausted,
+                isResponse ? 500 : 413, "a message of the \(side) is larger than a policy takes (\(limit) bytes)")
+        case .messageCut:
+            return Fault(
+                isResponse ? "response_message_cut" : "request_message_cut", .internal, isResponse ? 502 : 400,
+                "the \(side) ends within a message")
+        }
     }
 
     static var draining: Fault { Fault("draining", .unavailable, 503, "the proxy is shutting down") }
@@ -78,13 +87,6 @@ struct Fault {
     static func policyFailed(requestID: String) -> Fault {
         Fault("policy_error", .internal, 500, "policy error, request id \(requestID)")
     }
-
-    /// How it reaches a client that has received `headSent` part of a response.
-    func outcome(headSent: Bool, isGRPC: Bool, atMessageBoundary: Bool, code: ErrorCode) -> FaultOutcome {
-        if !headSent { return .reply }
-        // S5, X3: trailers can only follow a complete message.
-        return isGRPC && atMessageBoundary ? .trailers : .reset(code)
-    }
 }
 
 /// What is still possible when a fault strikes.
@@ -95,4 +97,14 @@ enum FaultOutcome: Equatable {
     case trailers
     /// Neither.
     case reset(ErrorCode)
+
+    /// - Parameter headSent: the client has a part of a response.
+    init(headSent: Bool, isGRPC: Bool, atMessageBoundary: Bool, code: ErrorCode) {
+        guard headSent else {
+            self = .reply
+            return
+        }
+        // S5, X3: trailers can only follow a complete message.
+        self = isGRPC && atMessageBoundary ? .trailers : .reset(code)
+    }
 }

@@ -2,6 +2,8 @@
 enum PolicyHook: Int, CaseIterable, Sendable {
     case onRequest
     case onResponse
+    /// Once for each gRPC message.
+    case onMessage
     /// A function that a timer calls.
     case timer
     case onLog
@@ -11,6 +13,7 @@ enum PolicyHook: Int, CaseIterable, Sendable {
         switch self {
         case .onRequest: "on_request"
         case .onResponse: "on_response"
+        case .onMessage: "on_grpc_message"
         case .timer: "timer"
         case .onLog: "on_log"
         case .onClose: "on_close"

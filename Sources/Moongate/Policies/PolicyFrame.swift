@@ -13,12 +13,15 @@ final class PolicyFrame {
         case body
         /// The next piece of the body.
         case chunk
+        /// The next gRPC message of the body.
+        case message
         /// The end of the body.
         case trailers
     }
 
     let instance: Int32
     let phase: PolicyRunRecord.Phase
+    let isMessageHook: Bool
     var thread: LuaThread
     /// Tells the answers to this wait from those to others.
     var waitNumber: UInt64
@@ -28,11 +31,13 @@ final class PolicyFrame {
     /// Where it takes part in the body; `nil` as long as it has not asked for it.
     var stage: BodyStage?
 
-    init(_ instance: Int32, _ phase: PolicyRunRecord.Phase, _ thread: LuaThread, _ number: UInt64, _ wait: Wait) {
-        self.instance = instance
-        self.phase = phase
+    /// A wait of the hook that runs.
+    init(_ run: PolicyRun, _ thread: LuaThread, _ wait: Wait) {
+        instance = run.pointer.pointee.current
+        phase = run.pointer.pointee.phase
+        isMessageHook = run.pointer.pointee.isMessageHook
         self.thread = thread
-        self.waitNumber = number
+        waitNumber = run.pointer.pointee.waitNumber
         self.wait = wait
     }
 }

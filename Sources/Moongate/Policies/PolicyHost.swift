@@ -24,7 +24,10 @@ struct PolicyInstance {
     /// 0: the file has no such hook.
     var request: Int32 = 0
     var response: Int32 = 0
-    /// The response hook has Envoy's name, and Envoy's rules.
+    /// The loop over a body's gRPC messages that calls the hook for them.
+    var messages: Int32 = 0
+    /// The hooks that have Envoy's names, and Envoy's rules.
+    var hasEnvoyRequest = false
     var hasEnvoyResponse = false
     var log: Int32 = 0
     var close: Int32 = 0
@@ -65,6 +68,8 @@ final class PolicyHost {
     var moved: ((UnsafeMutableRawPointer) -> Void)?
     /// Asks for a call of `turnEnded` at the end of the loop's turn; set by `attach`.
     var awaitTurnEnd: (() -> Void)?
+    /// Asks for a call of `turnBegan` in the loop's next turn, which then does not wait; set by `attach`.
+    var awaitNextTurn: (() -> Void)?
     /// For bodies on their way through hooks.
     let blocks = BlockPool()
     /// Texts of the results that a leaf gives, until the next one does.
@@ -93,7 +98,9 @@ final class PolicyHost {
     private var hasWarnedOfConnection = false
     private var records: [UnsafeMutablePointer<PolicyRunRecord>] = []
     /// Runs that hold back bytes until the turn has ended.
-    private var expecting: [PolicyRun] = []
+    var expecting: [PolicyRun] = []
+    /// Runs that have done enough for one turn.
+    var resting: [PolicyRun] = []
 
     /// Runs rest in the pool at least so long that as many others have begun: a handle that a script kept stays
     /// dead for a while, and any later use of it touches the exchange that runs, never another.
@@ -175,6 +182,11 @@ final class PolicyHost {
         record.pointee.chain = nil
         record.pointee.ran.removeAll()
         record.pointee.replyBody = .empty
+        record.pointee.isMessageHook = false
+        record.pointee.messageHook = -1
+        record.pointee.refusal = nil
+        record.pointee.endsResponse = false
+        record.pointee.ending.reset()
         record.pointee.arena.reset()
         if record.pointee.dynamicMetadata != nil { record.pointee.dynamicMetadata = nil }
         if record.pointee.heldSlots != nil { record.pointee.heldSlots = nil }
@@ -230,38 +242,6 @@ final class PolicyHost {
         run.goOn(frame, .values(results))
         guard run.pointer.pointee.phase == .timer else { return run.drive() }
         if run.pointer.pointee.frames.isEmpty { timers.ended(run, self) }
-    }
-
-    // MARK: The end of a turn
-
-    /// Tells `turnEnded` of the loop's turns. On the loop's thread.
-    func attach(to loop: EventLoop) {
-        let handler = PolicyTurnEnd(self)
-        awaitTurnEnd = {
-            loop.flushLater(handler)
-            // The loop does not keep it, and the host may end in this turn.
-            loop.bury(handler)
-        }
-    }
-
-    /// Has the bodies of a run move on when the loop's turn ends: what came last may turn out to be the end.
-    func expectTurnEnd(_ run: PolicyRun) {
-        guard !run.pointer.pointee.expectsTurnEnd else { return }
-        run.pointer.pointee.expectsTurnEnd = true
-        expecting.append(run)
-        if expecting.count == 1 { awaitTurnEnd?() }
-    }
-
-    /// The loop's turn has ended: no more comes from the network now.
-    func turnEnded() {
-        let runs = expecting
-        expecting = []
-        for run in runs {
-            run.pointer.pointee.expectsTurnEnd = false
-            run.pointer.pointee.requestBody?.newestIsOpen = false
-            run.pointer.pointee.responseBody?.newestIsOpen = false
-            run.drive()
-        }
     }
 
     /// What to call on any thread with the answer to a wait.

@@ -6,9 +6,11 @@ struct PolicyLoading {
     private struct Hooks {
         var request: LuaReference?
         var response: LuaReference?
+        var message: LuaReference?
         var log: LuaReference?
         var initialise: LuaReference?
         var close: LuaReference?
+        var hasEnvoyRequest = false
         var hasEnvoyResponse = false
     }
     private let host: PolicyHost
@@ -41,9 +43,11 @@ struct PolicyLoading {
             let loaded = try host.vm.load(file.source, name: file.chunkName, account: account)
             return Hooks(
                 request: try hook("request", loaded, file), response: try hook("response", loaded, file),
+                message: try host.vm.function("on_grpc_message", in: loaded),
                 log: try host.vm.function("on_log", in: loaded),
                 initialise: try host.vm.function("on_init", in: loaded),
                 close: try host.vm.function("on_close", in: loaded),
+                hasEnvoyRequest: try host.vm.function("envoy_on_request", in: loaded) != nil,
                 hasEnvoyResponse: try host.vm.function("envoy_on_response", in: loaded) != nil)
         } catch {
             report(error, file, otherwise: SourceLocation(file: file.path, line: 0, column: 0))
@@ -70,6 +74,14 @@ struct PolicyLoading {
         return try host.vm.limited(function, milliseconds: instance.milliseconds)
     }
 
+    /// What calls the hook for each message, with the time limit of this use of the file; 0: there is no such hook.
+    private func messageLoop(
+        _ hook: LuaReference?, _ instance: PolicyProgram.Instance
+    ) throws(LuaError) -> Int32 {
+        guard let hook = try limited(hook, instance) else { return 0 }
+        return try host.vm.messageLoop(over: hook).raw
+    }
+
     private mutating func initialise(_ index: Int, _ instance: PolicyProgram.Instance, _ hooks: Hooks) {
         let file = host.program.files[instance.file]
         host.holdings.file = file.chunkName
@@ -78,6 +90,8 @@ struct PolicyLoading {
             host.instances[index].config = config.raw
             host.instances[index].request = try limited(hooks.request, instance)?.raw ?? 0
             host.instances[index].response = try limited(hooks.response, instance)?.raw ?? 0
+            host.instances[index].messages = try messageLoop(hooks.message, instance)
+            host.instances[index].hasEnvoyRequest = hooks.hasEnvoyRequest
             host.instances[index].hasEnvoyResponse = hooks.hasEnvoyResponse
             host.instances[index].log = try limited(hooks.log, instance)?.raw ?? 0
             host.instances[index].close = try limited(hooks.close, instance)?.raw ?? 0

@@ -18,6 +18,7 @@ struct PolicyPlan {
     private(set) var exceptions: [Exception] = []
     let limits: LuaVM.Limits
     let bodyLimit: Int
+    let messageLimit: Int
     let metricSeries: Int
     let secrets: [SecretConfig]
     let folder: String
@@ -53,6 +54,7 @@ struct PolicyPlan {
             perWorker: config.policies.callsPerWorker)
         upstreams = Set(config.upstreams.map(\.name))
         bodyLimit = config.policies.bodyLimit
+        messageLimit = config.policies.messageLimit
         policyMemoryLimit = config.policies.policyMemoryLimit ?? config.policies.memoryLimit / 4
         for name in config.policies.env {
             if let value = getenv(name) { environment[name] = String(cString: value) }

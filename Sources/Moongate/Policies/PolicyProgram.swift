@@ -58,6 +58,8 @@ final class PolicyProgram: @unchecked Sendable {
     let limits: LuaVM.Limits
     /// Bytes of a body that a hook may hold as a whole.
     let bodyLimit: Int
+    /// Bytes of a gRPC message that a hook may be given.
+    let messageLimit: Int
     /// Most series of one metric that policies define.
     let metricSeries: Int
     let secrets: [SecretConfig]
@@ -94,6 +96,7 @@ final class PolicyProgram: @unchecked Sendable {
         files = plan.files
         limits = plan.limits
         bodyLimit = plan.bodyLimit
+        messageLimit = plan.messageLimit
         metricSeries = plan.metricSeries
         secrets = plan.secrets
         folder = plan.folder
@@ -143,7 +146,7 @@ final class PolicyProgram: @unchecked Sendable {
     /// Whether the VMs of this program would come out the same from `plan`, so that they may go on.
     fileprivate func serves(_ plan: PolicyPlan) -> Bool {
         instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
-            && bodyLimit == plan.bodyLimit
+            && bodyLimit == plan.bodyLimit && messageLimit == plan.messageLimit
             && metricSeries == plan.metricSeries
             && secrets == plan.secrets && folder == plan.folder
             && modulePath == plan.modulePath && environment == plan.environment && calls == plan.calls

@@ -7,8 +7,8 @@ extension Pooled where Record == PolicyRunRecord {
     /// Where the hook that runs takes part in the body of its direction; made when it first asks.
     func openStage() -> BodyStage? {
         if let stage = pointer.pointee.stage { return stage }
+        guard hasBody else { return nil }
         let isResponse = pointer.pointee.phase == .response
-        guard pointer.pointee.phase == .request || isResponse else { return nil }
         let body =
             (isResponse ? pointer.pointee.responseBody : pointer.pointee.requestBody)
             ?? PolicyBody(self, isResponse: isResponse)
@@ -17,6 +17,9 @@ extension Pooled where Record == PolicyRunRecord {
         pointer.pointee.stage = stage
         return stage
     }
+
+    /// The hook that runs sees a body.
+    var hasBody: Bool { pointer.pointee.phase == .request || pointer.pointee.phase == .response }
 
     /// The hook takes the body piece by piece: nobody knows how long it will be.
     func beginStreaming(_ stage: BodyStage) {

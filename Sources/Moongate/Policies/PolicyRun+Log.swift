@@ -7,6 +7,7 @@ extension Pooled where Record == PolicyRunRecord {
     func log() {
         stopHooks()
         pointer.pointee.phase = .log
+        pointer.pointee.isMessageHook = false
         let instances = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances }
         for place in 0..<pointer.pointee.ran.count {
             let index = pointer.pointee.ran[place]

@@ -51,12 +51,22 @@ struct PolicyRunRecord {
     var responseBody: PolicyBody?
     /// The head of the hook that runs has gone on: nothing of it can be changed.
     var isHeadGone = false
-    /// The hook that runs has made a body that is too large.
-    var isBodyTooLarge = false
+    /// What ends the hook that runs in place of an answer of its own.
+    var refusal: PolicyRefusal?
+    /// The hook that runs ends a response that has begun.
+    var endsResponse = false
+    /// How: trailers, filled in before `PolicyVerdict.end`. Until the run ends.
+    var ending = HeaderList()
+    /// What runs is the hook for messages.
+    var isMessageHook = false
+    /// The instance whose hook for messages comes next, -1: none.
+    var messageHook: Int32 = -1
     /// What hooks decided that went on after a wait; for `PolicyHost.resumed`.
     var verdict: PolicyVerdict?
     /// The end of the loop's turn will be told.
     var expectsTurnEnd = false
+    /// The beginning of the loop's next turn will be told.
+    var expectsNextTurn = false
 
     /// The body of a local reply; empty for gRPC, whose message is in the head. Until the run ends.
     var replyBody = Bytes.empty
@@ -74,6 +84,7 @@ struct PolicyRunRecord {
     mutating func destroy() {
         arena.free()
         ran.free()
+        ending.destroy()
     }
 }
 

@@ -13,10 +13,22 @@ enum PolicyVerdict: Equatable {
     case pause
     /// The answer is in the subject's response list, complete for its kind, and `replyBody`.
     case reply
-    /// A body is larger than `policies.body_limit`; the hook that waited for it has ended.
-    case bodyTooLarge
+    /// The status that ends a response which has begun is in the run's `ending`.
+    case end
+    /// The hook that waited for a body has ended because of what came.
+    case refuse(PolicyRefusal)
     /// A hook failed, and its policy denies in that case. Logged and counted already.
     case fail(PolicyErrorReason)
+}
+
+/// What is wrong with a body that a hook asked for.
+enum PolicyRefusal: Equatable {
+    /// It is larger than `policies.body_limit`.
+    case bodyTooLarge
+    /// One of its gRPC messages is larger than the hook takes: so many bytes.
+    case messageTooLarge(limit: Int)
+    /// It ends within a gRPC message.
+    case messageCut
 }
 
 extension PolicyErrorReason {

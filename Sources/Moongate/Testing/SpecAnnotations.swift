@@ -83,6 +83,7 @@ public enum SpecAnnotations {
         ---@field headers table<string, string> By name in any case; several values are joined with commas.
         ---@field trailers table<string, string>
         ---@field body string
+        ---@field messages? string[] The messages of a gRPC body, unless it ends within one.
         local SpecMessage = {}
 
         --- All values of a header.
@@ -98,6 +99,7 @@ public enum SpecAnnotations {
         ---@field status? integer
         ---@field grpc_status? integer
         ---@field grpc_message? string
+        ---@field reset? true The client's stream was reset.
         local SpecResult = {}
 
         ---@class SpecResponse
@@ -105,6 +107,7 @@ public enum SpecAnnotations {
         ---@field headers? table
         ---@field body? string
         ---@field message? string A gRPC message, which becomes the body.
+        ---@field messages? (string|{bytes: string, compressed?: boolean})[] Several of them.
         ---@field trailers? table
         ---@field grpc_status? integer
 
@@ -125,6 +128,7 @@ public enum SpecAnnotations {
         ---@field scheme? string
         ---@field headers? table
         ---@field body? string
+        ---@field messages? (string|{bytes: string, compressed?: boolean})[] gRPC messages, which become the body.
         ---@field remote? string
         ---@field local_address? string
         ---@field tls? boolean|table

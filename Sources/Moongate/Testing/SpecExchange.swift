@@ -20,8 +20,11 @@ final class SpecExchange {
     private var run: PolicyRun?
     private(set) var state = State.waiting
     private var isResponding = false
+    private var isSettling = false
     /// `proceeded`, `replied` or `failed`.
     private var verdict = "proceeded"
+    /// The client's stream was reset.
+    private var isReset = false
 
     /// - Throws: `SpecFault` when the VM's memory is spent.
     init(_ policy: SpecPolicy, _ message: SpecRequest) throws(SpecFault) {
@@ -36,7 +39,7 @@ final class SpecExchange {
         self.run = run
         run.pointer.pointee.subject.request = request
         run.pointer.pointee.subject.response = response
-        requestBody.fill(message.body)
+        requestBody.begin(message.body)
         run.pointer.pointee.subject.requestFlow = requestBody.flow(request)
         run.pointer.pointee.subject.responseFlow = responseBody.flow(response)
         run.pointer.pointee.subject.connection = .passUnretained(facts)
@@ -58,6 +61,7 @@ final class SpecExchange {
     func start() {
         guard let run, let chain = policy.program.routeChain(0) else { return }
         take(run.startRequest(chain))
+        arrive(requestBody, \.requestBody)
     }
 
     /// The upstream answers.
@@ -65,9 +69,39 @@ final class SpecExchange {
         guard let run, state == .sent else { return }
         response.pointee.reset()
         for (name, value) in message.fields { response.pointee.add(name, value) }
-        responseBody.fill(message.body, trailers: message.trailers)
+        responseBody.begin(message.body, trailers: message.trailers)
         isResponding = true
         take(run.startResponse())
+        arrive(responseBody, \.responseBody)
+    }
+
+    /// What follows a head comes, after hooks have seen the head.
+    private func arrive(_ body: SpecBody, _ policies: KeyPath<PolicyRunRecord, PolicyBody?>) {
+        guard let run else { return }
+        body.arrive(through: run.pointer.pointee[keyPath: policies])
+        run.bodyReceived()
+        settle()
+    }
+
+    /// A hook waits for an answer, with the head or behind it.
+    var isWaiting: Bool {
+        state == .waiting || run?.pointer.pointee.frames.contains { $0.wait == .answer } == true
+    }
+
+    /// Lets turns of a loop pass until nothing moves any more.
+    func settle() {
+        guard !isSettling else { return }
+        isSettling = true
+        defer { isSettling = false }
+        var isMoving = true
+        while isMoving {
+            policy.host.turnEnded()
+            policy.host.turnBegan()
+            isMoving = requestBody.drain()
+            if responseBody.drain() { isMoving = true }
+            if isMoving { run?.drive() }
+            if policy.host.isResting { isMoving = true }
+        }
     }
 
     /// The verdict of the phase that runs, now or after a wait.
@@ -77,8 +111,8 @@ final class SpecExchange {
         case .pause: state = .waiting
         case .proceed:
             state = isResponding ? .answered : .sent
-            // Hooks that go through the body piece by piece.
-            policy.host.turnEnded()
+            (isResponding ? responseBody : requestBody).sendHead()
+            settle()
         case .reply:
             self.verdict = "replied"
             let body = run.pointer.pointee.replyBody.string
@@ -87,9 +121,17 @@ final class SpecExchange {
             guard !isResponding, run.hasResponseHooks else { return state = .answered }
             isResponding = true
             take(run.startResponse())
-        case .bodyTooLarge:
+        case .end:
+            self.verdict = "replied"
+            run.stopHooks()
+            end { trailers in
+                for index in 0..<run.ending.count {
+                    trailers.add(name: run.ending[index].name, value: run.ending[index].value)
+                }
+            }
+        case .refuse(let refusal):
             self.verdict = "failed"
-            fail(isResponding ? .responseBodyTooLarge : .requestBodyTooLarge)
+            fail(.refused(refusal, isResponse: run.phase == .response))
         case .fail:
             self.verdict = "failed"
             fail(.policyFailed(requestID: RequestNumber.text(1)))
@@ -99,12 +141,27 @@ final class SpecExchange {
     /// As the exchange answers for a policy that failed.
     private func fail(_ fault: Fault) {
         run?.stopHooks()
+        guard !responseBody.isHeadSent else {
+            return end { trailers in
+                fault.message.withBytes { LocalReply.appendTrailers(to: &trailers, status: fault.status, message: $0) }
+            }
+        }
         let type = request.pointee.value(.contentType)
         let isGRPC = fault.message.withBytes {
             LocalReply.fill(
                 &response.pointee, status: fault.status, httpStatus: fault.httpStatus, message: $0, requestType: type)
         }
         responseBody.fill(isGRPC ? "" : fault.message)
+        state = .answered
+    }
+
+    /// Ends a response that has begun, as the exchange does.
+    private func end(_ addTrailers: (inout HeaderList) -> Void) {
+        let outcome = FaultOutcome(
+            headSent: true, isGRPC: SpecExchange.isGRPC(response), atMessageBoundary: responseBody.isAtMessageBoundary,
+            code: .cancel)
+        isReset = outcome != .trailers
+        responseBody.end { if outcome == .trailers { addTrailers(&$0) } }
         state = .answered
     }
 
@@ -120,22 +177,24 @@ final class SpecExchange {
     var view: LuaValue {
         var entries: [LuaValue.Entry] = [
             .init(.string("verdict"), .string(verdict)),
-            .init(
-                .string("request"), .record([("fields", request.pointee.asList), ("body", .string(requestBody.text))])),
+            .init(.string("request"), SpecExchange.view(request, requestBody)),
         ]
+        if isReset { entries.append(.init(.string("reset"), .bool(true))) }
         if let index = run?.pointer.pointee.subject.upstream, policy.upstreams.indices.contains(index) {
             entries.append(.init(.string("upstream"), .string(policy.upstreams[index])))
         }
         if state == .answered {
-            entries.append(
-                .init(
-                    .string("response"),
-                    .record([
-                        ("fields", response.pointee.asList), ("body", .string(responseBody.text)),
-                        ("trailers", responseBody.trailers),
-                    ])))
+            entries.append(.init(.string("response"), SpecExchange.view(response, responseBody)))
         }
         return .table(entries)
+    }
+
+    private static func view(_ head: UnsafeMutablePointer<HeaderList>, _ body: SpecBody) -> LuaValue {
+        .record([("fields", head.pointee.asList)] + body.view(isGRPC: isGRPC(head)))
+    }
+
+    private static func isGRPC(_ head: UnsafeMutablePointer<HeaderList>) -> Bool {
+        head.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 }
 

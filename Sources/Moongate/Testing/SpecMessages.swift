@@ -3,18 +3,19 @@ import MoongateLua
 /// What a spec says about a request, made whole.
 struct SpecRequest {
     private(set) var fields: [(String, String)] = []
-    private(set) var body = ""
+    let body: [UInt8]
     let facts: ConnectionFacts
 
     private static let known = [
-        "authority", "body", "grpc", "headers", "local_address", "method", "path", "remote", "scheme", "tls",
+        "authority", "body", "grpc", "headers", "local_address", "messages", "method", "path", "remote", "scheme",
+        "tls",
     ]
 
     /// - Throws: `SpecFault` for what is unknown or cannot be.
     init(_ value: LuaValue?) throws(SpecFault) {
         let table = try SpecTable(value, "a request", known: SpecRequest.known)
         facts = try SpecRequest.facts(table)
-        body = try table.text("body") ?? ""
+        body = try table.body() ?? []
         let headers = try table.headers("headers")
         let grpc = try table.text("grpc")
         let path = try table.text("path") ?? grpc ?? "/"
@@ -67,18 +68,15 @@ struct SpecResponse {
     /// - Throws: `SpecFault` for what is unknown or cannot be.
     init(_ value: LuaValue?) throws(SpecFault) {
         let table = try SpecTable(
-            value, "a response", known: ["body", "grpc_status", "headers", "message", "status", "trailers"])
-        let headers = try table.headers("headers")
-        let message = try table.bytes("message")
+            value, "a response", known: ["body", "grpc_status", "headers", "message", "messages", "status", "trailers"])
+        var headers = try table.headers("headers")
+        body = try table.body() ?? []
         var status = try table.text("grpc_status")
-        if let message {
-            guard table.values["body"] == nil else {
-                throw SpecFault("a response: body and message exclude each other")
-            }
-            body = GRPCBinding.framed(message)
+        if table.values["message"] != nil || table.values["messages"] != nil {
             status = status ?? "0"
-        } else {
-            body = try table.bytes("body") ?? []
+            if !headers.contains(where: { $0.0 == "content-type" }) {
+                headers.append(("content-type", "application/grpc"))
+            }
         }
         var trailers = try table.headers("trailers")
         if let status { trailers.insert(("grpc-status", status), at: 0) }
@@ -114,6 +112,29 @@ struct SpecTable {
     func bytes(_ key: String) throws(SpecFault) -> [UInt8]? {
         if case .bytes(let bytes) = values[key] { return bytes }
         return try text(key).map { Array($0.utf8) }
+    }
+
+    /// What `body` says, or `messages` or `message` of gRPC.
+    func body() throws(SpecFault) -> [UInt8]? {
+        let given = ["body", "message", "messages"].filter { values[$0] != nil }
+        guard given.count < 2 else { throw SpecFault("\(name): \(given[0]) and \(given[1]) exclude each other") }
+        if let message = try bytes("message") { return GRPCBinding.framed(message) }
+        guard let messages = values["messages"] else { return try bytes("body") }
+        // An empty table has no kind.
+        if messages == .table([]) { return [] }
+        guard case .list(let items) = messages else { throw SpecFault("\(name): messages must be a list") }
+        var body: [UInt8] = []
+        for item in items { body += try message(item) }
+        return body
+    }
+
+    /// A text, or a table with `bytes` and `compressed`.
+    private func message(_ item: LuaValue) throws(SpecFault) -> [UInt8] {
+        if let bytes = item.stringBytes { return GRPCBinding.framed(bytes) }
+        let table = try SpecTable(item, "a message", known: ["bytes", "compressed"])
+        var framed = GRPCBinding.framed(try table.bytes("bytes") ?? [])
+        if table.values["compressed"] == .bool(true) { framed[0] = 1 }
+        return framed
     }
 
     /// By name, one value or a list of them; or a list of pairs, where the order matters. Names in lower case.

@@ -44,6 +44,7 @@ final class SpecPolicy {
         host.resumed = { owner, verdict in
             Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().take(verdict)
         }
+        host.moved = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().settle() }
         host.timers.start(host)
     }
 

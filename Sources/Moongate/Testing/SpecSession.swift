@@ -148,7 +148,7 @@ final class SpecSession {
         let end = Clock.now() &+ 10_000_000_000
         while true {
             if let call = calls.show() { return call }
-            guard exchange.state == .waiting else { return nil }
+            guard exchange.isWaiting else { return nil }
             if exchange.policy.runPosted() { continue }
             var anyTime = UInt64.max / 4
             if alarms.isSleeping && alarms.ringNext(within: &anyTime) { continue }

@@ -110,6 +110,8 @@ public struct PolicySettings: Sendable, Equatable {
     public var memoryLimit: Int
     /// Bytes of a body that a hook may hold as a whole.
     public var bodyLimit: Int
+    /// Bytes of a gRPC message that a hook may hold.
+    public var messageLimit: Int
     /// Bytes that one policy may hold on one worker. `nil`: a quarter of `memoryLimit`.
     public var policyMemoryLimit: Int?
     /// Variables of the process that `os.getenv` shows to policies.
@@ -124,13 +126,14 @@ public struct PolicySettings: Sendable, Equatable {
     public var callsPerWorker: Int
     public init(
         path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
-        bodyLimit: Int = 1 << 20, policyMemoryLimit: Int? = nil, env: [String] = [], callLimit: Int = 1 << 20,
-        callsPerRequest: Int = 16, callsPerWorker: Int = 4096, metricSeries: Int = 1_000
+        bodyLimit: Int = 1 << 20, messageLimit: Int = 4 << 20, policyMemoryLimit: Int? = nil, env: [String] = [],
+        callLimit: Int = 1 << 20, callsPerRequest: Int = 16, callsPerWorker: Int = 4096, metricSeries: Int = 1_000
     ) {
         self.path = path
         self.timeLimit = timeLimit
         self.memoryLimit = memoryLimit
         self.bodyLimit = bodyLimit
+        self.messageLimit = messageLimit
         self.policyMemoryLimit = policyMemoryLimit
         self.env = env
         self.metricSeries = metricSeries

@@ -29,6 +29,7 @@ extension ConfigurationReference {
           time_limit: 50ms
           memory_limit: 64MiB
           body_limit: 1MiB
+          message_limit: 4MiB                     # of each gRPC message
           policy_memory_limit: 16MiB              # for each policy
           env: [REGION]                           # what os.getenv may read
           metric_series: 1000                     # of each metric that a policy defines

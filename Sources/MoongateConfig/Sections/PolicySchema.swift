@@ -37,6 +37,11 @@ extension [Field<PolicySettings>] {
                 "The largest body that a hook may hold as a whole, with `handle:body()`. A larger request is"
                     + " answered with 413, a larger response replaced by 500; gRPC gets `RESOURCE_EXHAUSTED`."),
             Field(
+                "message_limit", \.messageLimit, .size(1...(1 << 30)),
+                "The largest gRPC message that a hook may be given, with `handle:grpcMessages()` or"
+                    + " `on_grpc_message`. A larger one ends the call with `RESOURCE_EXHAUSTED`. gRPC servers and clients"
+                    + " take 4 MiB unless they are told otherwise."),
+            Field(
                 "policy_memory_limit", \.policyMemoryLimit, .policyMemory,
                 absent: "a quarter of `memory_limit`",
                 "Memory that one policy may hold on one worker, its globals and modules included. A policy that"

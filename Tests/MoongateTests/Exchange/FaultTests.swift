@@ -4,20 +4,17 @@ import Testing
 
 @Suite struct FaultTests {
     @Test func S5beforeTheHeadAFaultIsAWholeAnswer() {
-        let outcome = Fault.deadlineExceeded.outcome(
-            headSent: false, isGRPC: true, atMessageBoundary: true, code: .cancel)
+        let outcome = FaultOutcome(headSent: false, isGRPC: true, atMessageBoundary: true, code: .cancel)
         #expect(outcome == .reply)
     }
 
     @Test func X3atAMessageBoundaryAFaultIsTrailers() {
-        let outcome = Fault.unavailable("").outcome(
-            headSent: true, isGRPC: true, atMessageBoundary: true, code: .cancel)
+        let outcome = FaultOutcome(headSent: true, isGRPC: true, atMessageBoundary: true, code: .cancel)
         #expect(outcome == .trailers)
     }
 
     @Test func X3withinAMessageTheResetKeepsItsCode() {
-        let outcome = Fault.unavailable("").outcome(
-            headSent: true, isGRPC: true, atMessageBoundary: false, code: .enhanceYourCalm)
+        let outcome = FaultOutcome(headSent: true, isGRPC: true, atMessageBoundary: false, code: .enhanceYourCalm)
         #expect(outcome == .reset(.enhanceYourCalm))
     }
 

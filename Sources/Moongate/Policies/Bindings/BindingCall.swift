@@ -88,6 +88,14 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         _ = mg_tape_push(pointee.output, value)
     }
 
+    /// A function that calls the method `name` of what this was called on.
+    func giveMethod(_ name: StaticString) {
+        var value = mg_value()
+        value.kind = MG_METHOD
+        value.bytes = Bytes(name).base
+        _ = mg_tape_push(pointee.output, value)
+    }
+
     func give(reference: Int32) {
         var value = mg_value()
         value.kind = MG_REFERENCE

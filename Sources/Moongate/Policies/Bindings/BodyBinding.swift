@@ -34,7 +34,11 @@ enum BodyBinding {
 
     /// What iterators call.
     static var hidden: [LuaBinding] {
-        [LuaBinding("nextChunk", "~", type: "(): Buffer?", doc: "The next piece; nil at the end.", nextChunk)]
+        [
+            LuaBinding("nextChunk", "~", type: "(): Buffer?", doc: "The next piece; nil at the end.", nextChunk),
+            LuaBinding(
+                "nextMessage", "~", type: "(): GrpcMessage?", doc: "The next message; nil at the end.", nextMessage),
+        ]
     }
 
     private static func isTrue(_ call: BindingCall) -> Bool {
@@ -49,7 +53,7 @@ enum BodyBinding {
             call.give(object)
             return MG_RETURN
         }
-        guard !stage.streams else {
+        guard !stage.streams, stage.reader == nil else {
             return call.fail(
                 stage.inputEnded
                     ? "cannot call body() after body has been streamed"
@@ -64,19 +68,18 @@ enum BodyBinding {
 
     private static let bodyChunks: mg_leaf = { call in
         guard let run = call.run, let stage = run.openStage() else { return call.fail("only hooks have bodies") }
-        guard stage.whole == nil, !stage.streams else {
+        guard stage.whole == nil, !stage.streams, stage.reader == nil else {
             return call.fail("cannot call bodyChunks after body processing has begun")
         }
-        var value = mg_value()
-        value.kind = MG_METHOD
-        value.bytes = Bytes("nextChunk").base
-        _ = mg_tape_push(call.pointee.output, value)
+        call.giveMethod("nextChunk")
         return MG_RETURN
     }
 
     private static let nextChunk: mg_leaf = { call in
         guard let run = call.run, let stage = run.openStage() else { return call.fail("only hooks have bodies") }
-        guard stage.whole == nil else { return call.fail("cannot call bodyChunks after body processing has begun") }
+        guard stage.whole == nil, stage.reader == nil else {
+            return call.fail("cannot call bodyChunks after body processing has begun")
+        }
         if stage.isOver {
             stage.streams = true
             return MG_RETURN

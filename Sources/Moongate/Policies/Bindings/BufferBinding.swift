@@ -46,7 +46,7 @@ enum BufferBinding {
         guard let buffer = buffer(call), let host = call.host, let run = call.run else { return MG_RETURN }
         let bytes = call.bytes(0)
         guard bytes.count <= host.program.bodyLimit else {
-            run.pointer.pointee.isBodyTooLarge = true
+            run.pointer.pointee.refusal = .bodyTooLarge
             return MG_STOP
         }
         buffer.replace(by: bytes)

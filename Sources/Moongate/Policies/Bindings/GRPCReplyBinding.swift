@@ -12,7 +12,9 @@ enum GRPCReplyBinding {
                     Answers with a gRPC status instead of the upstream and ends the hook. `status` is a number or a \
                     name such as `"UNAUTHENTICATED"`; `details` are the bytes of a `google.rpc.Status`, sent as \
                     `grpc-status-details-bin`; the values of `-bin` names in `metadata` are bytes. Callers that do \
-                    not speak gRPC get the HTTP status that belongs to it, the message as text, and the metadata as headers.
+                    not speak gRPC get the HTTP status that belongs to it, the message as text, and the metadata as headers. \
+                    A response that has begun is ended by the status, behind the messages that went on; one that \
+                    is not gRPC is reset.
                     """, grpcRespond)
         ]
     }
@@ -37,7 +39,9 @@ enum GRPCReplyBinding {
         guard let run = call.run, let response = run.pointer.pointee.subject.response else {
             return call.fail("grpcRespond is for hooks")
         }
-        if let refusal = ReplyBinding.refusal(run) { return call.fail(refusal) }
+        let endsResponse =
+            run.pointer.pointee.isHeadGone && ReplyBinding.responseHasBegun(run) && !ReplyBinding.isEnvoys(run)
+        if !endsResponse, let refusal = ReplyBinding.refusal(run) { return call.fail(refusal) }
         var answer = Answer()
         if let fault = read(call.value(0), &answer) { return call.fail("grpcRespond: \(fault)") }
         guard let status = answer.status else { return call.fail("grpcRespond: status is missing") }
@@ -46,16 +50,41 @@ enum GRPCReplyBinding {
         guard headers.size + (answer.details?.stringBytes?.count ?? 0) <= sizeLimit else {
             return call.fail("grpcRespond: metadata and details are too large")
         }
+        if endsResponse {
+            end(run, answer, status, headers)
+        } else {
+            reply(run, answer, status, headers, response)
+        }
+        return MG_STOP
+    }
+
+    /// The answer as a response of its own.
+    private static func reply(
+        _ run: PolicyRun, _ answer: Answer, _ status: GRPCStatus, _ headers: CallHeaders,
+        _ response: UnsafeMutablePointer<HeaderList>
+    ) {
         let type = run.pointer.pointee.subject.request?.pointee.value(.contentType)
         let body = answer.message.withBytes { run.pointer.pointee.arena.copy($0) }
         let isGRPC = LocalReply.fill(
             &response.pointee, status: status, httpStatus: status.httpStatus, message: body, requestType: type)
         run.pointer.pointee.replyBody = isGRPC ? .empty : body
         _ = headers.write(to: response)
-        if isGRPC, let details = answer.details?.stringBytes {
-            details.withBytes { response.pointee.add(name: Bytes("grpc-status-details-bin"), value: $0) }
-        }
-        return MG_STOP
+        if isGRPC { addDetails(answer, to: response) }
+    }
+
+    /// The answer as trailers of the response that has begun.
+    private static func end(_ run: PolicyRun, _ answer: Answer, _ status: GRPCStatus, _ headers: CallHeaders) {
+        let trailers = run.endingPointer
+        trailers.pointee.reset()
+        answer.message.withBytes { LocalReply.appendTrailers(to: &trailers.pointee, status: status, message: $0) }
+        _ = headers.write(to: trailers)
+        addDetails(answer, to: trailers)
+        run.pointer.pointee.endsResponse = true
+    }
+
+    private static func addDetails(_ answer: Answer, to list: UnsafeMutablePointer<HeaderList>) {
+        guard let details = answer.details?.stringBytes else { return }
+        details.withBytes { list.pointee.add(name: Bytes("grpc-status-details-bin"), value: $0) }
     }
 
     // MARK: The table

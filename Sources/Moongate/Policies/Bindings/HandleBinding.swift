@@ -106,6 +106,7 @@ enum HandleBinding {
             + GRPCReplyBinding.bindings
             + AccountBinding.bindings
             + BodyBinding.bindings
+            + BodyBinding.messageBindings
     }
 
     // MARK: Objects

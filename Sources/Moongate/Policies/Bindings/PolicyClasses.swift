@@ -12,6 +12,7 @@ enum PolicyClasses {
     static let addressSet: UInt16 = 7
     static let passwords: UInt16 = 8
     static let buffer: UInt16 = 10
+    static let grpcMessage: UInt16 = 11
     static let route: UInt16 = 20
     static let virtualHost: UInt16 = 21
     static let filterState: UInt16 = 22
@@ -35,6 +36,7 @@ enum PolicyClasses {
             HandleBinding.definition,
             HeadersBinding.definition,
             BufferBinding.definition,
+            GRPCMessageBinding.definition,
             StreamInfoBinding.definition,
             DynamicMetadataBinding.definition,
             FilterStateBinding.definition,

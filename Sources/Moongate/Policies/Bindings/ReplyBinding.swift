@@ -41,12 +41,24 @@ enum ReplyBinding {
         case .idle, .request: break
         case .response:
             // Envoy: scripts for it may count on the error.
-            if run.currentInstance.pointee.hasEnvoyResponse {
-                return "respond not currently supported in the response path"
-            }
+            if isEnvoys(run) { return "respond not currently supported in the response path" }
         case .timer, .log: return "respond is for hooks that see the head"
         }
-        return run.pointer.pointee.isHeadGone ? "respond() cannot be called if headers have been continued" : nil
+        guard run.pointer.pointee.isHeadGone, isEnvoys(run) || responseHasBegun(run) else { return nil }
+        return "respond() cannot be called if headers have been continued"
+    }
+
+    /// Whether the hook that runs has Envoy's name.
+    static func isEnvoys(_ run: PolicyRun) -> Bool {
+        guard !run.pointer.pointee.isMessageHook else { return false }
+        let instance = run.currentInstance
+        return run.pointer.pointee.phase == .response
+            ? instance.pointee.hasEnvoyResponse : instance.pointee.hasEnvoyRequest
+    }
+
+    /// Whether the client has a part of a response already.
+    static func responseHasBegun(_ run: PolicyRun) -> Bool {
+        run.pointer.pointee.subject.responseFlow.headSent?.pointee ?? false
     }
 
     private static func check(_ call: BindingCall, _ outline: inout Outline) -> String? {

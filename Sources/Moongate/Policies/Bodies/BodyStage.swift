@@ -16,7 +16,7 @@ final class BodyStage {
 
     /// The whole body, once `body()` has begun.
     var whole: PolicyBuffer?
-    /// The piece that a script works on.
+    /// The piece or message that a script works on.
     var chunk: PolicyBuffer?
     /// What a script knows `whole` or `chunk` by.
     private(set) var object: LuaObject?
@@ -25,6 +25,8 @@ final class BodyStage {
     var wrapsEmpty = false
     /// `trailers(true)`: there are always trailers.
     var makesTrailers = false
+    /// Takes messages out of `input`, once `grpcMessages()` was called.
+    var reader: GRPCMessageReader?
     /// Pieces or trailers were asked for: the body goes by.
     var streams = false
     private var gaveChunk = false
@@ -54,12 +56,18 @@ final class BodyStage {
         return input.removeFirst()
     }
 
+    /// Bytes that have come and were not given to the script.
+    var held: Int { input.size + (reader?.unread ?? 0) }
+
+    /// No further message will come, and none is cut: an iterator ends without waiting.
+    var hasNoMoreMessages: Bool { inputEnded && input.isEmpty && reader?.isEmpty != false }
+
     // MARK: What scripts hold
 
     /// An object for `buffer`; `nil`: the VM's memory is spent.
-    func lend(_ buffer: PolicyBuffer, _ run: PolicyRun) -> LuaObject? {
+    func lend(_ buffer: PolicyBuffer, _ run: PolicyRun, as kind: UInt16 = PolicyClasses.buffer) -> LuaObject? {
         endObject(run)
-        object = run.lend(PolicyClasses.buffer, Unmanaged.passUnretained(buffer).toOpaque())
+        object = run.lend(kind, Unmanaged.passUnretained(buffer).toOpaque())
         return object
     }
 

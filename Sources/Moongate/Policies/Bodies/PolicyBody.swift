@@ -21,6 +21,8 @@ final class PolicyBody {
     /// The end has passed the last stage; told once, by `takeEnd`.
     private var isDone = false
     private var endIsTold = false
+    /// How many messages may be given before other streams of the worker have their turn.
+    var messagesLeft = PolicyBody.messagesPerTurn
     /// Bytes from the network that still hold the sender's window.
     private var unconsumed = 0
     private var isPumping = false
@@ -46,7 +48,7 @@ final class PolicyBody {
 
     var hasTrailers: Bool { !(flow.trailers?.pointee.isEmpty ?? true) }
 
-    private var host: PolicyHost { run.pointer.pointee.host.takeUnretainedValue() }
+    var host: PolicyHost { run.pointer.pointee.host.takeUnretainedValue() }
 
     /// A stage behind all others, which begins with what lies in the outgoing queue.
     func addStage(_ instance: Int32) -> BodyStage {
@@ -82,7 +84,7 @@ final class PolicyBody {
     func takeConsumed() -> Int {
         guard (flow.queue?.pointee.count ?? 0) < PolicyBody.mark else { return 0 }
         var held = 0
-        for stage in stages { held += stage.input.size }
+        for stage in stages { held += stage.held }
         let consumed = max(0, unconsumed - held)
         unconsumed -= consumed
         return consumed
@@ -103,6 +105,7 @@ final class PolicyBody {
             stage.frame?.stage = nil
             stage.frame = nil
             stage.input.removeAll()
+            stage.reader = nil
         }
         stages = []
     }
@@ -134,6 +137,7 @@ final class PolicyBody {
         case .answer: return false
         case .body: return gather(stage, frame)
         case .chunk: return giveChunk(stage, frame, index)
+        case .message: return giveMessage(stage, frame, index)
         case .trailers: return giveTrailers(stage, frame, index)
         }
     }
@@ -152,6 +156,10 @@ final class PolicyBody {
 
     private func passInput(_ stage: BodyStage, _ index: Int) -> Bool {
         var moved = false
+        if stage.reader?.isEmpty == false {
+            stage.reader?.giveUp { emit($0, after: index) }
+            moved = true
+        }
         while hasRoom(after: index), let chunk = stage.input.removeFirst() {
             emit(chunk.bytes, after: index)
             moved = true
@@ -160,7 +168,7 @@ final class PolicyBody {
     }
 
     /// What the script worked on goes on.
-    private func flush(_ stage: BodyStage, _ index: Int) -> Bool {
+    func flush(_ stage: BodyStage, _ index: Int) -> Bool {
         guard let buffer = stage.chunk ?? stage.whole else { return false }
         stage.endObject(run)
         stage.chunk = nil
@@ -191,10 +199,10 @@ final class PolicyBody {
         return true
     }
 
-    /// What `body()` gives once all of it is there.
-    func bodyAnswer(_ stage: BodyStage) -> PolicyAnswer {
+    /// What `body()` gives once all of it is there; `nil`: there is no memory for it.
+    func bodyAnswer(_ stage: BodyStage) -> PolicyAnswer? {
         guard let whole = stage.whole, whole.count > 0 || stage.wrapsEmpty else { return .object(nil) }
-        return .object(stage.lend(whole, run))
+        return stage.lend(whole, run).map { .object($0) }
     }
 
     private func giveChunk(_ stage: BodyStage, _ frame: PolicyFrame, _ index: Int) -> Bool {
@@ -202,7 +210,7 @@ final class PolicyBody {
         guard hasRoom(after: index) else { return moved }
         if let chunk = stage.nextChunk() {
             stage.chunk = chunk
-            run.goOn(frame, .object(stage.lend(chunk, run)))
+            run.goOn(frame, stage.lend(chunk, run).map { .object($0) })
             return true
         }
         guard stage.isOver else { return moved }
@@ -227,7 +235,7 @@ final class PolicyBody {
 
     // MARK: Behind a stage
 
-    private func hasRoom(after index: Int) -> Bool {
+    func hasRoom(after index: Int) -> Bool {
         guard index + 1 < stages.count else { return (flow.queue?.pointee.count ?? 0) < PolicyBody.mark }
         let next = stages[index + 1]
         return next.frame?.wait == .body || next.input.size < PolicyBody.mark

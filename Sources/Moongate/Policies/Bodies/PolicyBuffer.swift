@@ -29,6 +29,8 @@ final class PolicyBuffer {
         count += bytes.count
     }
 
+    func removeAll() { count = 0 }
+
     /// `bytes` in the place of everything.
     func replace(by bytes: Bytes) {
         count = 0

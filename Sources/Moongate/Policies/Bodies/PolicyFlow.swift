@@ -10,4 +10,6 @@ struct PolicyFlow {
     var ended: UnsafeMutablePointer<Bool>?
     /// Follows what was put into `queue`; `nil` where nobody wants to know.
     var messages: UnsafeMutablePointer<GRPCMessageTracker>?
+    /// The response's head is on its way to the client; `nil`: nobody can tell, as in the request's flow.
+    var headSent: UnsafeMutablePointer<Bool>?
 }

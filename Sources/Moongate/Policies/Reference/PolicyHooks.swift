@@ -23,6 +23,12 @@ extension PolicyAPI {
             name: "on_response", type: "(handle: Handle)",
             doc: "When the head of the response has come, before it goes to the client."),
         Hook(
+            name: "on_grpc_message", type: "(handle: Handle, message: GrpcMessage)",
+            doc: """
+                For each message of a gRPC call, in both directions, when it is complete and before it goes on; \
+                `handle:isResponse()` tells which way. Behind the hook of the head, whose headers are on their way.
+                """),
+        Hook(
             name: "on_log", type: "(handle: Handle)",
             doc: """
                 When a request is over, for the policies that it reached: everything can be read, nothing changed, and \

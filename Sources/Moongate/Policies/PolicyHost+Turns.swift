@@ -1,0 +1,56 @@
+/// The loop's turns, as bodies see them.
+extension PolicyHost {
+    /// Tells `turnEnded` and `turnBegan` of the loop's turns. On the loop's thread.
+    func attach(to loop: EventLoop) {
+        let handler = PolicyTurnEnd(self)
+        awaitTurnEnd = {
+            loop.flushLater(handler)
+            // The loop does not keep it, and the host may end in this turn.
+            loop.bury(handler)
+        }
+        awaitNextTurn = { loop.runAgain(handler) }
+    }
+
+    /// Has the bodies of a run move on when the loop's turn ends: what came last may turn out to be the end.
+    func expectTurnEnd(_ run: PolicyRun) {
+        guard !run.pointer.pointee.expectsTurnEnd else { return }
+        run.pointer.pointee.expectsTurnEnd = true
+        expecting.append(run)
+        if expecting.count == 1 { awaitTurnEnd?() }
+    }
+
+    /// The loop's turn has ended: no more comes from the network now.
+    func turnEnded() {
+        let runs = expecting
+        expecting = []
+        for run in runs {
+            run.pointer.pointee.expectsTurnEnd = false
+            run.pointer.pointee.requestBody?.newestIsOpen = false
+            run.pointer.pointee.responseBody?.newestIsOpen = false
+            run.drive()
+        }
+    }
+
+    /// Has the bodies of a run go on in the next turn, when others have had theirs.
+    func expectNextTurn(_ run: PolicyRun) {
+        guard !run.pointer.pointee.expectsNextTurn else { return }
+        run.pointer.pointee.expectsNextTurn = true
+        resting.append(run)
+        if resting.count == 1 { awaitNextTurn?() }
+    }
+
+    /// Some run goes on in the next turn.
+    var isResting: Bool { !resting.isEmpty }
+
+    /// The loop's next turn has begun.
+    func turnBegan() {
+        let runs = resting
+        resting = []
+        for run in runs {
+            run.pointer.pointee.expectsNextTurn = false
+            run.pointer.pointee.requestBody?.messagesLeft = PolicyBody.messagesPerTurn
+            run.pointer.pointee.responseBody?.messagesLeft = PolicyBody.messagesPerTurn
+            run.drive()
+        }
+    }
+}

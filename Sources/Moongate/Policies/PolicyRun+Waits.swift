@@ -1,0 +1,160 @@
+import MoongateLua
+
+/// Hooks that have waited go on, and the phase behind them.
+extension Pooled where Record == PolicyRunRecord {
+    /// What a hook that waits means to the head: it waits, too, or it goes on because the hook streams.
+    func headVerdict(_ frame: PolicyFrame) -> PolicyVerdict {
+        while true {
+            switch frame.wait {
+            case .answer: return .pause
+            case .chunk, .message, .trailers:
+                frame.isDetached = true
+                pointer.pointee.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) }
+                return .proceed
+            case .body:
+                guard let stage = frame.stage else { return .pause }
+                stage.body.pump(upTo: stage)
+                guard stage.body.fill(stage) else {
+                    drop(frame)
+                    return .refuse(.bodyTooLarge)
+                }
+                guard stage.inputEnded else { return .pause }
+                guard let answer = stage.body.bodyAnswer(stage) else { return outOfMemory(frame) }
+                let verdict = resume(frame, answer)
+                if verdict != .pause { return verdict }
+            }
+        }
+    }
+
+    /// Has the bodies move as far as they can before the head goes on.
+    func settleBody() -> PolicyVerdict {
+        pump()
+        guard let verdict = pointer.pointee.verdict else { return .proceed }
+        pointer.pointee.verdict = nil
+        return verdict
+    }
+
+    /// A waiting hook goes on, and behind it the phase, if that waited for it. What comes of it is told by `drive`.
+    ///
+    /// - Parameter answer: `nil`: the VM's memory is spent.
+    func goOn(_ frame: PolicyFrame, _ answer: PolicyAnswer?) {
+        let verdict = answer.map { resume(frame, $0) } ?? outOfMemory(frame)
+        if frame.isDetached {
+            if verdict != .proceed && verdict != .pause { pointer.pointee.verdict = verdict }
+            return
+        }
+        headWentOn(verdict == .pause ? headVerdict(frame) : verdict)
+    }
+
+    private func headWentOn(_ verdict: PolicyVerdict) {
+        var verdict = verdict
+        if verdict == .proceed { verdict = nextHooks() }
+        if verdict != .pause { pointer.pointee.verdict = verdict }
+    }
+
+    private func nextHooks() -> PolicyVerdict {
+        switch pointer.pointee.phase {
+        case .request: runRequestHooks()
+        case .response: runResponseHooks()
+        case .idle, .timer, .log: .proceed
+        }
+    }
+
+    /// A waiting hook gets a gRPC message; `nil`: the VM's memory is spent. Runs of the hook for messages begin here.
+    func give(_ message: LuaObject?, to frame: PolicyFrame) {
+        guard frame.isMessageHook else { return goOn(frame, message.map { .object($0) }) }
+        let instance = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances } + Int(frame.instance)
+        instance.pointee.cells.countRun(.onMessage)
+        let began = instance.pointee.tally.begin(.onMessage)
+        goOn(frame, message.map { .object($0) })
+        if began != 0 { timed(instance, .onMessage, began) }
+    }
+
+    /// A waiting hook fails: what it waited for cannot be given to it. To a script, nothing would look like the end.
+    private func outOfMemory(_ frame: PolicyFrame) -> PolicyVerdict {
+        let (current, phase) = (pointer.pointee.current, pointer.pointee.phase)
+        enter(frame)
+        drop(frame)
+        let verdict = failed()
+        if verdict == .proceed && frame.isDetached {
+            (pointer.pointee.current, pointer.pointee.phase) = (current, phase)
+        }
+        return verdict
+    }
+
+    /// The run is that of the hook that waited.
+    private func enter(_ frame: PolicyFrame) {
+        pointer.pointee.current = frame.instance
+        pointer.pointee.phase = frame.phase
+        pointer.pointee.isMessageHook = frame.isMessageHook
+    }
+
+    /// A waiting hook never goes on, and its exchange ends.
+    func refuse(_ frame: PolicyFrame, _ refusal: PolicyRefusal) {
+        enter(frame)
+        drop(frame)
+        pointer.pointee.verdict = .refuse(refusal)
+    }
+
+    /// Runs a waiting hook up to its next wait or its end.
+    private func resume(_ frame: PolicyFrame, _ answer: PolicyAnswer) -> PolicyVerdict {
+        let record = pointer
+        let before = (
+            current: record.pointee.current, phase: record.pointee.phase, stage: record.pointee.stage,
+            isMessageHook: record.pointee.isMessageHook
+        )
+        enter(frame)
+        record.pointee.stage = frame.stage
+        record.pointee.isHeadGone = frame.isDetached
+        thaw()
+        var outcome = record.pointee.host._withUnsafeGuaranteedRef { host in
+            switch answer {
+            case .values(let values): host.vm.resume(frame.thread, with: values, scope: scopePointer)
+            case .object(let object): host.vm.resume(frame.thread, with: object, scope: scopePointer)
+            }
+        }
+        if outcome == .failed && frame.isMessageHook { outcome = messageHookFailed() }
+        frame.stage = record.pointee.stage
+        if case .waiting(let thread) = outcome {
+            frame.thread = thread
+            frame.waitNumber = record.pointee.waitNumber
+            frame.wait = takeWait()
+            frame.stage?.frame = frame
+        } else {
+            frame.stage?.frame = nil
+            frame.stage = nil
+            record.pointee.frames.removeAll { $0 === frame }
+        }
+        let verdict = verdict(of: outcome)
+        record.pointee.stage = before.stage
+        record.pointee.isHeadGone = false
+        guard frame.isDetached, verdict == .proceed || verdict == .pause else { return verdict }
+        (record.pointee.current, record.pointee.phase) = (before.current, before.phase)
+        record.pointee.isMessageHook = before.isMessageHook
+        return verdict
+    }
+
+    /// The hook for messages has failed at one of them. Where that harms nothing, it is called for the next one all the
+    /// same.
+    private func messageHookFailed() -> LuaOutcome {
+        guard currentInstance.pointee.onError == .continue, let handle = pointer.pointee.objects.handle else {
+            return .failed
+        }
+        _ = failed()
+        return startMessageLoop(handle)
+    }
+
+    /// Loops over header maps that a wait has left unfinished freeze nothing.
+    private func thaw() {
+        let objects = pointer.pointee.objects
+        for map in [objects.requestHeaders, objects.responseHeaders, objects.requestTrailers, objects.responseTrailers]
+        {
+            map?.pointee.iterators = 0
+        }
+    }
+
+    func takeWait() -> PolicyFrame.Wait {
+        defer { pointer.pointee.wait = .answer }
+        return pointer.pointee.wait
+    }
+}
