@@ -97,3 +97,53 @@ def test_security_headers(plain):
     assert head.get("x-content-type-options") == "nosniff" and head.get("x-frame-options") == "DENY"
     assert head.get("content-security-policy") == "default-src 'self'"
     assert head.get("strict-transport-security") is None and head.get("x-seen-method") is None
+
+
+def test_body_limit_of_calls(edge):
+    _, caller = edge({"body-limit": {"request": "4KiB", "request_message": "1KiB", "response_message": "2KiB"}})
+    assert caller.unary(Order(payload=bytes(900), answer_bytes=900)).received_bytes == 900
+    for order, text in ((Order(payload=bytes(1100)), "message of the request"),
+                        (Order(answer_bytes=2100), "message of the response")):
+        error = caller.refused(order)
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and text in error.details()
+    orders = [Order(payload=bytes(900)) for _ in range(5)]
+    with pytest.raises(grpc.RpcError) as caught:
+        caller.probe.ClientStream(iter(orders), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than 4096 bytes" in caught.value.details()
+    assert caller.probe.ClientStream(iter(orders[:4]), timeout=10).received_orders == 4
+
+
+def test_body_limit_of_other_requests(moongate, upstream, connect):
+    server = upstream()
+    policies = [{"body-limit": {"request": 1000, "response": 1000}}]
+    client = connect(moongate(configuration(server.address, routes=[route(policies=policies)])).address)
+
+    def ask(*extra, method="POST"):
+        return client.open(request(content_type="text/plain", method=method, extra=list(extra)))
+
+    def status(stream):
+        return client.answer(stream)[0].get(":status")
+
+    assert status(ask(("content-length", "1001"))) == "413"
+    assert not server.connections
+    stream = ask()
+    client.send_data(stream, b"x" * 1000)
+    server.next_request()
+    client.send_data(stream, b"x")
+    assert status(stream) == "413"
+    # A length that is a lie is no way around.
+    stream = ask(("content-length", "5"))
+    connection, head = server.next_request()
+    client.send_data(stream, b"x" * 1001)
+    assert client.end(stream).type == "RstStream" and len(connection.body(head.stream)) <= 1000
+    for headers, body, wanted in (
+            ([("content-length", "1001")], b"x" * 1001, "500"), ([], b"x" * 1001, None), ([], b"x" * 1000, "200")):
+        stream = client.open(request(content_type="text/plain"), end_stream=True)
+        connection, head = server.next_request()
+        connection.send_headers(head.stream, [(":status", "200"), *headers])
+        connection.send_data(head.stream, body, end_stream=True)
+        if wanted:
+            assert status(stream) == wanted
+        else:
+            assert client.end(stream).type == "RstStream"

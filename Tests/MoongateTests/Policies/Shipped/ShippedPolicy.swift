@@ -7,8 +7,8 @@ import Testing
 /// The policies that ship, as they lie in `policies/`, on the bench.
 enum ShippedPolicy {
     static let names = [
-        "api-key", "basic-auth", "canary", "cors", "deadline", "external-auth", "header-auth", "headers", "ip-access",
-        "jwt-auth", "method-allow", "rate-limit", "request-id", "security-headers", "strip-port",
+        "api-key", "basic-auth", "body-limit", "canary", "cors", "deadline", "external-auth", "header-auth", "headers",
+        "ip-access", "jwt-auth", "method-allow", "rate-limit", "request-id", "security-headers", "strip-port",
     ]
 
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
