@@ -116,7 +116,7 @@ public enum SpecAnnotations {
         ---@return SpecResult
         function SpecResult:respond(response) end
 
-        --- The exchange ends.
+        --- The exchange ends, and the log hooks run.
         ---@return SpecResult
         function SpecResult:close() end
 
@@ -140,6 +140,9 @@ public enum SpecAnnotations {
         ---@param request? SpecRequest
         ---@return SpecResult
         function SpecPolicy:request(request) end
+
+        --- Ends its requests, then the policies: `on_close` runs.
+        function SpecPolicy:close() end
 
         ---@class SpecOptions
         ---@field files? table<string, string|table>

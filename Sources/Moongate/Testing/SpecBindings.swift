@@ -32,6 +32,7 @@ enum SpecBindings {
             LuaBinding("answer", "it", type: "(call: integer, answer: table)", doc: "Answers a call.", answer),
             LuaBinding(
                 "respond", "it", type: "(exchange: integer, response: table)", doc: "The upstream answers.", respond),
+            LuaBinding("close", "i", type: "(policy: integer)", doc: "Policies are replaced.", close),
             LuaBinding("finish", "i", type: "(exchange: integer)", doc: "The exchange is over.", finish),
             LuaBinding("view", "i", type: "(exchange: integer): table", doc: "How the exchange stands.", view),
             LuaBinding("advance", "n", type: "(seconds: number)", doc: "Stops the clock; pass() moves it on.", advance),
@@ -141,7 +142,14 @@ enum SpecBindings {
 
     private static let respond: mg_leaf = { call in
         perform(call) { session throws(SpecFault) in
-            try session.exchange(index(call)).respond(try SpecResponse(call.value(1)))
+            try session.respond(index(call), try SpecResponse(call.value(1)))
+            return nil
+        }
+    }
+
+    private static let close: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in
+            try session.close(index(call))
             return nil
         }
     }

@@ -12,13 +12,15 @@ final class SpecExchange {
     }
 
     let policy: SpecPolicy
-    private let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
-    private let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
     private let facts: ConnectionFacts
-    private let requestBody = SpecBody()
-    private let responseBody = SpecBody()
-    private var run: PolicyRun?
+    let requestBody = SpecBody()
+    let responseBody = SpecBody()
+    private(set) var run: PolicyRun?
     private(set) var state = State.waiting
+    /// Microseconds since 1970, by the policies' clock.
+    let startedAt: Int64
     private var isResponding = false
     private var isSettling = false
     /// `proceeded`, `replied` or `failed`.
@@ -30,6 +32,7 @@ final class SpecExchange {
     init(_ policy: SpecPolicy, _ message: SpecRequest) throws(SpecFault) {
         self.policy = policy
         facts = message.facts
+        startedAt = policy.clock.unixMicroseconds()
         request.initialize(to: HeaderList())
         response.initialize(to: HeaderList())
         for (name, value) in message.fields { request.pointee.add(name, value) }
@@ -49,7 +52,7 @@ final class SpecExchange {
     }
 
     deinit {
-        finish()
+        giveUpRun()
         request.pointee.destroy()
         response.pointee.destroy()
         request.deallocate()
@@ -165,8 +168,13 @@ final class SpecExchange {
         state = .answered
     }
 
-    /// The client is gone, or the response is over.
+    /// The client is gone, or the response is over: the log hooks run.
     func finish() {
+        if policy.host.hasLogHooks { run?.log() }
+        giveUpRun()
+    }
+
+    private func giveUpRun() {
         guard let run else { return }
         self.run = nil
         policy.host.end(run)
@@ -193,7 +201,7 @@ final class SpecExchange {
         .record([("fields", head.pointee.asList)] + body.view(isGRPC: isGRPC(head)))
     }
 
-    private static func isGRPC(_ head: UnsafeMutablePointer<HeaderList>) -> Bool {
+    static func isGRPC(_ head: UnsafeMutablePointer<HeaderList>) -> Bool {
         head.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 }

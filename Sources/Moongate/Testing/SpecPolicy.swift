@@ -8,6 +8,9 @@ final class SpecPolicy {
     let upstreams: [String]
     let upstreamIndex: NameIndex
     let routeName: Bytes
+    /// The clock that its policies have.
+    let clock: StateClock
+    private(set) var isClosed = false
     /// What its policies call.
     private let calls: SpecUpstreams
     /// Work for the worker's thread, which other threads posted.
@@ -33,6 +36,7 @@ final class SpecPolicy {
         program = made.program
         for file in made.program.files { world.lines?.add(file) }
         self.host = host
+        clock = host.services.registry.state.clock
         upstreams = options.upstreams
         upstreamIndex = NameIndex(options.upstreams)
         self.calls = SpecUpstreams(options.upstreams, calls)
@@ -44,11 +48,19 @@ final class SpecPolicy {
         host.resumed = { owner, verdict in
             Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().take(verdict)
         }
+        host.account = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().account }
         host.moved = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().settle() }
         host.timers.start(host)
     }
 
     deinit { routeName.base.deallocate() }
+
+    /// A reload has replaced the policies, and their last request is over.
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        host.close()
+    }
 
     /// Runs what other threads posted; false: there was nothing.
     func runPosted() -> Bool {

@@ -274,6 +274,11 @@ extension SpecPrelude {
           return refresh(setmetatable({ id = id }, Result))
         end
 
+        function Policy:close()
+          if getmetatable(self) ~= Policy then error("call it with a colon: policy:close()", 2) end
+          engine.close(self.id)
+        end
+
         local function load_all(uses, options)
           local id = engine.load(uses, options or {})
           pass()

@@ -77,7 +77,7 @@ final class SpecSession {
         world.reset()
         let (before, begin) = (policies, Clock.now())
         if let runOne, vm.start(runOne) != .finished { failures.append(vm.lastError.message) }
-        for exchange in exchanges.values { exchange.finish() }
+        for number in exchanges.keys.sorted() { exchanges[number]?.finish() }
         exchanges = [:]
         policies = before
         calls.removeAll()
@@ -124,12 +124,31 @@ final class SpecSession {
 
     /// - Returns: the exchange's number, from 1.
     func begin(_ policy: Int, _ request: LuaValue?) throws(SpecFault) -> Int {
-        guard let policy = policies[policy] else { throw SpecFault("this policy belongs to a test that is over") }
+        let policy = try self.policy(policy)
+        guard !policy.isClosed else { throw SpecFault("this policy was closed") }
         let exchange = try SpecExchange(policy, try SpecRequest(request))
         lastNumber += 1
         exchanges[lastNumber] = exchange
         exchange.start()
         return lastNumber
+    }
+
+    private func policy(_ number: Int) throws(SpecFault) -> SpecPolicy {
+        guard let policy = policies[number] else { throw SpecFault("this policy belongs to a test that is over") }
+        return policy
+    }
+
+    /// Ends policies, after the requests that they have.
+    func close(_ number: Int) throws(SpecFault) {
+        let policy = try policy(number)
+        for number in exchanges.keys.sorted() where exchanges[number]?.policy === policy { exchanges[number]?.finish() }
+        policy.close()
+    }
+
+    func respond(_ number: Int, _ response: SpecResponse) throws(SpecFault) {
+        let exchange = try exchange(number)
+        guard exchange.run != nil else { throw SpecFault("this request is over") }
+        exchange.respond(response)
     }
 
     func exchange(_ number: Int) throws(SpecFault) -> SpecExchange {
