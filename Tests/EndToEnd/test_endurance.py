@@ -78,12 +78,13 @@ def test_reload_storm_loses_no_call_and_no_stream(moongate, backends):
 
 
 def busy(number):
-    """A policy that uses what policies have: shared state, calls, timers, bodies, JSON, metrics."""
+    """A policy that uses what policies have: shared state, calls, timers, bodies, messages, JSON, metrics."""
     return f"""
         local moon = require "moon"
         local seen = moon.dict("seen", {{ max = 1000, ttl = 5 }})
         local limit = moon.limit{{ rate = 1000000, burst = 1000000, name = "soak" }}
         local calls = moon.metrics.counter("soak_calls", "Calls of the soak.")
+        local messages = moon.metrics.counter("soak_messages", "Messages of the soak.")
         moon.timer.every(0.05, function()
           moon.http.get("side", "{PATH}")
           seen:set("at", moon.time.now())
@@ -108,6 +109,11 @@ def busy(number):
           handle:headers():add("x-json", #moon.json.encode(handle:ctx()))
           local trailers = handle:trailers()
           if trailers then trailers:add("x-end", "1") end
+        end
+
+        function on_grpc_message(handle, message)
+          messages:inc(1)
+          if handle:isResponse() then message:set(message:bytes()) else assert(message:length() < 1000000) end
         end"""
 
 
@@ -135,6 +141,7 @@ def test_soak_with_calls_timers_and_bodies_keeps_memory_flat(moongate, backends,
     assert said["failed"] == 0 and said["mixed"] == [], said
     assert proxy.failed_reloads() == 0 and proxy.generation() - first >= 0.8 * number
     assert proxy.metric("soak_calls_total") >= said["calls"]
+    assert proxy.metric("soak_messages_total") >= 2 * said["calls"]
     if not SLOW:
         assert late <= warm + 4 * MIB, f"RSS grew from {warm / MIB:.1f} to {late / MIB:.1f} MiB"
 

@@ -1,4 +1,5 @@
 """Limits of policies: who goes over one fails, and nobody else does."""
+import dataclasses
 import threading
 import time
 
@@ -170,12 +171,34 @@ def test_old_generations_end_with_their_age(moongate, backend, client):
     assert client(proxy.address).unary()
 
 
+@dataclasses.dataclass
+class Fault:
+    """What a policy does on each request to go over a limit."""
+    body: str
+    # The reason under which it is counted as an error; None: it is none of the script's.
+    reason: str | None = None
+    code: grpc.StatusCode = grpc.StatusCode.INTERNAL
+    policies: dict = dataclasses.field(default_factory=dict)
+
+
+TOO_LARGE = grpc.StatusCode.RESOURCE_EXHAUSTED
+# An order for an answer of 4,000 bytes.
+CALL = r"moon.grpc.call('main', '/moongate.test.Probe/Unary', '\x10\xa0\x1f')"
+
 FAULTS = {
-    "time": ("while true do end", "time_limit"),
-    "memory": ("while true do kept[#kept + 1] = ('x'):rep(1000) .. #kept end", "memory_limit"),
-    "recursion": ("local function f() return 1 + f() end f()", None),
-    "error": ("error('no')", "script"),
-    "pattern": ("('a'):rep(30000):find('.-.-.-b')", "time_limit"),
+    "time": Fault("while true do end", "time_limit"),
+    "memory": Fault("while true do kept[#kept + 1] = ('x'):rep(1000) .. #kept end", "memory_limit"),
+    "recursion": Fault("local function f() return 1 + f() end f()"),
+    "error": Fault("error('no')", "script"),
+    "pattern": Fault("('a'):rep(30000):find('.-.-.-b')", "time_limit"),
+    "body": Fault("handle:body()", code=TOO_LARGE, policies={"body_limit": "1KiB"}),
+    "message": Fault(
+        "for _ in handle:grpcMessages() do end", code=TOO_LARGE, policies={"message_limit": "1KiB"}),
+    "calls_per_request": Fault(
+        """local calls = {}
+           for index = 1, 3 do calls[index] = { upstream = "main", path = "/none" } end
+           moon.parallel(calls)""", "script", policies={"calls_per_request": 2}),
+    "call_limit": Fault(f"assert({CALL})", "script", policies={"call_limit": "1KiB"}),
 }
 
 
@@ -218,24 +241,26 @@ class _Load:
 @pytest.mark.plain
 @pytest.mark.parametrize("fault", FAULTS)
 def test_S4_a_limit_hit_under_load_harms_no_other_route(edge, client, fault):
-    body, reason = FAULTS[fault]
+    fault = FAULTS[fault]
     proxy, caller = edge(
-        f"kept = {{}} function on_request(handle) {body} end",
-        reference={"memory_limit": "2MiB", "time_limit": "10ms"})
+        f"local moon = require 'moon' kept = {{}} function on_request(handle) {fault.body} end",
+        reference={"memory_limit": "2MiB", "time_limit": "10ms"}, policies=fault.policies)
     bystander = client(proxy.address)
     quiet = _Load(bystander).run_for(4)
     refused = []
 
     def attack():
-        refused.append(caller.refused().code())
+        refused.append(caller.refused(Order(payload=bytes(4000))).code())
         time.sleep(0.05)
 
     loud = _Load(bystander).run_for(8, attack)
-    assert refused and set(refused) == {grpc.StatusCode.INTERNAL}
+    assert refused and set(refused) == {fault.code}
     assert not quiet.failures and not loud.failures
     assert proxy.metric("moongate_policy_errors_total", policy="innocent") == 0
-    if reason:
-        assert proxy.metric("moongate_policy_errors_total", policy="guilty", reason=reason) > 0
+    if fault.reason:
+        assert proxy.metric("moongate_policy_errors_total", policy="guilty", reason=fault.reason) > 0
+    else:
+        assert fault.code is grpc.StatusCode.INTERNAL or not proxy.metric("moongate_policy_errors_total", policy="guilty")
     # A worker has one thread: who comes behind a runaway hook waits for its limit, kept to some 10 ms.
     floor = 0.040
     assert _percentile(loud.times, 0.99) <= 2 * max(_percentile(quiet.times, 0.99), floor)
