@@ -15,7 +15,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
-        // System libraries: a module map and a shim header each.
+        // System libraries: a module map and a shim header each. libnghttp2 is the peer that unit tests of HTTP/2 compare with.
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -35,7 +35,7 @@ let package = Package(
         .target(
             name: "Moongate",
             dependencies: [
-                "CCrypt", "CNghttp2", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLint", "MoongateLua",
+                "CCrypt", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLint", "MoongateLua",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -58,6 +58,6 @@ let package = Package(
         .testTarget(
             name: "MoongateLintTests", dependencies: ["Moongate", "MoongateLint", "MoongateLua"], swiftSettings: strict),
         .testTarget(name: "MoongateLuaTests", dependencies: ["MoongateLua"], swiftSettings: strict),
-        .testTarget(name: "MoongateTests", dependencies: ["Moongate"], swiftSettings: strict),
+        .testTarget(name: "MoongateTests", dependencies: ["CNghttp2", "Moongate"], swiftSettings: strict),
     ]
 )

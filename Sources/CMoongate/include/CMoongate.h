@@ -1,4 +1,3 @@
 #pragma once
 #include "mg_lua.h"
 #include "mg_system.h"
-#include "mg_slab.h"

@@ -27,7 +27,7 @@ extension Pooled where Record == ExchangeRecord {
 
     private func stopRequest() {
         self.resetsAfterResponse = true
-        if self.responseSent { self.downstream.reset(.noError) }
+        if self.responseSent { downstreamPointer.reset(.noError) }
     }
 
     func downstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
@@ -47,7 +47,7 @@ extension Pooled where Record == ExchangeRecord {
         if self.phase == .connecting { stopWaiting() }
         // A stream that both sides have ended closes by itself.
         let isOver = self.upstreamEnded && self.requestEnded && self.requestBody.isEmpty
-        if self.upstream.isOpen && !isOver { self.upstream.reset(.cancel) }
+        if self.upstream.isOpen && !isOver { upstreamPointer.reset(.cancel) }
     }
 
     private func stopWaiting() {
@@ -85,7 +85,7 @@ extension Pooled where Record == ExchangeRecord {
         if case .reset(let code) = outcome {
             if self.isGRPC { self.grpcStatus = Int32(status.rawValue) }
             abandonUpstream()
-            return self.downstream.reset(code)
+            return downstreamPointer.reset(code)
         }
         self.responseTrailers.reset()
         addTrailers(&responseTrailersPointer.pointee)

@@ -154,13 +154,13 @@ extension Pooled where Record == ExchangeRecord {
     func bodiesMoved() {
         guard self.downstream.isOpen, let run = self.policyRun else { return }
         if let body = run.requestBody {
-            self.downstream.consume(body.takeConsumed())
-            self.upstream.resume()
+            downstreamPointer.consume(body.takeConsumed())
+            upstreamPointer.resume()
         }
         guard let body = run.responseBody else { return }
-        self.upstream.consume(body.takeConsumed())
+        upstreamPointer.consume(body.takeConsumed())
         guard self.responseHeadSent else { return }
-        if body.takeEnd() { finishResponseBody() } else { self.downstream.resume() }
+        if body.takeEnd() { finishResponseBody() } else { downstreamPointer.resume() }
     }
 
     /// The subject's response list holds a whole answer.

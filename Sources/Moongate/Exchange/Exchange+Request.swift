@@ -17,14 +17,24 @@ extension Pooled where Record == ExchangeRecord {
         guard let host = self.host else { return }
         if self.phase == .responding && !self.upstream.isOpen {
             // Nobody will read it: let the client send on, it may only look at the answer when it is done.
-            return self.downstream.consume(bytes.count)
+            return downstreamPointer.consume(bytes.count)
         }
         if let run = self.policyRun, let body = run.requestBody {
             body.receive(bytes)
             return run.bodyReceived()
         }
-        self.requestBody.append(bytes, host.loop.blocks)
-        self.upstream.resume()
+        let passed = passRequest(bytes)
+        guard passed < bytes.count else { return }
+        self.requestBody.append(bytes[passed..<bytes.count], host.loop.blocks)
+        upstreamPointer.resume()
+    }
+
+    /// Hands on what the upstream can take without a stop in the queue, once nothing has to be kept for a second attempt.
+    private func passRequest(_ bytes: Bytes) -> Int {
+        guard self.requestBody.isEmpty, !self.requestBody.retains else { return 0 }
+        let count = upstreamPointer.pass(bytes)
+        downstreamPointer.consume(count)
+        return count
     }
 
     /// END_STREAM, with or without trailers.
@@ -35,7 +45,7 @@ extension Pooled where Record == ExchangeRecord {
             return run.drive()
         }
         self.requestEnded = true
-        self.upstream.resume()
+        upstreamPointer.resume()
     }
 
     /// Bytes for the upstream, as its connection has room for them.
@@ -46,14 +56,14 @@ extension Pooled where Record == ExchangeRecord {
             if let run = self.policyRun, run.requestBody != nil {
                 run.queueWasRead()
             } else {
-                self.downstream.consume(count)
+                downstreamPointer.consume(count)
             }
             // What exceeds the buffer cannot be sent again (F6).
             if self.requestBody.retained > Exchange.retryBufferLimit { self.requestBody.commit(host.loop.blocks) }
         }
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
-        self.upstream.submitTrailers(requestTrailersPointer)
+        upstreamPointer.submitTrailers(requestTrailersPointer)
         return .lastBeforeTrailers(count)
     }
 

@@ -13,7 +13,7 @@ extension Pooled where Record == ExchangeRecord {
         let status = self.response.value(.status).map(HTTPStatus.parse) ?? 0
         if status < 200 {
             // R13: a 1xx head is passed on, and the final one is still to come.
-            self.downstream.submitInterim(responsePointer)
+            downstreamPointer.submitInterim(responsePointer)
             return self.response.reset()
         }
         self.httpStatus = status
@@ -38,8 +38,19 @@ extension Pooled where Record == ExchangeRecord {
             return run.bodyReceived()
         }
         if self.responseIsGRPC { self.responseMessages.consume(bytes) }
-        self.responseBody.append(bytes, host.loop.blocks)
-        self.downstream.resume()
+        let passed = passResponse(bytes)
+        guard passed < bytes.count else { return }
+        self.responseBody.append(bytes[passed..<bytes.count], host.loop.blocks)
+        downstreamPointer.resume()
+    }
+
+    /// Hands on what the client can take without a stop in the queue.
+    private func passResponse(_ bytes: Bytes) -> Int {
+        guard self.responseHeadSent, self.responseBody.isEmpty else { return 0 }
+        let count = downstreamPointer.pass(bytes)
+        self.bytesOut &+= UInt64(count)
+        upstreamPointer.consume(count)
+        return count
     }
 
     /// END_STREAM, with or without trailers.
@@ -68,11 +79,10 @@ extension Pooled where Record == ExchangeRecord {
     /// The end of the body is known and its head was sent: sends what is left, and the trailers behind it.
     func sendResponseEnd() {
         guard self.responseHeadSent, !self.responseTrailersSubmitted else { return }
-        guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return self.downstream.resume() }
-        // Not by way of the body: with a window that the last byte has filled, nghttp2 would not ask for more of it
-        // until the client opens the window, which it has no reason to do.
+        guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return downstreamPointer.resume() }
+        // Trailers need no window.
         self.responseTrailersSubmitted = true
-        self.downstream.submitTrailers(responseTrailersPointer)
+        downstreamPointer.submitTrailers(responseTrailersPointer)
     }
 
     /// Hands the head to the client's connection.
@@ -97,13 +107,13 @@ extension Pooled where Record == ExchangeRecord {
         if let run = self.policyRun, run.responseBody != nil {
             if count > 0 { run.queueWasRead() }
         } else {
-            self.upstream.consume(count)
+            upstreamPointer.consume(count)
         }
         guard self.responseEnded && self.responseBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !self.responseTrailers.isEmpty else { return .last(count) }
         if !self.responseTrailersSubmitted {
             self.responseTrailersSubmitted = true
-            self.downstream.submitTrailers(responseTrailersPointer)
+            downstreamPointer.submitTrailers(responseTrailersPointer)
         }
         return .lastBeforeTrailers(count)
     }
@@ -111,8 +121,8 @@ extension Pooled where Record == ExchangeRecord {
     /// The frame that ends the response is out: the status that the client sees is known.
     func responseWasSent() {
         self.responseSent = true
-        // Not before: nghttp2 drops what is queued for a stream once its reset is.
-        if self.resetsAfterResponse { self.downstream.reset(.noError) }
+        // Not before: a stream that is to be reset sends nothing else.
+        if self.resetsAfterResponse { downstreamPointer.reset(.noError) }
         if let status = self.responseTrailers.value(.grpcStatus) ?? self.response.value(.grpcStatus) {
             self.grpcStatus = GRPCStatus(parsing: status).map { Int32($0.rawValue) } ?? Int32.max
         }

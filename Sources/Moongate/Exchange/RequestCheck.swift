@@ -1,4 +1,4 @@
-/// What a request's head must satisfy before anything looks at it, beyond what nghttp2 checks (RFC 9113 §8.3.1).
+/// What a request's head must satisfy before anything looks at it, beyond what `MessageCheck` refuses (RFC 9113 §8.3.1).
 enum RequestCheck {
     /// Settles `:authority` against `host` (R11) and refuses what has no place at an edge.
     /// - Returns: the answer to a request that must not go on.

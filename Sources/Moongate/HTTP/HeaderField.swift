@@ -3,10 +3,6 @@ struct HeaderField {
     /// Lower case.
     var name: Bytes
     var value: Bytes
-    /// What keeps `name` and `value` alive where they came off the wire; `nil` for bytes in the list's arena
-    /// and for literals.
-    var nameOwner: SharedBytes?
-    var valueOwner: SharedBytes?
     var id: FieldName
     /// The sender asked that no hop ever puts it into a compression table (RFC 7541 §6.2.3).
     var neverIndexed: Bool

@@ -2,9 +2,9 @@ import Glibc
 
 /// The fields of one header or trailer section, in order, pseudo-headers first.
 ///
-/// Fields that came off the wire share nghttp2's buffers; fields that were added or changed live in the list's
-/// own arena. A list is part of a pooled object, belongs to one worker, and is emptied with `reset` for the
-/// next use: in the steady state it allocates nothing. Not copyable by meaning: hand out pointers to it.
+/// Names and values live in the list's own arena. A list is part of a pooled object, belongs to one worker, and is
+/// emptied with `reset` for the next use: in the steady state it allocates nothing. Not copyable by meaning: hand out
+/// pointers to it.
 struct HeaderList {
     /// What all values that are added to one list may take in bytes, so that a script cannot grow it for ever.
     static let arenaLimit = 1 << 20
@@ -19,13 +19,11 @@ struct HeaderList {
 
     /// Gives all memory back. The list must not be used afterwards.
     mutating func destroy() {
-        reset()
         arena.free()
         fields.deallocate()
     }
 
     mutating func reset() {
-        for index in 0..<count { release(index) }
         count = 0
         arena.reset()
     }
@@ -73,15 +71,15 @@ struct HeaderList {
 
     // MARK: Filling
 
-    /// Appends a field that came off the wire; the list takes shares of both buffers.
-    @inline(__always) mutating func append(name: SharedBytes, value: SharedBytes, neverIndexed: Bool) {
-        name.retain()
-        value.retain()
-        let nameBytes = name.bytes
+    /// Appends a copy of a field that came off the wire; `name` is in lower case, and `id` stands for it.
+    @inline(__always) mutating func append(_ id: FieldName, _ name: Bytes, _ value: Bytes, neverIndexed: Bool) {
+        let copy = arena.allocate(name.count + value.count)
+        memcpy(copy, name.base, name.count)
+        memcpy(copy + name.count, value.base, value.count)
         push(
             HeaderField(
-                name: nameBytes, value: value.bytes, nameOwner: name, valueOwner: value,
-                id: FieldName.identify(nameBytes), neverIndexed: neverIndexed))
+                name: Bytes(copy, name.count), value: Bytes(copy + name.count, value.count), id: id,
+                neverIndexed: neverIndexed))
     }
 
     /// Appends a copy of `name`, made lower case, and of `value`.
@@ -89,7 +87,7 @@ struct HeaderList {
         let stored = lowercasedCopy(name)
         push(
             HeaderField(
-                name: stored, value: arena.copy(value), nameOwner: nil, valueOwner: nil,
+                name: stored, value: arena.copy(value),
                 id: FieldName.identify(stored), neverIndexed: neverIndexed))
     }
 
@@ -98,7 +96,7 @@ struct HeaderList {
         let name = Bytes(name)
         push(
             HeaderField(
-                name: name, value: Bytes(value), nameOwner: nil, valueOwner: nil, id: FieldName.identify(name),
+                name: name, value: Bytes(value), id: FieldName.identify(name),
                 neverIndexed: false))
     }
 
@@ -107,17 +105,15 @@ struct HeaderList {
         let name = Bytes(name)
         push(
             HeaderField(
-                name: name, value: arena.copy(value), nameOwner: nil, valueOwner: nil,
+                name: name, value: arena.copy(value),
                 id: FieldName.identify(name), neverIndexed: false))
     }
 
-    /// Appends everything `other` holds; buffers off the wire are shared, the rest is copied.
+    /// Appends a copy of everything `other` holds.
     mutating func append(contentsOf other: borrowing HeaderList) {
         for index in 0..<other.count {
-            var field = other.fields[index]
-            if let owner = field.nameOwner { owner.retain() } else { field.name = arena.copy(field.name) }
-            if let owner = field.valueOwner { owner.retain() } else { field.value = arena.copy(field.value) }
-            push(field)
+            let field = other.fields[index]
+            append(field.id, field.name, field.value, neverIndexed: field.neverIndexed)
         }
     }
 
@@ -133,8 +129,6 @@ struct HeaderList {
             return
         }
         let copy = arena.copy(value)
-        fields[place].valueOwner?.release()
-        fields[place].valueOwner = nil
         fields[place].value = copy
         removeAll(named: name, from: place + 1)
     }
@@ -144,7 +138,6 @@ struct HeaderList {
 
     /// Unchecked: `index` must be below `count`.
     mutating func remove(at index: Int) {
-        release(index)
         let behind = count - index - 1
         if behind > 0 { memmove(fields + index, fields + index + 1, behind * MemoryLayout<HeaderField>.stride) }
         count -= 1
@@ -154,9 +147,7 @@ struct HeaderList {
         let id = FieldName.identify(name)
         var kept = start
         for index in start..<max(start, count) {
-            if isCalled(index, name, id) {
-                release(index)
-            } else {
+            if !isCalled(index, name, id) {
                 fields[kept] = fields[index]
                 kept += 1
             }
@@ -168,11 +159,6 @@ struct HeaderList {
         let last = fields[count - 1]
         memmove(fields + 1, fields, (count - 1) * MemoryLayout<HeaderField>.stride)
         fields[0] = last
-    }
-
-    private func release(_ index: Int) {
-        fields[index].nameOwner?.release()
-        fields[index].valueOwner?.release()
     }
 
     @inline(__always) private mutating func push(_ field: HeaderField) {

@@ -23,7 +23,7 @@ final class Worker: ConnectionOwner {
         self.loop = loop
         registry = plan.registry
         distributor = plan.distributor
-        library = try HTTP2Library()
+        library = HTTP2Library()
         connections = WorkerConnections(loop: loop)
         calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver)

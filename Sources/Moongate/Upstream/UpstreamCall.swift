@@ -29,7 +29,7 @@ final class UpstreamCall {
         case new, connecting, sent, ended
     }
 
-    /// What nghttp2 and the loop point into; its address stays the same.
+    /// What connections and the loop point into; its address stays the same.
     struct Record {
         var stream = HTTP2Stream()
         var request = HeaderList()
@@ -134,7 +134,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         active -= 1
         loop.clear(call.timer)
         // A stream that both sides have ended closes by itself.
-        if failure != nil || !call.isRequestSent { call.stream.pointee.reset(.cancel) }
+        if failure != nil || !call.isRequestSent { call.stream.reset(.cancel) }
         let completion = call.completion
         call.completion = nil
         completion?(failure)
@@ -230,7 +230,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         guard call.phase == .sent else { return }
         guard call.isHeadKnown, bytes.count <= call.limit - call.answer.count else { return end(call, .tooLarge) }
         call.answer.append(contentsOf: bytes.buffer)
-        call.stream.pointee.consume(bytes.count)
+        call.stream.consume(bytes.count)
     }
 
     override func dataEnded(_ stream: UnsafeMutableRawPointer) {

@@ -1,111 +1,244 @@
-import CNghttp2
+import Glibc
 
-/// What the exchange asks of a connection. Everything is queued and leaves at the end of the turn; asking a
-/// connection that is closed does nothing.
+/// What the exchange asks of a connection, and what that puts into its output. Everything is queued and leaves at the
+/// end of the turn; asking a connection that is closed does nothing.
 extension HTTP2Connection {
-    /// Opens a stream towards an upstream. `headers` must live until the stream is closed.
+    /// Numbers of streams that we use up before a connection takes no more: there are 2³⁰ of one side.
+    private static let lastStream = Int32.max - 2
+
+    /// Octets of bodies that wait for the end of the turn; more stay with their owners.
+    private static let outputLimit = OutputPool.largeSize - 1024
+
+    var streams: HTTP2StreamList { core.pointee.streams }
+
+    // MARK: Opening and ending
+
+    @inline(__always) func attach(_ stream: HTTP2StreamPointer, _ id: Int32) {
+        core.pointee.streams.insert(stream, id, of: self)
+        stream.pointee.state.sendWindow = core.pointee.peerStreamWindow
+        stream.pointee.state.receiveWindow = core.pointee.streamWindow
+    }
+
+    func detach(_ stream: HTTP2StreamPointer) {
+        dequeue(stream)
+        core.pointee.streams.remove(stream)
+        if core.pointee.data.stream == stream { core.pointee.data.stream = nil }
+        if core.pointee.section.stream == stream {
+            core.pointee.section.stream = nil
+            core.pointee.section.target = nil
+        }
+    }
+
+    /// The stream is gone.
+    func finish(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
+        detach(stream)
+        streamEnded(code)
+        _ = stream.pointee.report { $0.streamClosed($1, code, nil) }
+        if core.pointee.weAreLeaving || core.pointee.peerIsLeaving { needsFlush() }
+    }
+
+    @inline(__always) func finishIfEnded(_ stream: HTTP2StreamPointer) {
+        let state = stream.pointee.state
+        if state.peerEnded && state.weEnded && !state.isReset { finish(stream, .noError) }
+    }
+
+    /// Opens a stream towards an upstream.
     /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
     /// - Returns: false when the connection takes no more streams.
     func submitRequest(
         _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, stream: HTTP2StreamPointer
     ) -> Bool {
-        guard !isClosed, let session else { return false }
-        let (pairs, count) = library.pairs(of: headers)
-        let id: Int32
-        if hasBody {
-            var provider = HTTP2Connection.provider(stream)
-            id = nghttp2_submit_request(session, nil, pairs, count, &provider, stream)
-        } else {
-            id = nghttp2_submit_request(session, nil, pairs, count, nil, stream)
-        }
-        guard id > 0 else { return false }
+        let id = core.pointee.nextStream
+        guard !isClosed, !core.pointee.peerIsLeaving, id < HTTP2Connection.lastStream else { return false }
+        core.pointee.nextStream = id + 2
         attach(stream, id)
-        needsFlush()
+        stream.pointee.state.isHead = headers.pointee.value(.method)?.equals("HEAD") ?? false
+        submitHead(headers, stream, endsStream: !hasBody)
+        if hasBody { beginBody(stream) }
         return true
     }
 
-    /// Answers a client. `headers` must live until the stream is closed.
-    func submitResponse(
-        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
-    ) {
-        guard !isClosed, let session else { return }
-        let id = stream.pointee.id
-        let (pairs, count) = library.pairs(of: headers)
-        if hasBody {
-            var provider = HTTP2Connection.provider(stream)
-            nghttp2_submit_response(session, id, pairs, count, &provider)
-        } else {
-            nghttp2_submit_response(session, id, pairs, count, nil)
-        }
-        needsFlush()
+    /// Answers a client.
+    func submitResponse(_ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
+        submitHead(headers, stream, endsStream: !hasBody)
+        if hasBody { beginBody(stream) }
     }
 
-    /// Passes a 1xx head on. `headers` are copied.
-    func submitInterim(_ id: Int32, _ headers: UnsafeMutablePointer<HeaderList>) {
-        guard !isClosed, let session else { return }
-        let (pairs, count) = library.pairs(of: headers, copied: true)
-        nghttp2_submit_headers(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, nil, pairs, count, nil)
-        needsFlush()
+    private func beginBody(_ stream: HTTP2StreamPointer) {
+        guard !isClosed, !stream.pointee.state.isReset else { return }
+        stream.pointee.state.hasBody = true
+        enqueue(stream, .ready)
     }
 
-    /// Ends a stream's sending side with trailers. `headers` must live until the stream is closed.
-    func submitTrailers(_ id: Int32, _ headers: UnsafeMutablePointer<HeaderList>) {
-        guard !isClosed, let session else { return }
-        let (pairs, count) = library.pairs(of: headers)
-        nghttp2_submit_trailer(session, id, pairs, count)
-        needsFlush()
+    /// Ends a stream's sending side with trailers.
+    func submitTrailers(_ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>) {
+        stream.pointee.state.hasBody = false
+        submitHead(headers, stream, endsStream: true)
+    }
+
+    /// Puts body bytes straight into the output, as far as they may leave now: the delegate has nothing that comes before
+    /// them. Spares a copy and the call of `readBody`.
+    /// - Returns: how many were taken.
+    func pass(_ stream: HTTP2StreamPointer, _ bytes: Bytes) -> Int {
+        guard isTakingOutput, stream.pointee.state.hasBody, !stream.pointee.state.isReset else { return 0 }
+        let window = min(stream.pointee.state.sendWindow, core.pointee.sendWindow)
+        let count = min(bytes.count, Int(max(0, window)), FrameHead.maxPayload)
+        guard count > 0, core.pointee.output.count + count <= HTTP2Connection.outputLimit else { return 0 }
+        dequeue(stream)
+        let head = FrameHead(length: count, type: FrameType.data, stream: stream.pointee.id)
+        queue(head, bytes[0..<count])
+        stream.pointee.state.sendWindow -= Int32(count)
+        core.pointee.sendWindow -= Int32(count)
+        return count
     }
 
     /// There is something to read again after `BodyRead.later`.
-    @inline(__always) func resume(_ id: Int32) {
-        guard !isClosed, let session else { return }
-        nghttp2_session_resume_data(session, id)
+    @inline(__always) func resume(_ stream: HTTP2StreamPointer) {
+        guard !isClosed, stream.pointee.state.hasBody, !stream.pointee.state.isReset else { return }
+        if stream.pointee.state.queue == .none { enqueue(stream, .ready) }
         needsFlush()
     }
 
-    func reset(_ id: Int32, _ code: ErrorCode) {
-        guard !isClosed, let session else { return }
-        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code.rawValue)
+    func reset(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
+        guard !isClosed, !stream.pointee.state.isReset else { return }
+        stream.pointee.state.isReset = true
+        stream.pointee.state.resetCode = code
+        stream.pointee.state.hasBody = false
+        enqueue(stream, .ready)
         needsFlush()
     }
 
     /// Lets the peer send `count` more bytes on the stream: they have been passed on.
-    @inline(__always) func consume(_ id: Int32, _ count: Int) {
-        guard !isClosed, let session, count > 0 else { return }
-        nghttp2_session_consume_stream(session, id, count)
-        needsFlush()
+    @inline(__always) func consume(_ stream: HTTP2StreamPointer, _ count: Int) {
+        guard !isClosed, !stream.pointee.state.peerEnded, !stream.pointee.state.isReset else { return }
+        stream.pointee.state.consumed += Int32(clamping: count)
+        let consumed = stream.pointee.state.consumed
+        guard consumed >= core.pointee.streamWindow / 2 else { return }
+        stream.pointee.state.consumed = 0
+        stream.pointee.state.receiveWindow += consumed
+        queueWindowUpdate(stream.pointee.id, consumed)
+    }
+
+    /// Streams that the peer lets us have open at a time; 100 until it says (C6).
+    @inline(__always) var peerStreamLimit: Int { core.pointee.peerStreamLimit }
+
+    // MARK: The connection
+
+    /// Queues the preface, our settings, and what the connection's window is beyond its first size.
+    func announce(_ side: Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32) {
+        if side == .server {
+            core.pointee.prefaceLeft = HTTP2Connection.preface.count
+        } else {
+            core.pointee.output.append(HTTP2Connection.preface, library.outputs)
+        }
+        var payload: [UInt8] = []
+        for (setting, value) in settings {
+            withUnsafeBytes(of: setting.rawValue.bigEndian) { payload.append(contentsOf: $0) }
+            withUnsafeBytes(of: value.bigEndian) { payload.append(contentsOf: $0) }
+            switch setting {
+            case .maxConcurrentStreams: core.pointee.streamLimit = Int(value)
+            case .initialWindowSize: core.pointee.streamWindow = Int32(clamping: value)
+            default: break
+            }
+        }
+        payload.withBytes { queue(FrameHead(length: $0.count, type: FrameType.settings), $0) }
+        guard window > core.pointee.window else { return }
+        queueWindowUpdate(0, window - core.pointee.window)
+        core.pointee.window = window
+        core.pointee.receiveWindow = window
     }
 
     /// The first half of a graceful end: no stream is refused yet (C4).
     func submitShutdownNotice() {
-        guard !isClosed, let session else { return }
-        nghttp2_submit_shutdown_notice(session)
-        needsFlush()
-    }
-
-    /// `pingAcknowledged` tells when the peer has seen everything sent before.
-    func submitPing() {
-        guard !isClosed, let session else { return }
-        nghttp2_submit_ping(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
-        needsFlush()
+        guard !isClosed else { return }
+        queueGoAway(.noError, last: Int32.max)
     }
 
     /// The second half: streams that were begun are served, new ones are not (C4).
     func submitGoAway(_ code: ErrorCode = .noError) {
-        guard !isClosed, let session else { return }
-        let last = nghttp2_session_get_last_proc_stream_id(session)
-        nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code.rawValue, nil, 0)
+        guard !isClosed else { return }
+        core.pointee.weAreLeaving = true
+        core.pointee.lastServedStream = core.pointee.lastPeerStream
+        queueGoAway(code, last: core.pointee.lastPeerStream)
+    }
+
+    /// `pingAcknowledged` tells when the peer has seen everything sent before.
+    func submitPing() {
+        guard !isClosed else { return }
+        core.pointee.output.append(FrameHead(length: 8, type: FrameType.ping), 0, 0, library.outputs)
         needsFlush()
     }
 
-    /// Streams that the peer lets us have open at a time; 100 until it says (C6).
-    var peerStreamLimit: Int {
-        guard let session else { return 0 }
-        return Int(nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+    // MARK: Output
+
+    /// Encodes a header section into the output: what leaves later must be encoded later.
+    func submitHead(_ headers: UnsafeMutablePointer<HeaderList>, _ stream: HTTP2StreamPointer, endsStream: Bool) {
+        guard !isClosed, !stream.pointee.state.isReset else { return }
+        let room = HeaderEncoder.bound(headers)
+        let heads = FrameHead.size * (2 + room / FrameHead.maxPayload)
+        let frame = core.pointee.output.reserve(heads + room, library.outputs)
+        let size = core.pointee.encoder.encode(headers, to: frame + FrameHead.size)
+        var head = FrameHead(
+            length: size, type: FrameType.headers, flags: endsStream ? FrameFlag.endStream : 0,
+            stream: stream.pointee.id)
+        if size <= FrameHead.maxPayload {
+            head.flags |= FrameFlag.endHeaders
+            head.write(to: frame)
+            core.pointee.output.commit(FrameHead.size + size)
+        } else {
+            split(head, size, frame)
+        }
+        if endsStream {
+            stream.pointee.state.endIsWritten = true
+            enqueue(stream, .ready)
+        }
+        needsFlush()
     }
 
-    private static func provider(_ stream: HTTP2StreamPointer) -> nghttp2_data_provider {
-        nghttp2_data_provider(
-            source: nghttp2_data_source(ptr: stream), read_callback: HTTP2Callbacks.readBody)
+    /// A section that is larger than a frame: HEADERS, then CONTINUATION (§6.10). `frame` has room for all heads.
+    private func split(_ first: FrameHead, _ size: Int, _ frame: UnsafeMutablePointer<UInt8>) {
+        let count = (size + FrameHead.maxPayload - 1) / FrameHead.maxPayload
+        var index = count
+        while index > 0 {
+            index -= 1
+            let from = index * FrameHead.maxPayload
+            let length = min(FrameHead.maxPayload, size - from)
+            let target = frame + from + index * FrameHead.size
+            // The section lies behind the room for one head; from the last part on, none is overwritten.
+            memmove(target + FrameHead.size, frame + FrameHead.size + from, length)
+            var head = index == 0 ? first : FrameHead(length: 0, type: FrameType.continuation, stream: first.stream)
+            head.length = length
+            if index == count - 1 { head.flags |= FrameFlag.endHeaders }
+            head.write(to: target)
+        }
+        core.pointee.output.commit(size + count * FrameHead.size)
+    }
+
+    func queue(_ head: FrameHead, _ payload: Bytes) {
+        let target = core.pointee.output.reserve(FrameHead.size + payload.count, library.outputs)
+        head.write(to: target)
+        if payload.count > 0 { memcpy(target + FrameHead.size, payload.base, payload.count) }
+        core.pointee.output.commit(FrameHead.size + payload.count)
+        needsFlush()
+    }
+
+    func queueWindowUpdate(_ id: Int32, _ increment: Int32) {
+        core.pointee.output.append(
+            FrameHead(length: 4, type: FrameType.windowUpdate, stream: id), UInt32(bitPattern: increment),
+            library.outputs)
+        needsFlush()
+    }
+
+    func queueReset(_ id: Int32, _ code: ErrorCode, peerHasEnded: Bool) {
+        if !peerHasEnded { core.pointee.resets.insert(id) }
+        core.pointee.output.append(
+            FrameHead(length: 4, type: FrameType.resetStream, stream: id), code.rawValue, library.outputs)
+        needsFlush()
+    }
+
+    func queueGoAway(_ code: ErrorCode, last: Int32) {
+        core.pointee.output.append(
+            FrameHead(length: 8, type: FrameType.goAway), UInt32(bitPattern: last), code.rawValue, library.outputs)
+        needsFlush()
     }
 }

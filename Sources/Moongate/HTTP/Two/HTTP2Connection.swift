@@ -1,15 +1,21 @@
 import CMoongate
-import CNghttp2
 import Glibc
 
-/// One HTTP/2 connection: a transport, an nghttp2 session, and the bytes between them.
+/// One HTTP/2 connection: a transport, and the frames on it (RFC 9113).
 ///
-/// Reads when the kernel says so, feeds the session, and at the end of the loop turn sends everything the turn
-/// produced in one write. What a stream means is its delegate's business; what the connection means (client,
+/// Reads when the kernel says so and handles each frame at once; what is to be sent waits for the end of the loop's turn
+/// and leaves in one write. What a stream means is its delegate's business; what the connection means (client,
 /// upstream) is the subclass's. Lives on one worker's thread; its owner holds it until `connectionClosed`.
 class HTTP2Connection: EventHandler {
     /// Bytes that one turn reads from one connection before others get their turn.
     private static let readBudget = 4 * EventLoop.readBufferSize
+
+    enum Side {
+        /// Towards a client.
+        case server
+        /// Towards an upstream.
+        case client
+    }
 
     let loop: EventLoop
     let library: HTTP2Library
@@ -18,27 +24,19 @@ class HTTP2Connection: EventHandler {
     let descriptor: Int32
     /// The largest header section taken from the peer (RFC 9113 §6.5.2 arithmetic).
     let maxHeaderBytes: Int
+    let core: UnsafeMutablePointer<HTTP2State>
 
     private let traffic: TrafficCounters?
 
     private(set) var isClosed = false
-    private(set) var session: OpaquePointer?
     private var transport: Transport
     private var isFlushPending = false
     private var awaitsWritable = false
     private var closesAfterFlush = false
     /// TLS is not established yet: nothing is read or sent but the handshake.
     private var isHandshaking: Bool
-    /// Bytes that the kernel did not take; nothing more is collected from the session until they are gone.
+    /// Bytes that the kernel did not take; they come before all others.
     private var unsent = PendingBytes()
-    private(set) var streams = HTTP2StreamList()
-
-    /// Streams that the peer may have open at a time.
-    private(set) var streamLimit = Int.max
-
-    /// Where the fields of the section that is being received go.
-    var sectionTarget: UnsafeMutablePointer<HeaderList>?
-    var sectionSize = 0
 
     /// - Parameter traffic: counts bytes of the transport, TLS removed.
     init(
@@ -53,6 +51,14 @@ class HTTP2Connection: EventHandler {
         self.traffic = traffic
         descriptor = transport.fd
         isHandshaking = transport.isTLS
+        core = .allocate(capacity: 1)
+        core.initialize(to: HTTP2State(library))
+    }
+
+    deinit {
+        core.pointee.destroy(library)
+        core.deinitialize(count: 1)
+        core.deallocate()
     }
 
     // MARK: For subclasses
@@ -87,14 +93,11 @@ class HTTP2Connection: EventHandler {
 
     // MARK: Beginning and end
 
-    /// Creates the session, submits our settings and listens for input. On failure the connection closes itself.
-    func begin(_ side: HTTP2Library.Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32) {
-        guard let session = library.makeSession(side, owner: Unmanaged.passUnretained(self).toOpaque()) else {
-            return close(.failed("no memory"))
-        }
-        self.session = session
-        announce(settings, session)
-        nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, window)
+    /// Queues our settings and listens for input. On failure the connection closes itself.
+    ///
+    /// - Parameter window: octets that the peer may have under way on all streams, at least 65,535.
+    func begin(_ side: Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32) {
+        announce(side, settings, window: window)
         do {
             try loop.add(descriptor, UInt32(EPOLLIN.rawValue), self)
         } catch {
@@ -103,34 +106,11 @@ class HTTP2Connection: EventHandler {
         needsFlush()
     }
 
-    /// Queues our SETTINGS.
-    ///
-    /// nghttp2 would answer a stream too many with the end of the connection; C6 wants that stream refused and nothing
-    /// else. So nghttp2 is told that any number may come, `streamLimit` is enforced here, and the number is put into
-    /// the frame on its way out.
-    private func announce(_ settings: [(HTTP2Setting, UInt32)], _ session: OpaquePointer) {
-        let entries = settings.map { setting, value in
-            nghttp2_settings_entry(
-                settings_id: setting.rawValue, value: setting == .maxConcurrentStreams ? UInt32.max : value)
-        }
-        nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count)
-        guard let limit = settings.first(where: { $0.0 == .maxConcurrentStreams })?.1 else { return }
-        streamLimit = Int(limit)
-        var data: UnsafePointer<UInt8>?
-        let count = nghttp2_session_mem_send(session, &data)
-        guard count > 0, let data else { return }
-        var frame = [UInt8](UnsafeBufferPointer(start: data, count: count))
-        HTTP2Setting.replace(.maxConcurrentStreams, by: limit, in: &frame)
-        frame.withUnsafeBufferPointer { bytes in
-            if let base = bytes.baseAddress { unsent.append(Bytes(base, bytes.count)) }
-        }
-    }
-
     /// Ends the connection now. Calling it again does nothing.
     func close(_ reason: CloseReason) {
         guard !isClosed else { return }
         isClosed = true
-        sectionTarget = nil
+        core.pointee.section.target = nil
         loop.remove(descriptor)
         if transport.isTLS { transport.shutdown() }
         transport.close()
@@ -138,20 +118,18 @@ class HTTP2Connection: EventHandler {
         loop.bury(self)
         connectionClosed(reason)
         while let stream = streams.first {
-            streams.remove(stream)
+            detach(stream)
             _ = stream.pointee.report { $0.streamClosed($1, .cancel, reason) }
         }
     }
 
-    /// The session goes with the object, since it may be on the stack when a callback closes the connection.
-    deinit {
-        if let session { nghttp2_session_del(session) }
+    /// The peer has broken the rules for good: tells it why, and ends the connection (RFC 9113 §5.4.1).
+    func fail(_ code: ErrorCode, _ reason: String) {
+        guard !isClosed else { return }
+        queueGoAway(code, last: core.pointee.lastPeerStream)
+        if !awaitsWritable && !isHandshaking { _ = sendOutput() }
+        close(.protocolViolation(reason))
     }
-
-    // MARK: Streams
-
-    @inline(__always) func attach(_ stream: HTTP2StreamPointer, _ id: Int32) { streams.insert(stream, id, of: self) }
-    @inline(__always) func detach(_ stream: HTTP2StreamPointer) { streams.remove(stream) }
 
     // MARK: Reading
 
@@ -188,12 +166,14 @@ class HTTP2Connection: EventHandler {
     }
 
     private func receive() {
+        guard let base = loop.readBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
         var budget = HTTP2Connection.readBudget
         while budget > 0 {
             switch transport.read(into: loop.readBuffer) {
             case .bytes(let count):
                 traffic?.received.add(UInt64(count))
-                guard feed(count) else { return }
+                take(Bytes(base, count))
+                guard !isClosed else { return }
                 budget -= count
                 if count < loop.readBuffer.count && !transport.hasPendingInput { return }
             case .wouldBlockRead:
@@ -210,25 +190,9 @@ class HTTP2Connection: EventHandler {
         loop.runAgain(self)
     }
 
-    /// Hands `count` bytes of the read buffer to the session; false when the connection is over.
-    private func feed(_ count: Int) -> Bool {
-        guard let session, let base = loop.readBuffer.baseAddress else { return false }
-        let result = nghttp2_session_mem_recv(session, base.assumingMemoryBound(to: UInt8.self), count)
-        guard !isClosed else { return false }
-        if result < 0 {
-            let reason = String(cString: nghttp2_strerror(Int32(result)))
-            nghttp2_session_terminate_session(session, ErrorCode.protocolError.rawValue)
-            flush()
-            close(.protocolViolation(reason))
-            return false
-        }
-        needsFlush()
-        return true
-    }
-
     // MARK: Writing
 
-    /// Sends what the session wants to send at the end of this turn.
+    /// Sends what is queued at the end of this turn.
     @inline(__always) func needsFlush() {
         guard !isFlushPending else { return }
         isFlushPending = true
@@ -244,40 +208,31 @@ class HTTP2Connection: EventHandler {
     override func flush() {
         isFlushPending = false
         defer { if closesAfterFlush { close(.local) } }
-        guard !isClosed, !isHandshaking, let session else { return }
-        guard !awaitsWritable, sendUnsent() else { return }
-        guard collectAndSend(session), !isClosed else { return }
-        if nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0 { close(.complete) }
+        guard !isClosed, !isHandshaking else { return }
+        // Streams that end are told so even when the peer does not read.
+        let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
+        guard hasSent, !isClosed, unsent.isEmpty else { return }
+        core.pointee.answers = 0
+        let isLeaving = core.pointee.weAreLeaving || core.pointee.peerIsLeaving
+        if isLeaving && streams.count == 0 { close(.complete) }
     }
 
-    /// Drains the session into the write buffer and writes it; false when the kernel takes no more.
-    private func collectAndSend(_ session: OpaquePointer) -> Bool {
-        guard let base = loop.writeBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return false }
-        var used = 0
-        while true {
-            var data: UnsafePointer<UInt8>?
-            let count = nghttp2_session_mem_send(session, &data)
-            if count < 0 {
-                close(.failed(String(cString: nghttp2_strerror(Int32(count)))))
-                return false
-            }
-            guard count > 0, let data else { break }
-            if used + count > loop.writeBuffer.count {
-                let sent = send(Bytes(base, used))
-                used = 0
-                if !sent {
-                    keep(Bytes(data, count))
-                    return false
-                }
-            }
-            memcpy(base + used, data, count)
-            used += count
-        }
-        return used == 0 || send(Bytes(base, used))
+    /// The kernel took everything so far.
+    @inline(__always) var isTakingOutput: Bool { !isClosed && !isHandshaking && !awaitsWritable && unsent.isEmpty }
+
+    /// Writes the output; false when the kernel takes no more of it now.
+    private func sendOutput() -> Bool {
+        guard !core.pointee.output.isEmpty else { return true }
+        defer { core.pointee.output.clear(library.outputs) }
+        return send(core.pointee.output.bytes)
     }
 
     /// Writes as much as the kernel takes and keeps the rest; false unless everything went.
-    private func send(_ bytes: Bytes) -> Bool {
+    func send(_ bytes: Bytes) -> Bool {
+        guard unsent.isEmpty else {
+            keep(bytes)
+            return false
+        }
         var rest = bytes
         while rest.count > 0 {
             guard let count = write(rest) else {
@@ -286,7 +241,7 @@ class HTTP2Connection: EventHandler {
             }
             rest = rest[count..<rest.count]
         }
-        return true
+        return !isClosed
     }
 
     private func sendUnsent() -> Bool {
@@ -299,7 +254,7 @@ class HTTP2Connection: EventHandler {
 
     /// How many bytes the kernel took; `nil` when it takes none now, or when the connection is over.
     private func write(_ bytes: Bytes) -> Int? {
-        guard !isClosed else { return nil }
+        guard !isClosed, !awaitsWritable else { return nil }
         switch transport.write(bytes) {
         case .bytes(let count):
             traffic?.sent.add(UInt64(count))

@@ -1,8 +1,8 @@
 /// What becomes of streams. One object per worker and kind of stream; a stream is known by its owner, an opaque pointer
 /// to the record that it is part of.
 ///
-/// Called from within nghttp2: implementations may submit frames and reset streams, but never feed or drain the
-/// same session. All calls are made on the worker's thread.
+/// Called while a connection handles a frame or sends: implementations may submit heads and reset streams, which takes
+/// effect at the end of the turn. All calls are made on the worker's thread.
 class StreamDelegate {
     /// What a header section is.
     enum Section {

@@ -1,0 +1,144 @@
+/// Frames about the connection, its streams' ends and their windows (RFC 9113 §6).
+extension HTTP2Connection {
+    /// Answers that may wait for a peer which asks and does not read (CVE-2019-9512, CVE-2019-9515).
+    private static let answerLimit = 1000
+
+    /// A peer that lets us answer and answer without reading is cut off.
+    private func mayAnswer() -> Bool {
+        core.pointee.answers += 1
+        guard core.pointee.answers > HTTP2Connection.answerLimit else { return true }
+        fail(.enhanceYourCalm, "too many PING or SETTINGS frames")
+        return false
+    }
+
+    // MARK: §6.3, §6.4
+
+    func priorityReceived(_ head: FrameHead, _ payload: Bytes) {
+        if head.stream == 0 { return fail(.protocolError, "PRIORITY on stream 0") }
+        if payload.count != 5 { fail(.frameSizeError, "PRIORITY of \(payload.count) octets") }
+    }
+
+    func resetStreamReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard payload.count == 4 else { return fail(.frameSizeError, "RST_STREAM of \(payload.count) octets") }
+        guard head.stream != 0 else { return fail(.protocolError, "RST_STREAM on stream 0") }
+        guard let stream = core.pointee.streams[head.stream] else {
+            guard isPast(head.stream) else {
+                return fail(.protocolError, "RST_STREAM on a stream that was not opened")
+            }
+            return core.pointee.resets.remove(head.stream)
+        }
+        resetReceived()
+        guard !isClosed, stream.pointee.isOpen else { return }
+        finish(stream, ErrorCode(rawValue: payload.base.bigEndian(at: 0)))
+    }
+
+    // MARK: SETTINGS (§6.5)
+
+    func settingsReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard head.stream == 0 else { return fail(.protocolError, "SETTINGS on a stream") }
+        if head.has(FrameFlag.acknowledgement) {
+            if payload.count > 0 { fail(.frameSizeError, "SETTINGS that acknowledge and set") }
+            return
+        }
+        guard payload.count % 6 == 0 else { return fail(.frameSizeError, "SETTINGS of \(payload.count) octets") }
+        core.pointee.peerSentSettings = true
+        var position = 0
+        while position < payload.count {
+            let id = UInt16(payload[position]) << 8 | UInt16(payload[position + 1])
+            apply(HTTP2Setting(rawValue: id), payload.base.bigEndian(at: position + 2))
+            guard !isClosed else { return }
+            position += 6
+        }
+        guard mayAnswer() else { return }
+        queue(FrameHead(length: 0, type: FrameType.settings, flags: FrameFlag.acknowledgement), .empty)
+        settingsReceived()
+    }
+
+    private func apply(_ setting: HTTP2Setting?, _ value: UInt32) {
+        switch setting {
+        case .headerTableSize: core.pointee.encoder.limitTable(to: value)
+        case .enablePush:
+            guard value <= (acceptor == nil ? 0 : 1) else { return fail(.protocolError, "ENABLE_PUSH of \(value)") }
+        case .maxConcurrentStreams: core.pointee.peerStreamLimit = Int(value)
+        case .initialWindowSize:
+            guard value <= UInt32(Int32.max) else { return fail(.flowControlError, "a window of \(value)") }
+            resizeWindows(to: Int32(value))
+        case .maxFrameSize:
+            guard value >= 16_384, value < 1 << 24 else { return fail(.protocolError, "MAX_FRAME_SIZE of \(value)") }
+        case .maxHeaderListSize, nil: break
+        }
+    }
+
+    /// §6.9.2: open streams get what the new size is more, or less.
+    private func resizeWindows(to size: Int32) {
+        let change = Int64(size) - Int64(core.pointee.peerStreamWindow)
+        core.pointee.peerStreamWindow = size
+        var overflows = false
+        streams.forEachStream { stream in
+            let window = Int64(stream.pointee.state.sendWindow) + change
+            guard window <= Int64(Int32.max) else { return overflows = true }
+            stream.pointee.state.sendWindow = Int32(clamping: window)
+            windowOpened(stream)
+        }
+        if overflows { fail(.flowControlError, "a window of more than 2^31 - 1") }
+    }
+
+    // MARK: PING, GOAWAY (§6.7, §6.8)
+
+    func pingReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard head.stream == 0 else { return fail(.protocolError, "PING on a stream") }
+        guard payload.count == 8 else { return fail(.frameSizeError, "PING of \(payload.count) octets") }
+        if head.has(FrameFlag.acknowledgement) { return pingAcknowledged() }
+        guard mayAnswer() else { return }
+        queue(FrameHead(length: 8, type: FrameType.ping, flags: FrameFlag.acknowledgement), payload)
+    }
+
+    func goAwayReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard head.stream == 0 else { return fail(.protocolError, "GOAWAY on a stream") }
+        guard payload.count >= 8 else { return fail(.frameSizeError, "GOAWAY of \(payload.count) octets") }
+        let last = Int32(truncatingIfNeeded: payload.base.bigEndian(at: 0) & 0x7fff_ffff)
+        core.pointee.peerIsLeaving = true
+        goAwayReceived()
+        // The peer has not looked at these (C1). An exchange that is told may try again elsewhere.
+        if acceptor == nil {
+            streams.forEachStream { if !isClosed && $0.pointee.id > last { finish($0, .refusedStream) } }
+        }
+        needsFlush()
+    }
+
+    // MARK: WINDOW_UPDATE (§6.9)
+
+    func windowUpdateReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard payload.count == 4 else { return fail(.frameSizeError, "WINDOW_UPDATE of \(payload.count) octets") }
+        let increment = Int32(truncatingIfNeeded: payload.base.bigEndian(at: 0) & 0x7fff_ffff)
+        if head.stream == 0 { return connectionWindowOpened(by: increment) }
+        guard let stream = core.pointee.streams[head.stream] else {
+            // Streams end while updates are under way (§5.1).
+            if !isPast(head.stream) { fail(.protocolError, "WINDOW_UPDATE on a stream that was not opened") }
+            return
+        }
+        guard !stream.pointee.state.isReset else { return }
+        guard increment > 0 else { return reset(stream, .protocolError) }
+        let (window, overflows) = stream.pointee.state.sendWindow.addingReportingOverflow(increment)
+        guard !overflows else { return reset(stream, .flowControlError) }
+        stream.pointee.state.sendWindow = window
+        windowOpened(stream)
+    }
+
+    private func connectionWindowOpened(by increment: Int32) {
+        guard increment > 0 else { return fail(.protocolError, "WINDOW_UPDATE of 0") }
+        let (window, overflows) = core.pointee.sendWindow.addingReportingOverflow(increment)
+        guard !overflows else { return fail(.flowControlError, "a window of more than 2^31 - 1") }
+        core.pointee.sendWindow = window
+        guard window > 0, !core.pointee.starved.isEmpty else { return }
+        while let stream = core.pointee.starved.first { enqueue(stream, .ready) }
+        needsFlush()
+    }
+
+    private func windowOpened(_ stream: HTTP2StreamPointer) {
+        guard stream.pointee.state.lacksWindow, stream.pointee.state.sendWindow > 0 else { return }
+        stream.pointee.state.lacksWindow = false
+        enqueue(stream, .ready)
+        needsFlush()
+    }
+}

@@ -1,0 +1,150 @@
+/// Header sections (RFC 9113 §6.2, §6.10, §8).
+extension HTTP2Connection {
+    /// What counts is the size of the fields, not into how many frames a peer cuts them (F5); but frames cost, too
+    /// (CVE-2024-27316).
+    private static let continuationLimit = 128
+    /// By how much a block may exceed what its fields may take, so that it can be refused alone: a block that is not
+    /// decoded would cost the connection.
+    private static let blockExcess = 64 * 1024
+
+    func headersReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard let block = HTTP2Connection.block(head, payload) else {
+            return fail(.protocolError, "HEADERS with more padding than payload")
+        }
+        guard beginSection(head) else { return }
+        core.pointee.section.endsStream = head.has(FrameFlag.endStream)
+        core.pointee.section.size = 0
+        core.pointee.section.continuations = 0
+        guard !head.has(FrameFlag.endHeaders) else { return decode(block) }
+        core.pointee.section.awaited = head.stream
+        core.pointee.section.block.append(block)
+    }
+
+    func continuationReceived(_ head: FrameHead, _ payload: Bytes) {
+        guard core.pointee.section.awaited != 0 else { return fail(.protocolError, "CONTINUATION without HEADERS") }
+        core.pointee.section.continuations += 1
+        guard core.pointee.section.continuations <= HTTP2Connection.continuationLimit else {
+            return fail(.enhanceYourCalm, "too many CONTINUATION frames")
+        }
+        core.pointee.section.block.append(payload)
+        guard core.pointee.section.block.bytes.count <= maxHeaderBytes + HTTP2Connection.blockExcess else {
+            return fail(.enhanceYourCalm, "a header block far beyond the limit")
+        }
+        guard head.has(FrameFlag.endHeaders) else { return }
+        core.pointee.section.awaited = 0
+        decode(core.pointee.section.block.bytes)
+        core.pointee.section.block.clear()
+    }
+
+    /// The payload without padding and priority; `nil`: there is not enough of it.
+    private static func block(_ head: FrameHead, _ payload: Bytes) -> Bytes? {
+        var start = 0
+        var end = payload.count
+        if head.has(FrameFlag.padded) {
+            guard end > 0 else { return nil }
+            start = 1
+            end -= Int(payload[0])
+        }
+        if head.has(FrameFlag.priority) { start += 5 }
+        return start <= end ? payload[start..<end] : nil
+    }
+
+    // MARK: Whose it is
+
+    /// False: the connection has failed.
+    private func beginSection(_ head: FrameHead) -> Bool {
+        let id = head.stream
+        core.pointee.section.stream = nil
+        core.pointee.section.target = nil
+        guard id != 0 else {
+            fail(.protocolError, "HEADERS on stream 0")
+            return false
+        }
+        if let stream = core.pointee.streams[id] {
+            continueStream(stream, endsStream: head.has(FrameFlag.endStream))
+            return true
+        }
+        if let acceptor, id & 1 == 1, id > core.pointee.lastPeerStream {
+            openStream(id, acceptor)
+            return true
+        }
+        guard isKnown(id, "HEADERS") else { return false }
+        if head.has(FrameFlag.endStream) { core.pointee.resets.remove(id) }
+        return true
+    }
+
+    private func openStream(_ id: Int32, _ acceptor: StreamDelegate) {
+        core.pointee.lastPeerStream = id
+        core.pointee.section.kind = .request
+        core.pointee.section.check = MessageCheck(.request)
+        // §6.8: what comes behind our GOAWAY is not for us.
+        guard id <= core.pointee.lastServedStream else { return core.pointee.resets.insert(id) }
+        guard streams.count < core.pointee.streamLimit, let stream = acceptor.streamOpened(self) else {
+            return queueReset(id, .refusedStream, peerHasEnded: false)
+        }
+        stream.pointee.delegate = Unmanaged.passUnretained(acceptor)
+        attach(stream, id)
+        streamBegan()
+        core.pointee.section.stream = stream
+        core.pointee.section.target = stream.pointee.report { $0.sectionBegan($1, .request) } ?? nil
+    }
+
+    /// Trailers, or a response's head.
+    private func continueStream(_ stream: HTTP2StreamPointer, endsStream: Bool) {
+        guard !stream.pointee.state.isReset else { return }
+        guard !stream.pointee.state.peerEnded else { return reset(stream, .streamClosed) }
+        let section = stream.pointee.state.hasHead ? StreamDelegate.Section.further : .response
+        core.pointee.section.stream = stream
+        core.pointee.section.kind = section
+        core.pointee.section.check = MessageCheck(stream.pointee.state.hasHead ? .trailers : .response)
+        core.pointee.section.target = stream.pointee.report { $0.sectionBegan($1, section) } ?? nil
+    }
+
+    // MARK: What it says
+
+    private func decode(_ block: Bytes) {
+        let section = withUnsafeMutablePointer(to: &core.pointee.section) { $0 }
+        let isWanted = section.pointee.stream != nil
+        let limit = maxHeaderBytes
+        let isSound = core.pointee.decoder.decode(block) { field in
+            guard isWanted else { return }
+            section.pointee.size += field.name.count + field.value.count + 32
+            guard section.pointee.size <= limit else { return }
+            section.pointee.check.take(field)
+            section.pointee.target?.pointee.append(
+                field.id, field.name, field.value, neverIndexed: field.neverIndexed)
+        }
+        guard isSound else { return fail(.compressionError, "a header block that cannot be decoded") }
+        guard let stream = core.pointee.section.stream else { return }
+        core.pointee.section.stream = nil
+        core.pointee.section.target = nil
+        endSection(stream)
+    }
+
+    private func endSection(_ stream: HTTP2StreamPointer) {
+        guard stream.pointee.isOpen, !stream.pointee.state.isReset else { return }
+        let endsStream = core.pointee.section.endsStream
+        let tooLarge = core.pointee.section.size > maxHeaderBytes
+        // Fields were left out: what is there says nothing about the message.
+        if !tooLarge { core.pointee.section.check.finish(endsStream: endsStream) }
+        guard !core.pointee.section.check.isMalformed else { return malformed(stream) }
+        if core.pointee.section.kind != .further && !tooLarge && !core.pointee.section.check.isInterim {
+            stream.pointee.state.hasHead = true
+            noteLength(stream)
+        }
+        if tooLarge { stream.pointee.state.hasHead = true }
+        guard !endsStream || stream.pointee.state.expected <= 0 else { return malformed(stream) }
+        stream.pointee.state.peerEnded = endsStream
+        let section = core.pointee.section.kind
+        _ = stream.pointee.report { $0.sectionEnded($1, section, endsStream: endsStream, tooLarge: tooLarge) }
+        guard endsStream, !isClosed, stream.pointee.isOpen else { return }
+        finishIfEnded(stream)
+    }
+
+    /// RFC 9110 §8.6: answers to HEAD and 304 say how long a body would have been.
+    private func noteLength(_ stream: HTTP2StreamPointer) {
+        let check = core.pointee.section.check
+        guard !stream.pointee.state.isHead, check.status != 304, check.status != 204 else { return }
+        stream.pointee.state.expected = check.contentLength
+    }
+}

@@ -1,0 +1,222 @@
+/// What comes: bytes are cut into frames, and each frame is handled.
+extension HTTP2Connection {
+    /// The next bytes of the connection, valid during the call.
+    func take(_ bytes: Bytes) {
+        var input = bytes
+        if core.pointee.prefaceLeft > 0 && !takePreface(&input) { return }
+        while input.count > 0, !isClosed {
+            if core.pointee.data.left > 0 {
+                takeData(&input)
+            } else if !core.pointee.partial.isEmpty {
+                takeRest(&input)
+            } else if !takeFrame(&input) {
+                core.pointee.partial.append(input)
+                return
+            }
+        }
+    }
+
+    /// RFC 9113 §3.4
+    private func takePreface(_ input: inout Bytes) -> Bool {
+        let wanted = HTTP2Connection.preface
+        let start = wanted.count - core.pointee.prefaceLeft
+        let count = min(input.count, core.pointee.prefaceLeft)
+        guard input[0..<count].equals(wanted[start..<start + count]) else {
+            fail(.protocolError, "not a client of HTTP/2")
+            return false
+        }
+        core.pointee.prefaceLeft -= count
+        input = input[count..<input.count]
+        return true
+    }
+
+    static var preface: Bytes { Bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }
+
+    /// Completes the frame whose beginning came before.
+    private func takeRest(_ input: inout Bytes) {
+        let have = core.pointee.partial.bytes
+        let payload = have.count < FrameHead.size ? 0 : FrameHead(parsing: have.base).length
+        let wanted = FrameHead.size + payload
+        let count = min(input.count, wanted - have.count)
+        core.pointee.partial.append(input[0..<count])
+        input = input[count..<input.count]
+        guard core.pointee.partial.bytes.count == wanted else { return }
+        var whole = core.pointee.partial.bytes
+        if takeFrame(&whole) { core.pointee.partial.clear() }
+    }
+
+    /// Handles the frame at the beginning of `input` and takes it off; false: not all of it is there, which is no matter
+    /// for DATA.
+    private func takeFrame(_ input: inout Bytes) -> Bool {
+        guard input.count >= FrameHead.size else { return false }
+        let head = FrameHead(parsing: input.base)
+        guard isAcceptable(head) else { return true }
+        if head.type == FrameType.data {
+            input = input[FrameHead.size..<input.count]
+            beginData(head)
+            return true
+        }
+        let size = FrameHead.size + head.length
+        guard input.count >= size else { return false }
+        let payload = input[FrameHead.size..<size]
+        input = input[size..<input.count]
+        handle(head, payload)
+        return true
+    }
+
+    /// What is wrong with a frame whatever it holds.
+    @inline(__always) private func isAcceptable(_ head: FrameHead) -> Bool {
+        if head.length > FrameHead.maxPayload {
+            fail(.frameSizeError, "a frame of \(head.length) octets")
+        } else if core.pointee.section.awaited != 0
+            && (head.type != FrameType.continuation || head.stream != core.pointee.section.awaited)
+        {
+            // §6.10
+            fail(.protocolError, "a header section was interrupted")
+        } else if !core.pointee.peerSentSettings && head.type != FrameType.settings {
+            // §3.4
+            fail(.protocolError, "the connection does not begin with SETTINGS")
+        } else {
+            return true
+        }
+        return false
+    }
+
+    private func handle(_ head: FrameHead, _ payload: Bytes) {
+        switch head.type {
+        case FrameType.headers: headersReceived(head, payload)
+        case FrameType.continuation: continuationReceived(head, payload)
+        case FrameType.resetStream: resetStreamReceived(head, payload)
+        case FrameType.windowUpdate: windowUpdateReceived(head, payload)
+        case FrameType.settings: settingsReceived(head, payload)
+        case FrameType.ping: pingReceived(head, payload)
+        case FrameType.goAway: goAwayReceived(head, payload)
+        case FrameType.priority: priorityReceived(head, payload)
+        // §6.6, §8.4: clients cannot push, and we allow it to nobody.
+        case FrameType.pushPromise: fail(.protocolError, "PUSH_PROMISE")
+        default: break
+        }
+    }
+
+    // MARK: DATA (§6.1)
+
+    private func beginData(_ head: FrameHead) {
+        guard head.stream != 0 else { return fail(.protocolError, "DATA on stream 0") }
+        let isPadded = head.has(FrameFlag.padded)
+        guard !isPadded || head.length > 0 else { return fail(.frameSizeError, "DATA without its pad length") }
+        // The connection's window counts for every frame, wanted or not, and opens on receipt, so that one slow stream
+        // never holds what all of them share (F1).
+        guard takeWindow(head.length) else { return fail(.flowControlError, "more DATA than the connection's window") }
+        guard isKnown(head.stream, "DATA") else { return }
+        core.pointee.data.left = head.length
+        core.pointee.data.padding = 0
+        core.pointee.data.lacksPadLength = isPadded
+        core.pointee.data.endsStream = head.has(FrameFlag.endStream)
+        core.pointee.data.stream = dataTarget(head)
+        if head.length == 0 { endData() }
+    }
+
+    /// The stream that the frame is for; `nil`: what it holds is dropped.
+    private func dataTarget(_ head: FrameHead) -> HTTP2StreamPointer? {
+        guard let stream = core.pointee.streams[head.stream], !stream.pointee.state.isReset else {
+            if head.has(FrameFlag.endStream) { core.pointee.resets.remove(head.stream) }
+            return nil
+        }
+        if stream.pointee.state.peerEnded {
+            reset(stream, .streamClosed)
+        } else if !stream.pointee.state.hasHead {
+            reset(stream, .protocolError)
+        } else if Int32(head.length) > stream.pointee.state.receiveWindow {
+            reset(stream, .flowControlError)
+        } else {
+            stream.pointee.state.receiveWindow -= Int32(head.length)
+            return stream
+        }
+        return nil
+    }
+
+    /// Hands on what has come of the frame.
+    private func takeData(_ input: inout Bytes) {
+        if core.pointee.data.lacksPadLength {
+            let padding = Int(input[0])
+            input = input[1..<input.count]
+            core.pointee.data.lacksPadLength = false
+            core.pointee.data.left -= 1
+            guard padding <= core.pointee.data.left else { return fail(.protocolError, "more padding than payload") }
+            core.pointee.data.padding = padding
+            // Nobody else passes padding on (F3).
+            if let stream = core.pointee.data.stream { consume(stream, padding + 1) }
+        }
+        let count = min(input.count, core.pointee.data.left)
+        let body = min(count, core.pointee.data.left - core.pointee.data.padding)
+        core.pointee.data.left -= count
+        if body > 0, let stream = core.pointee.data.stream { deliver(input[0..<body], stream) }
+        input = input[count..<input.count]
+        guard core.pointee.data.left == 0 else {
+            // What is left may be padding alone.
+            core.pointee.data.padding = min(core.pointee.data.padding, core.pointee.data.left)
+            return
+        }
+        if !isClosed { endData() }
+    }
+
+    private func deliver(_ bytes: Bytes, _ stream: HTTP2StreamPointer) {
+        if stream.pointee.state.expected >= 0 {
+            stream.pointee.state.expected -= Int64(bytes.count)
+            // §8.1.1
+            guard stream.pointee.state.expected >= 0 else { return malformed(stream) }
+        }
+        _ = stream.pointee.report { $0.dataReceived($1, bytes) }
+    }
+
+    private func endData() {
+        guard let stream = core.pointee.data.stream else { return }
+        core.pointee.data.stream = nil
+        guard core.pointee.data.endsStream, !stream.pointee.state.isReset else { return }
+        guard stream.pointee.state.expected <= 0 else { return malformed(stream) }
+        stream.pointee.state.peerEnded = true
+        _ = stream.pointee.report { $0.dataEnded($1) }
+        guard !isClosed, stream.pointee.isOpen else { return }
+        finishIfEnded(stream)
+    }
+
+    /// A message that is malformed (§8.1.1): the stream ends, the connection goes on.
+    func malformed(_ stream: HTTP2StreamPointer) { reset(stream, .protocolError) }
+
+    // MARK: Windows
+
+    /// Counts received octets against the connection's window, and opens it again.
+    private func takeWindow(_ count: Int) -> Bool {
+        guard Int32(count) <= core.pointee.receiveWindow else { return false }
+        core.pointee.receiveWindow -= Int32(count)
+        core.pointee.consumed += Int32(count)
+        guard core.pointee.consumed >= core.pointee.window / 2 else { return true }
+        queueWindowUpdate(0, core.pointee.consumed)
+        core.pointee.receiveWindow += core.pointee.consumed
+        core.pointee.consumed = 0
+        return true
+    }
+
+    // MARK: Streams that are not open
+
+    /// Whether a frame may name this stream: one that was never opened is an error of the connection (§5.1), and so is
+    /// one that the peer itself has ended.
+    func isKnown(_ id: Int32, _ what: String) -> Bool {
+        if core.pointee.streams[id] != nil { return true }
+        guard isPast(id) else {
+            fail(.protocolError, "\(what) on a stream that was not opened")
+            return false
+        }
+        guard core.pointee.resets.contains(id) else {
+            fail(.streamClosed, "\(what) on a stream that has ended")
+            return false
+        }
+        return true
+    }
+
+    /// The stream was open once, or was passed over.
+    func isPast(_ id: Int32) -> Bool {
+        let isPeers = (id & 1 == 1) == (acceptor != nil)
+        return isPeers ? id <= core.pointee.lastPeerStream : id < core.pointee.nextStream && acceptor == nil
+    }
+}

@@ -1,0 +1,126 @@
+/// What a connection knows of HTTP/2: windows, settings, streams, and how far it has read.
+///
+/// Raw memory behind the connection: on the way of a frame nothing of it is watched for overlapping uses, as fields of
+/// classes are.
+struct HTTP2State {
+    var streams = HTTP2StreamList()
+    /// Streams with something to send, or whose end is to be told, at the end of the turn.
+    var ready = HTTP2StreamQueue()
+    /// Streams that could send if the connection had a window.
+    var starved = HTTP2StreamQueue()
+    var output = OutputBuffer()
+    var decoder: HeaderDecoder
+    var encoder: HeaderEncoder
+
+    // MARK: What we told the peer
+
+    /// Streams that the peer may have open at a time.
+    var streamLimit = Int.max
+    /// Octets that each stream of the peer may have under way.
+    var streamWindow: Int32 = 65535
+    var window: Int32 = 65535
+    /// Octets of the connection's window that the peer may still send.
+    var receiveWindow: Int32 = 65535
+    /// Octets that were received and are not announced yet.
+    var consumed: Int32 = 0
+
+    // MARK: What the peer told us
+
+    var sendWindow: Int32 = 65535
+    var peerStreamWindow: Int32 = 65535
+    var peerMaxFrame = FrameHead.maxPayload
+    /// 100 until the peer says (C6).
+    var peerStreamLimit = 100
+    var peerSentSettings = false
+    var peerIsLeaving = false
+
+    // MARK: Streams
+
+    /// The highest number that the peer has opened.
+    var lastPeerStream: Int32 = 0
+    /// The next number of ours.
+    var nextStream: Int32 = 1
+    /// Higher ones of the peer are not served: we said GOAWAY.
+    var lastServedStream = Int32.max
+    var weAreLeaving = false
+    var resets = ResetStreams()
+
+    // MARK: Reading
+
+    /// Octets of the client's preface that have not come.
+    var prefaceLeft = 0
+    /// The beginning of a frame whose rest has not come.
+    var partial = PendingBytes()
+    var data = DataProgress()
+    var section = SectionProgress()
+    /// Answers to PING and SETTINGS since the output was last empty.
+    var answers = 0
+
+    /// The DATA frame that is being received.
+    struct DataProgress {
+        /// Octets of the payload that have not come, padding included.
+        var left = 0
+        /// Octets of them that are padding.
+        var padding = 0
+        var lacksPadLength = false
+        var endsStream = false
+        /// `nil`: nobody wants it.
+        var stream: HTTP2StreamPointer?
+    }
+
+    /// The header section that is being received.
+    struct SectionProgress {
+        /// CONTINUATION has to follow for this stream; 0: none.
+        var awaited: Int32 = 0
+        /// What has come of the block, if it has more than one frame.
+        var block = PendingBytes()
+        var continuations = 0
+        var stream: HTTP2StreamPointer?
+        var kind = StreamDelegate.Section.request
+        var check = MessageCheck(.request)
+        /// Where fields go; `nil`: they are decoded and dropped.
+        var target: UnsafeMutablePointer<HeaderList>?
+        var size = 0
+        var endsStream = false
+    }
+
+    init(_ library: HTTP2Library) {
+        decoder = HeaderDecoder(library.compression)
+        encoder = HeaderEncoder(library.compression)
+    }
+
+    mutating func destroy(_ library: HTTP2Library) {
+        decoder.free()
+        encoder.free()
+        streams.free()
+        output.clear(library.outputs)
+        partial.clear()
+        section.block.clear()
+    }
+}
+
+/// Streams that we have reset before the peer ended them: frames that were under way for them are no fault
+/// (RFC 9113 §5.4.2).
+struct ResetStreams {
+    private static let limit = 256
+
+    private var ids: [Int32] = []
+    private var oldest = 0
+    /// More were reset than are remembered: no late frame is held against the peer any more.
+    private(set) var isLenient = false
+
+    mutating func insert(_ id: Int32) {
+        if ids.count < ResetStreams.limit { return ids.append(id) }
+        isLenient = true
+        ids[oldest] = id
+        oldest = (oldest + 1) % ResetStreams.limit
+    }
+
+    func contains(_ id: Int32) -> Bool { isLenient || ids.contains(id) }
+
+    /// The peer has ended it.
+    mutating func remove(_ id: Int32) {
+        guard !isLenient, let index = ids.firstIndex(of: id) else { return }
+        ids.remove(at: index)
+    }
+}

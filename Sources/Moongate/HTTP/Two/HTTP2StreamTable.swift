@@ -1,0 +1,83 @@
+/// The open streams of one connection by their numbers: open addressing, thread-confined.
+///
+/// Numbers follow each other. Left in that order they would fill places in one long row, all of which would have to be
+/// looked at whenever one is emptied; so they are scattered.
+struct HTTP2StreamTable {
+    private var places: UnsafeMutablePointer<HTTP2StreamPointer?>
+    /// One less than the number of places, a power of two.
+    private var mask: Int
+    private(set) var count = 0
+
+    private static let smallest = 16
+
+    init() {
+        places = .allocate(capacity: HTTP2StreamTable.smallest)
+        places.initialize(repeating: nil, count: HTTP2StreamTable.smallest)
+        mask = HTTP2StreamTable.smallest - 1
+    }
+
+    /// The table must not be used afterwards.
+    func free() { places.deallocate() }
+
+    /// Fibonacci hashing.
+    @inline(__always) private func home(_ id: Int32) -> Int {
+        Int((UInt32(bitPattern: id) &* 0x9e37_79b9) >> 12) & mask
+    }
+
+    @inline(__always) subscript(id: Int32) -> HTTP2StreamPointer? {
+        var place = home(id)
+        while let stream = places[place] {
+            if stream.pointee.id == id { return stream }
+            place = (place + 1) & mask
+        }
+        return nil
+    }
+
+    mutating func insert(_ stream: HTTP2StreamPointer) {
+        if count * 2 > mask { resize(to: (mask + 1) * 2) }
+        put(stream)
+        count += 1
+    }
+
+    mutating func remove(_ stream: HTTP2StreamPointer) {
+        var place = home(stream.pointee.id)
+        while let other = places[place], other != stream { place = (place + 1) & mask }
+        guard places[place] != nil else { return }
+        close(place)
+        count -= 1
+        if count == 0 && mask >= 16 * HTTP2StreamTable.smallest { resize(to: HTTP2StreamTable.smallest) }
+    }
+
+    private func put(_ stream: HTTP2StreamPointer) {
+        var place = home(stream.pointee.id)
+        while places[place] != nil { place = (place + 1) & mask }
+        places[place] = stream
+    }
+
+    /// Empties a place; who stands behind it and would no longer be found moves up.
+    private func close(_ place: Int) {
+        var hole = place
+        var next = (hole + 1) & mask
+        while let stream = places[next] {
+            let distance = (next - home(stream.pointee.id)) & mask
+            if distance >= (next - hole) & mask {
+                places[hole] = stream
+                hole = next
+            }
+            next = (next + 1) & mask
+        }
+        places[hole] = nil
+    }
+
+    private mutating func resize(to capacity: Int) {
+        let old = places
+        let oldCapacity = mask + 1
+        places = .allocate(capacity: capacity)
+        places.initialize(repeating: nil, count: capacity)
+        mask = capacity - 1
+        for place in 0..<oldCapacity {
+            if let stream = old[place] { put(stream) }
+        }
+        old.deallocate()
+    }
+}

@@ -1,0 +1,449 @@
+"""RFC 9113 and RFC 7541, rule by rule, on the side of the clients and on that of the upstreams.
+
+A rule's breach ends the connection (GOAWAY with the code that the RFC names, then the end) or the stream (RST_STREAM), and
+nothing of it reaches the other side. After a stream's end the connection has to go on.
+"""
+import socket
+import struct
+import time
+
+import pytest
+
+from harness.frame_client import request
+from harness.frame_upstream import OK, RESPONSE
+from harness.frames import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    NO_ERROR,
+    PREFACE,
+    PROTOCOL_ERROR,
+    STREAM_CLOSED,
+    message,
+)
+from harness.settings import configuration
+
+FRAME_SIZE_ERROR, COMPRESSION_ERROR = 0x6, 0x9
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
+
+
+def frame(type, flags=0, stream=0, payload=b"", length=None):
+    size = len(payload) if length is None else length
+    return size.to_bytes(3, "big") + bytes([type, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def settings(*pairs):
+    return frame(SETTINGS, payload=b"".join(struct.pack(">HI", key, value) for key, value in pairs))
+
+
+def goes_on(client, server):
+    """Another request on the same connection is served."""
+    stream = client.open(request(), end_stream=True)
+    while True:
+        connection, head = server.next_request()
+        if head.ends_stream:
+            break
+    connection.respond(head.stream)
+    assert client.end(stream).get("grpc-status") == "0"
+
+
+# MARK: Errors of a client's connection
+
+FATAL = {
+    "4.1 a frame beyond 16,384 octets": (frame(PING, payload=b"", length=16385), FRAME_SIZE_ERROR),
+    "5.1.1 an even stream": (frame(HEADERS, END_HEADERS, 2, b"\x82"), PROTOCOL_ERROR),
+    "5.1 DATA on an idle stream": (frame(DATA, 0, 5, b"x"), PROTOCOL_ERROR),
+    "5.1 RST_STREAM on an idle stream": (frame(RST_STREAM, 0, 5, b"\0\0\0\x08"), PROTOCOL_ERROR),
+    "5.1 WINDOW_UPDATE on an idle stream": (frame(WINDOW_UPDATE, 0, 5, b"\0\0\0\x08"), PROTOCOL_ERROR),
+    "6.1 DATA on stream 0": (frame(DATA, 0, 0, b"x"), PROTOCOL_ERROR),
+    "6.2 HEADERS on stream 0": (frame(HEADERS, END_HEADERS, 0, b"\x82"), PROTOCOL_ERROR),
+    "6.2 padding beyond the payload": (frame(HEADERS, END_HEADERS | PADDED, 1, b"\xff\x82"), PROTOCOL_ERROR),
+    "6.3 PRIORITY on stream 0": (frame(PRIORITY, 0, 0, b"\0\0\0\0\0"), PROTOCOL_ERROR),
+    "6.3 PRIORITY of 4 octets": (frame(PRIORITY, 0, 1, b"\0\0\0\0"), FRAME_SIZE_ERROR),
+    "6.4 RST_STREAM on stream 0": (frame(RST_STREAM, 0, 0, b"\0\0\0\x08"), PROTOCOL_ERROR),
+    "6.4 RST_STREAM of 3 octets": (frame(RST_STREAM, 0, 1, b"\0\0\0"), FRAME_SIZE_ERROR),
+    "6.5 SETTINGS on a stream": (frame(SETTINGS, 0, 1), PROTOCOL_ERROR),
+    "6.5 SETTINGS of 5 octets": (frame(SETTINGS, 0, 0, b"\0\0\0\0\0"), FRAME_SIZE_ERROR),
+    "6.5 SETTINGS that acknowledge and set": (frame(SETTINGS, ACK, 0, b"\0\1\0\0\0\0"), FRAME_SIZE_ERROR),
+    "6.5.2 ENABLE_PUSH of 2": (settings((0x2, 2)), PROTOCOL_ERROR),
+    "6.5.2 INITIAL_WINDOW_SIZE of 2^31": (settings((0x4, 1 << 31)), FLOW_CONTROL_ERROR),
+    "6.5.2 MAX_FRAME_SIZE of 16,383": (settings((0x5, 16383)), PROTOCOL_ERROR),
+    "6.5.2 MAX_FRAME_SIZE of 2^24": (settings((0x5, 1 << 24)), PROTOCOL_ERROR),
+    "6.6 PUSH_PROMISE from a client": (frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2\x82"), PROTOCOL_ERROR),
+    "6.7 PING on a stream": (frame(PING, 0, 1, b"12345678"), PROTOCOL_ERROR),
+    "6.7 PING of 7 octets": (frame(PING, 0, 0, b"1234567"), FRAME_SIZE_ERROR),
+    "6.8 GOAWAY on a stream": (frame(GOAWAY, 0, 1, b"\0" * 8), PROTOCOL_ERROR),
+    "6.8 GOAWAY of 7 octets": (frame(GOAWAY, 0, 0, b"\0" * 7), FRAME_SIZE_ERROR),
+    "6.9 WINDOW_UPDATE of 3 octets": (frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"), FRAME_SIZE_ERROR),
+    "6.9 WINDOW_UPDATE of 0": (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"), PROTOCOL_ERROR),
+    "6.9.1 a window beyond 2^31 - 1": (frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), FLOW_CONTROL_ERROR),
+    "6.10 CONTINUATION alone": (frame(CONTINUATION, END_HEADERS, 1, b"\x82"), PROTOCOL_ERROR),
+    "6.10 another frame within a section": (
+        frame(HEADERS, 0, 1, b"\x82") + frame(PING, 0, 0, b"12345678"), PROTOCOL_ERROR),
+    "6.10 CONTINUATION of another stream": (
+        frame(HEADERS, 0, 1, b"\x82") + frame(CONTINUATION, END_HEADERS, 3, b"\x82"), PROTOCOL_ERROR),
+    "7541 6.1 a number beyond the table": (frame(HEADERS, END_HEADERS, 1, b"\xfe"), COMPRESSION_ERROR),
+    "7541 6.1 number 0": (frame(HEADERS, END_HEADERS, 1, b"\x80"), COMPRESSION_ERROR),
+    "7541 5.1 an endless number": (frame(HEADERS, END_HEADERS, 1, b"\xff" + b"\x80" * 20), COMPRESSION_ERROR),
+    "7541 5.2 a string beyond the block": (frame(HEADERS, END_HEADERS, 1, b"\x00\x7f\x00a"), COMPRESSION_ERROR),
+    "7541 5.2 eight bits of padding": (frame(HEADERS, END_HEADERS, 1, b"\x00\x81a\xff\x00"), COMPRESSION_ERROR),
+    "7541 6.3 a table larger than allowed": (frame(HEADERS, END_HEADERS, 1, b"\x3f\xe2\x1f\x82"), COMPRESSION_ERROR),
+    "7541 4.2 a table resized within a block": (frame(HEADERS, END_HEADERS, 1, b"\x82\x20"), COMPRESSION_ERROR),
+}
+
+
+@pytest.mark.parametrize("rule", FATAL)
+def test_breach_ends_the_clients_connection_with_the_right_code(between, connect, rule):
+    proxy, client, server = between
+    octets, code = FATAL[rule]
+    client.expect("Settings")
+    client.send_raw(octets)
+    assert client.expect("GoAway").code == code
+    client.wait_closed()
+    assert not server.heads()
+    goes_on(connect(proxy.address), server)
+
+
+@pytest.mark.parametrize("octets", [
+    b"GET / HTTP/1.1\r\n\r\n" + b" " * 30, PREFACE[:23] + b"X" + frame(SETTINGS),
+    PREFACE + frame(PING, 0, 0, b"12345678"),
+], ids=["HTTP/1.1", "the last octet differs", "no SETTINGS first"])
+def test_3_4_a_client_that_begins_otherwise_is_let_go(between, octets):
+    proxy, _, server = between
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as plain:
+        plain.sendall(octets)
+        got = b""
+        while True:
+            try:
+                more = plain.recv(4096)
+            except ConnectionResetError:
+                break
+            if not more:
+                break
+            got += more
+    assert b"\x07\x00\x00\x00\x00\x00" in got, "GOAWAY"
+    assert not server.heads()
+
+
+def test_5_1_frames_on_a_stream_that_the_client_has_ended_end_the_connection(between):
+    _, client, server = between
+    stream = client.open(request(), end_stream=True)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    client.answer(stream)
+    client.send_raw(frame(DATA, 0, stream, b"late"))
+    assert client.expect("GoAway").code == STREAM_CLOSED
+
+
+@pytest.mark.parametrize("late", ["data", "headers"])
+def test_5_1_frames_after_end_stream_end_the_stream(between, late):
+    _, client, server = between
+    stream = client.open(request(), end_stream=True)
+    connection, head = server.next_request()
+    if late == "data":
+        client.send_data(stream, b"late")
+    else:
+        client.send_headers(stream, [("x", "y")], end_stream=True)
+    assert client.expect("RstStream", stream).code == STREAM_CLOSED
+    assert connection.expect("RstStream", head.stream).code == CANCEL
+    goes_on(client, server)
+
+
+def test_5_1_1_numbers_that_go_down_end_the_connection(between):
+    _, client, server = between
+    client.next_stream = 7
+    stream = client.open(request(), end_stream=True)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    client.answer(stream)
+    client.send_headers(5, request(), end_stream=True)
+    assert client.expect("GoAway").code in (PROTOCOL_ERROR, STREAM_CLOSED)
+    assert len(server.heads()) == 1
+
+
+@pytest.mark.parametrize("kind", ["data", "trailers", "window", "reset"])
+def test_5_4_2_frames_under_way_for_a_stream_that_we_reset_are_no_fault(between, kind):
+    """The upstream ends the answer early, so the client's stream is reset while it still sends."""
+    _, client, server = between
+    stream = client.open(request())
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    connection.reset(head.stream, NO_ERROR)
+    client.expect("RstStream", stream)
+    late = {
+        "data": lambda: client.send_data(stream, b"x" * 1000, end_stream=True),
+        "trailers": lambda: client.send_headers(stream, [("x-late", "1")], end_stream=True),
+        "window": lambda: client.grant(stream, 1000),
+        "reset": lambda: client.reset(stream),
+    }
+    late[kind]()
+    goes_on(client, server)
+
+
+def test_6_9_1_data_beyond_the_streams_window_ends_the_stream(moongate, upstream, connect):
+    server = upstream(refill=False, window=0)
+    client = connect(moongate(configuration(server.address)).address)
+    window = client.expect("Settings").settings[0x4]
+    stream = client.open(request())
+    connection, head = server.next_request()
+    # The upstream takes 65,535 octets; what is passed on opens the window again, the rest fills it.
+    client.send_raw(b"".join(frame(DATA, 0, stream, b"x" * 16384) for _ in range(window // 16384 + 5)))
+    assert client.expect("RstStream", stream).code == FLOW_CONTROL_ERROR
+    assert connection.expect("RstStream", head.stream).code == CANCEL
+    goes_on(client, server)
+
+
+def test_6_9_a_streams_window_beyond_the_largest_ends_the_stream(between):
+    _, client, server = between
+    stream = client.open(request())
+    server.next_request()
+    client.grant(stream, 2**31 - 1)
+    assert client.expect("RstStream", stream).code == FLOW_CONTROL_ERROR
+    goes_on(client, server)
+
+
+def test_6_9_an_update_of_0_ends_the_stream(between):
+    _, client, server = between
+    stream = client.open(request())
+    server.next_request()
+    client.send_raw(frame(WINDOW_UPDATE, 0, stream, b"\0\0\0\0"))
+    assert client.expect("RstStream", stream).code == PROTOCOL_ERROR
+    goes_on(client, server)
+
+
+def test_6_9_2_windows_that_a_setting_makes_too_large_end_the_connection(between):
+    _, client, server = between
+    stream = client.open(request())
+    server.next_request()
+    client.grant(stream, 2**31 - 1 - 65535)
+    client.change_settings({0x4: 65536})
+    assert client.expect("GoAway").code == FLOW_CONTROL_ERROR
+
+
+@pytest.mark.parametrize("octets", [
+    frame(0x16, 0xff, 0, b"unknown"), frame(0x16, 0, 9, b""), settings((0xff00, 7)), frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"),
+    frame(SETTINGS, ACK), frame(PING, ACK, 0, b"12345678"), settings((0x1, 0)), settings((0x1, 1 << 31)),
+], ids=["unknown type", "unknown type on a stream", "unknown setting", "PRIORITY", "ACK", "PING ACK", "no table", "a large table"])
+def test_5_5_what_is_unknown_or_harmless_is_passed_over(between, octets):
+    _, client, server = between
+    client.send_raw(octets)
+    for _ in range(3):
+        goes_on(client, server)
+
+
+def test_6_2_padding_and_priority_of_headers_are_taken_off(between):
+    _, client, server = between
+    stream = client.new_stream()
+    block = client.encoder.encode(request())
+    client.send_raw(frame(HEADERS, END_HEADERS | END_STREAM | PADDED | 0x20, stream,
+                          bytes([7]) + b"\0\0\0\0\x0f" + block + b"\0" * 7))
+    connection, head = server.next_request()
+    assert head.get(":path") == "/moongate.test.Probe/Unary"
+    connection.respond(head.stream)
+    assert client.end(stream).get("grpc-status") == "0"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 9, 10, 23, 24, 25, 50])
+def test_4_1_frames_in_pieces_of_any_size_are_read(between, connect, cut):
+    """One write for each piece: the proxy sees every cut there can be."""
+    proxy, _, server = between
+    client = connect(proxy.address)
+    block = client.encoder.encode(request())
+    octets = (frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, PADDED, 1, b"\x05" + message(b"hello") + b"\0" * 5)
+              + frame(PING, 0, 0, b"12345678") + frame(DATA, END_STREAM, 1))
+    for start in range(0, len(octets), cut):
+        client.send_raw(octets[start:start + cut])
+    connection, head = server.next_request()
+    connection.wait_end(head.stream)
+    assert connection.body(head.stream) == message(b"hello")
+    connection.respond(head.stream)
+    assert client.end(1).get("grpc-status") == "0"
+
+
+# MARK: Malformed messages
+
+MALFORMED = {
+    "8.2.1 upper case": request(extra=[("X-Upper", "1")]),
+    "8.2.1 a blank in a name": request(extra=[("x y", "1")]),
+    "8.2.1 a line end in a value": request(extra=[("x", "a\r\nb: c")]),
+    "8.2.1 a zero in a value": request(extra=[("x", "a\0b")]),
+    "8.2.1 a blank before a value": request(extra=[("x", " a")]),
+    "8.2.1 a blank behind a value": request(extra=[("x", "a ")]),
+    "8.2.1 an empty name": request(extra=[("", "a")]),
+    "8.2.2 connection": request(extra=[("connection", "close")]),
+    "8.2.2 te without trailers": request(extra=[("te", "gzip, trailers")]),
+    "8.3 a pseudo-header behind others": request(path="")[:-2] + [("x", "y"), (":path", "/")],
+    "8.3 an unknown pseudo-header": [(":unknown", "x")] + request(),
+    "8.3 a response's pseudo-header": [(":status", "200")] + request(),
+    "8.3.1 no method": request(method=""),
+    "8.3.1 no scheme": [pair for pair in request() if pair[0] != ":scheme"],
+    "8.3.1 no path": request(path=""),
+    "8.3.1 two paths": [(":path", "/a")] + request(),
+    "8.3.1 two methods": [(":method", "GET")] + request(),
+    "8.3.1 two authorities": [(":authority", "a")] + request(),
+    "8.3.1 a blank in the path": request(path="/a b"),
+    "8.3.1 a line end in the authority": request(authority="a\r\nb"),
+    "8.3.1 a method that is no token": request(method="GET /"),
+    "9110 8.6 two lengths": request(extra=[("content-length", "1"), ("content-length", "1")]),
+    "9110 8.6 a length that is no number": request(extra=[("content-length", "+5")]),
+}
+
+
+@pytest.mark.parametrize("rule", MALFORMED)
+def test_malformed_requests_end_their_stream_and_reach_nobody(between, rule):
+    _, client, server = between
+    stream = client.open(MALFORMED[rule], end_stream=True)
+    assert client.end(stream).code == PROTOCOL_ERROR
+    assert not server.heads()
+    goes_on(client, server)
+
+
+@pytest.mark.parametrize("trailers, ends", [
+    ([(":path", "/")], True), ([("x", "y")], False), ([("X", "y")], True), ([("connection", "close")], True),
+], ids=["a pseudo-header", "no END_STREAM", "upper case", "connection"])
+def test_8_1_malformed_trailers_end_the_stream(between, trailers, ends):
+    _, client, server = between
+    stream = client.open(request())
+    connection, head = server.next_request()
+    client.send_headers(stream, trailers, end_stream=ends)
+    assert client.expect("RstStream", stream).code == PROTOCOL_ERROR
+    assert connection.expect("RstStream", head.stream).code == CANCEL
+    goes_on(client, server)
+
+
+# MARK: Upstreams
+
+@pytest.fixture
+def asked(between):
+    """A request under way: client, its stream, the upstream's connection and stream there."""
+    _, client, server = between
+    stream = client.open(request(), end_stream=True)
+    connection, head = server.next_request()
+    return client, stream, connection, head.stream, server
+
+
+UPSTREAM_FATAL = {
+    "4.1 a frame beyond 16,384 octets": (lambda s: frame(DATA, 0, s, b"", length=16385), FRAME_SIZE_ERROR),
+    "5.1 HEADERS on an idle stream": (lambda s: frame(HEADERS, END_HEADERS, s + 2, b"\x88"), PROTOCOL_ERROR),
+    "5.1 DATA on an idle stream": (lambda s: frame(DATA, 0, s + 2, b"x"), PROTOCOL_ERROR),
+    "5.1 a stream of the server's": (lambda s: frame(HEADERS, END_HEADERS, 2, b"\x88"), PROTOCOL_ERROR),
+    "6.5.2 ENABLE_PUSH of 1": (lambda s: settings((0x2, 1)), PROTOCOL_ERROR),
+    "6.6 PUSH_PROMISE": (lambda s: frame(PUSH_PROMISE, END_HEADERS, s, b"\0\0\0\2\x82"), PROTOCOL_ERROR),
+    "6.9 WINDOW_UPDATE of 0": (lambda s: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"), PROTOCOL_ERROR),
+    "6.10 a section interrupted": (
+        lambda s: frame(HEADERS, 0, s, b"\x88") + frame(DATA, 0, s, b"x"), PROTOCOL_ERROR),
+    "7541 a number beyond the table": (lambda s: frame(HEADERS, END_HEADERS, s, b"\xfe"), COMPRESSION_ERROR),
+}
+
+
+@pytest.mark.parametrize("rule", UPSTREAM_FATAL)
+def test_breach_ends_the_upstreams_connection_and_fails_the_call(asked, rule):
+    client, stream, connection, theirs, server = asked
+    make, code = UPSTREAM_FATAL[rule]
+    connection.send_raw(make(theirs))
+    assert connection.expect("GoAway").code == code
+    connection.wait_closed()
+    assert client.end(stream).get("grpc-status") == "14"
+    goes_on(client, server)
+
+
+def headers(*fields, ends=False):
+    return lambda connection, stream: connection.send_headers(stream, list(fields), end_stream=ends)
+
+
+UPSTREAM_MALFORMED = {
+    "8.1 DATA before HEADERS": lambda connection, stream: connection.send_data(stream, b"x"),
+    "8.3.2 no status": headers(("content-type", "application/grpc")),
+    "8.3.2 two statuses": headers((":status", "200"), (":status", "200")),
+    "8.3.2 a status of two digits": headers((":status", "20")),
+    "8.3 a request's pseudo-header": headers((":status", "200"), (":path", "/")),
+    "8.2.1 upper case": headers((":status", "200"), ("X-Upper", "1")),
+    "8.2.1 a line end": headers((":status", "200"), ("x", "a\nb")),
+    "8.2.2 transfer-encoding": headers((":status", "200"), ("transfer-encoding", "chunked")),
+    "8.6 switching protocols": headers((":status", "101")),
+    "8.1 an interim head that ends the stream": headers((":status", "103"), ends=True),
+    "8.1.1 a length and no body": headers((":status", "200"), ("content-length", "5"), ends=True),
+}
+
+
+@pytest.mark.parametrize("rule", UPSTREAM_MALFORMED)
+def test_malformed_responses_fail_their_call_alone(asked, rule):
+    client, stream, connection, theirs, server = asked
+    UPSTREAM_MALFORMED[rule](connection, theirs)
+    assert connection.expect("RstStream", theirs).code == PROTOCOL_ERROR
+    end = client.end(stream)
+    assert end.get("grpc-status") == "13" and end.get(":status") == "200"
+    assert len(server.connections) == 1
+    goes_on(client, server)
+    assert len(server.connections) == 1, "the upstream's connection goes on"
+
+
+def test_8_1_1_a_response_longer_than_its_length_is_not_passed_on_as_whole(asked):
+    client, stream, connection, theirs, server = asked
+    connection.send_headers(theirs, [(":status", "200"), ("content-type", "text/plain"), ("content-length", "3")])
+    connection.send_data(theirs, b"longer", end_stream=True)
+    assert connection.expect("RstStream", theirs).code == PROTOCOL_ERROR
+    assert client.end(stream).type == "RstStream"
+    goes_on(client, server)
+
+
+@pytest.mark.parametrize("status", ["304", "200"])
+def test_9110_8_6_a_length_without_a_body_is_right_where_there_is_none(between, status):
+    _, client, server = between
+    stream = client.open(request(method="HEAD" if status == "200" else "GET", content_type=""), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, [(":status", status), ("content-length", "1234")], end_stream=True)
+    end = client.end(stream)
+    assert (end.get(":status"), end.get("content-length")) == (status, "1234")
+
+
+def test_5_1_frames_for_a_call_that_was_given_up_are_no_fault(asked):
+    client, stream, connection, theirs, server = asked
+    client.reset(stream)
+    assert connection.expect("RstStream", theirs).code == CANCEL
+    connection.send_headers(theirs, RESPONSE)
+    connection.send_data(theirs, message(b"late"))
+    connection.send_headers(theirs, OK, end_stream=True)
+    goes_on(client, server)
+    assert len(server.connections) == 1
+
+
+def test_8_1_frames_after_the_end_of_a_response_end_the_upstreams_connection(asked):
+    client, stream, connection, theirs, server = asked
+    connection.respond(theirs)
+    client.answer(stream)
+    connection.send_data(theirs, b"more")
+    assert connection.expect("GoAway").code == STREAM_CLOSED
+    goes_on(client, server)
+
+
+# MARK: Floods
+
+@pytest.mark.parametrize("octets", [frame(PING, 0, 0, b"12345678"), frame(SETTINGS)], ids=["PING", "SETTINGS"])
+def test_a_client_that_asks_and_does_not_read_is_cut_off(between, connect, octets):
+    """CVE-2019-9512, CVE-2019-9515"""
+    proxy, client, server = between
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.sendall(PREFACE + frame(SETTINGS))
+        before = proxy.resident_bytes()
+        end = time.monotonic() + 10
+        with pytest.raises(OSError):
+            while time.monotonic() < end:
+                plain.sendall(octets * 1000)
+    assert proxy.resident_bytes() - before < 2 << 20
+    goes_on(client, server)
+
+
+def test_a_section_in_endless_continuation_frames_is_cut_off(between, connect):
+    """CVE-2024-27316"""
+    proxy, client, server = between
+    bad = connect(proxy.address)
+    bad.send_raw(frame(HEADERS, 0, 1, b"\x82") + frame(CONTINUATION, 0, 1, b"") * 200)
+    assert bad.expect("GoAway").code == ENHANCE_YOUR_CALM
+    bad.wait_closed()
+    large = connect(proxy.address)
+    large.send_raw(frame(HEADERS, 0, 1, b"\x82") + frame(CONTINUATION, 0, 1, b"\x00\x01a\x7f\x80\x7f" + b"x" * 16000) * 60)
+    assert large.expect("GoAway").code == ENHANCE_YOUR_CALM
+    goes_on(client, server)
