@@ -1,5 +1,6 @@
 """Windows, back-pressure and head-of-line blocking (rules F)."""
 import os
+import socket
 import threading
 import time
 
@@ -248,3 +249,33 @@ def test_F1_raw_bodies_around_the_window_size_end_with_their_trailers(moongate, 
         client.grant(stream, 100)
     assert client.end(stream).get("x-end") == "1"
     assert client.body(stream) == body
+
+
+@pytest.mark.parametrize("size, buffer", [(3 * MIB, None), (MIB, 65536)], ids=["freely", "with small receive buffers"])
+def test_F1_large_bodies_both_ways_arrive_unchanged(moongate, upstream, connect, size, buffer):
+    """Much more than one write of the proxy's, on several streams at a time, to peers that take it piece by piece."""
+    server = upstream()
+    client = connect(moongate(configuration(server.address)).address)
+    if buffer:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    bodies = [os.urandom(size + number) for number in range(3)]
+    streams = [client.open() for _ in bodies]
+    for stream, body in zip(streams, bodies):
+        connection, head = server.next_request()
+        if buffer:
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        connection.send_headers(head.stream, RESPONSE)
+        client.send_allowed(stream, body, end_stream=True, timeout=20)
+        connection.wait_end(head.stream, timeout=20)
+        assert connection.body(head.stream) == body
+    pieces = [list(range(0, len(body), 16384)) for body in bodies]
+    for turn in range(max(map(len, pieces))):
+        for number, body in enumerate(bodies):
+            start = turn * 16384
+            if start < len(body):
+                connection.send_allowed(2 * number + 1, body[start:start + 16384], timeout=20)
+    for number in range(3):
+        connection.send_headers(2 * number + 1, OK, end_stream=True)
+    for stream, body in zip(streams, bodies):
+        assert client.end(stream, timeout=30).get("grpc-status") == "0"
+        assert client.body(stream) == body

@@ -39,6 +39,22 @@ struct Transport {
         return session.write(bytes)
     }
 
+    /// Writes as much as fits of several pieces in a row. In cleartext only.
+    func write(_ parts: UnsafeMutableBufferPointer<iovec>) -> IOResult {
+        var message = msghdr()
+        message.msg_iov = parts.baseAddress
+        message.msg_iovlen = parts.count
+        while true {
+            let count = sendmsg(fd, &message, Int32(MSG_NOSIGNAL))
+            if count >= 0 { return .bytes(count) }
+            switch errno {
+            case EAGAIN: return .wouldBlockWrite
+            case EINTR: continue
+            default: return .failed(.current(.write))
+            }
+        }
+    }
+
     /// Input that has left the socket already, so that no event will tell of it: read again without waiting.
     @inline(__always) var hasPendingInput: Bool { session?.hasPendingInput ?? false }
 

@@ -8,6 +8,9 @@ class EventHandler {
     /// The end of a loop turn, after `EventLoop.flushLater`.
     func flush() {}
 
+    /// What was read is about to go, after `EventLoop.lend`.
+    func settle() {}
+
     /// The next turn, after `EventLoop.runAgain`: there may be input that the kernel will not report.
     func again() {}
 }

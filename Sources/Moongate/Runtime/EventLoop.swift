@@ -6,7 +6,7 @@ import Glibc
 /// A turn goes: wait, handle what is ready, run posted work, fire timers, then flush: whatever the turn wants to
 /// send leaves in one write per connection. Thread-confined but for `mailbox`.
 final class EventLoop {
-    static let readBufferSize = 64 * 1024
+    static let readBufferSize = 256 * 1024
     static let writeBufferSize = 128 * 1024
     private static let eventsPerTurn = 256
 
@@ -28,6 +28,7 @@ final class EventLoop {
     private let timers: TimerWheel
     private var toFlush: [Unmanaged<EventHandler>] = []
     private var flushing: [Unmanaged<EventHandler>] = []
+    private var borrowers: [Unmanaged<EventHandler>] = []
     private var toRunAgain: [EventHandler] = []
     private var graveyard: [EventHandler] = []
     private var isStopping = false
@@ -83,6 +84,17 @@ final class EventLoop {
 
     /// Calls `handler.flush()` once this turn ends. The caller asks once per turn (it keeps a flag).
     @inline(__always) func flushLater(_ handler: EventHandler) { toFlush.append(Unmanaged.passUnretained(handler)) }
+
+    /// Calls `handler.settle()` before `readBuffer` is filled again. The caller asks once (it keeps a flag).
+    func lend(to handler: EventHandler) { borrowers.append(Unmanaged.passUnretained(handler)) }
+
+    /// What was read has been handled, and `readBuffer` is wanted for something else.
+    @inline(__always) func takeBack() { if !borrowers.isEmpty { settleAll() } }
+
+    private func settleAll() {
+        for borrower in borrowers { borrower._withUnsafeGuaranteedRef { $0.settle() } }
+        borrowers.removeAll(keepingCapacity: true)
+    }
 
     /// Calls `handler.again()` in the next turn, which then does not wait.
     func runAgain(_ handler: EventHandler) { toRunAgain.append(handler) }

@@ -36,7 +36,7 @@ extension HTTP2Connection {
         let bytes = core.pointee.output.bytes
         guard bytes.count > 0 else { return true }
         // Much is not worth a copy.
-        guard bytes.count <= HTTP2Connection.copiedOutput else {
+        guard bytes.count <= HTTP2Connection.smallOutput else {
             let hasSent = send(writer.bytes)
             writer.count = 0
             guard hasSent else { return false }
@@ -55,7 +55,7 @@ extension HTTP2Connection {
     }
 
     /// Up to so many octets join what is written anyway.
-    private static let copiedOutput = 16 * 1024
+    private static let smallOutput = 16 * 1024
 
     // MARK: Bodies
 

@@ -6,8 +6,11 @@ extension HTTP2Connection {
     /// Numbers of streams that we use up before a connection takes no more: there are 2³⁰ of one side.
     private static let lastStream = Int32.max - 2
 
-    /// Octets of bodies that wait for the end of the turn; more stay with their owners.
-    private static let outputLimit = OutputPool.largeSize - 1024
+    /// Octets of bodies that may wait in the output for the end of the turn; more stay with their owners.
+    private static let copiedOutput = OutputPool.largeSize - 1024
+    private static let lentOutput = 256 * 1024
+    /// Fewer octets are copied: each loan costs the kernel a piece more.
+    private static let leastLoan = 4 * 1024
 
     var streams: HTTP2StreamList { core.pointee.streams }
 
@@ -76,17 +79,23 @@ extension HTTP2Connection {
         submitHead(headers, stream, endsStream: true)
     }
 
-    /// Puts body bytes straight into the output, as far as they may leave now: the delegate has nothing that comes before
+    /// Puts body bytes, which lie in the loop's read buffer, straight into the output, as far as they may leave now: the delegate has nothing that comes before
     /// them. Spares a copy and the call of `readBody`.
     /// - Returns: how many were taken.
     func pass(_ stream: HTTP2StreamPointer, _ bytes: Bytes) -> Int {
         guard isTakingOutput, stream.pointee.state.hasBody, !stream.pointee.state.isReset else { return 0 }
         let window = min(stream.pointee.state.sendWindow, core.pointee.sendWindow)
         let count = min(bytes.count, Int(max(0, window)), FrameHead.maxPayload)
-        guard count > 0, core.pointee.output.count + count <= HTTP2Connection.outputLimit else { return 0 }
+        let borrows = count >= HTTP2Connection.leastLoan && takesLoans && !core.pointee.loans.isFull
+        let limit = borrows ? HTTP2Connection.lentOutput : HTTP2Connection.copiedOutput
+        guard count > 0, core.pointee.output.count + core.pointee.loans.size + count <= limit else { return 0 }
         dequeue(stream)
         let head = FrameHead(length: count, type: FrameType.data, stream: stream.pointee.id)
-        queue(head, bytes[0..<count])
+        if borrows {
+            borrow(head, bytes[0..<count])
+        } else {
+            queue(head, bytes[0..<count])
+        }
         stream.pointee.state.sendWindow -= Int32(count)
         core.pointee.sendWindow -= Int32(count)
         return count
@@ -212,6 +221,14 @@ extension HTTP2Connection {
             head.write(to: target)
         }
         core.pointee.output.commit(size + count * FrameHead.size)
+    }
+
+    /// Queues a frame whose payload stays where it is, in the loop's read buffer.
+    private func borrow(_ head: FrameHead, _ payload: Bytes) {
+        head.write(to: core.pointee.output.reserve(FrameHead.size, library.outputs))
+        core.pointee.output.commit(FrameHead.size)
+        if core.pointee.loans.isEmpty { loop.lend(to: self) }
+        core.pointee.loans.append(payload, behind: core.pointee.output.count, library.outputs)
     }
 
     func queue(_ head: FrameHead, _ payload: Bytes) {

@@ -8,7 +8,7 @@ import Glibc
 /// upstream) is the subclass's. Lives on one worker's thread; its owner holds it until `connectionClosed`.
 class HTTP2Connection: EventHandler {
     /// Bytes that one turn reads from one connection before others get their turn.
-    private static let readBudget = 4 * EventLoop.readBufferSize
+    private static let readBudget = EventLoop.readBufferSize
 
     enum Side {
         /// Towards a client.
@@ -173,6 +173,7 @@ class HTTP2Connection: EventHandler {
             case .bytes(let count):
                 traffic?.received.add(UInt64(count))
                 take(Bytes(base, count))
+                loop.takeBack()
                 guard !isClosed else { return }
                 budget -= count
                 if count < loop.readBuffer.count && !transport.hasPendingInput { return }
@@ -209,6 +210,7 @@ class HTTP2Connection: EventHandler {
         isFlushPending = false
         defer { if closesAfterFlush { close(.local) } }
         guard !isClosed, !isHandshaking else { return }
+        if !core.pointee.loans.isEmpty { settle() }
         // Streams that end are told so even when the peer does not read.
         let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
         guard hasSent, !isClosed, unsent.isEmpty else { return }
@@ -216,6 +218,9 @@ class HTTP2Connection: EventHandler {
         let isLeaving = core.pointee.weAreLeaving || core.pointee.peerIsLeaving
         if isLeaving && streams.count == 0 { close(.complete) }
     }
+
+    /// Bytes can be lent to the output: under TLS all are copied anyway.
+    @inline(__always) var takesLoans: Bool { !transport.isTLS }
 
     /// The kernel took everything so far.
     @inline(__always) var isTakingOutput: Bool { !isClosed && !isHandshaking && !awaitsWritable && unsent.isEmpty }
@@ -225,6 +230,39 @@ class HTTP2Connection: EventHandler {
         guard !core.pointee.output.isEmpty else { return true }
         defer { core.pointee.output.clear(library.outputs) }
         return send(core.pointee.output.bytes)
+    }
+
+    /// Writes the output with what was lent to it, before that goes.
+    override func settle() {
+        defer {
+            core.pointee.loans.clear(library.outputs)
+            core.pointee.output.clear(library.outputs)
+        }
+        guard !isClosed, !core.pointee.loans.isEmpty else { return }
+        let output = core.pointee.output.bytes
+        let loans = core.pointee.loans
+        var left = isTakingOutput ? write(loans, output) : 0
+        // What the kernel did not take is copied.
+        loans.forEachPart(of: output) { part in
+            let taken = min(left, part.count)
+            left -= taken
+            keep(part[taken..<part.count])
+        }
+        if !unsent.isEmpty { needsFlush() }
+    }
+
+    /// How many bytes the kernel took of the output and the loans within.
+    private func write(_ loans: LoanList, _ output: Bytes) -> Int {
+        withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2 * loans.count + 1) { parts in
+            guard let base = parts.baseAddress else { return 0 }
+            var count = 0
+            loans.forEachPart(of: output) { part in
+                (base + count).initialize(
+                    to: iovec(iov_base: UnsafeMutableRawPointer(mutating: part.base), iov_len: part.count))
+                count += 1
+            }
+            return noteWritten(transport.write(UnsafeMutableBufferPointer(start: base, count: count))) ?? 0
+        }
     }
 
     /// Writes as much as the kernel takes and keeps the rest; false unless everything went.
@@ -255,7 +293,11 @@ class HTTP2Connection: EventHandler {
     /// How many bytes the kernel took; `nil` when it takes none now, or when the connection is over.
     private func write(_ bytes: Bytes) -> Int? {
         guard !isClosed, !awaitsWritable else { return nil }
-        switch transport.write(bytes) {
+        return noteWritten(transport.write(bytes))
+    }
+
+    private func noteWritten(_ result: IOResult) -> Int? {
+        switch result {
         case .bytes(let count):
             traffic?.sent.add(UInt64(count))
             return count

@@ -9,6 +9,7 @@ struct HTTP2State {
     /// Streams that could send if the connection had a window.
     var starved = HTTP2StreamQueue()
     var output = OutputBuffer()
+    var loans = LoanList()
     var decoder: HeaderDecoder
     var encoder: HeaderEncoder
 
@@ -94,6 +95,7 @@ struct HTTP2State {
         encoder.free()
         streams.free()
         output.clear(library.outputs)
+        loans.clear(library.outputs)
         partial.clear()
         section.block.clear()
     }
