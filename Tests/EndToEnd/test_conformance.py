@@ -70,6 +70,7 @@ FATAL = {
     "6.5.2 INITIAL_WINDOW_SIZE of 2^31": (settings((0x4, 1 << 31)), FLOW_CONTROL_ERROR),
     "6.5.2 MAX_FRAME_SIZE of 16,383": (settings((0x5, 16383)), PROTOCOL_ERROR),
     "6.5.2 MAX_FRAME_SIZE of 2^24": (settings((0x5, 1 << 24)), PROTOCOL_ERROR),
+    "6.5 more settings than anybody has": (settings(*[(0x4, 65535)] * 33), ENHANCE_YOUR_CALM),
     "6.6 PUSH_PROMISE from a client": (frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2\x82"), PROTOCOL_ERROR),
     "6.7 PING on a stream": (frame(PING, 0, 1, b"12345678"), PROTOCOL_ERROR),
     "6.7 PING of 7 octets": (frame(PING, 0, 0, b"1234567"), FRAME_SIZE_ERROR),
@@ -249,6 +250,7 @@ def test_4_1_frames_in_pieces_of_any_size_are_read(between, connect, cut):
     """One write for each piece: the proxy sees every cut there can be."""
     proxy, _, server = between
     client = connect(proxy.address)
+    client.expect("Settings")               # it is acknowledged before it is shown: nothing else is sent meanwhile
     block = client.encoder.encode(request())
     octets = (frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, PADDED, 1, b"\x05" + message(b"hello") + b"\0" * 5)
               + frame(PING, 0, 0, b"12345678") + frame(DATA, END_STREAM, 1))
@@ -420,6 +422,7 @@ def test_8_1_frames_after_the_end_of_a_response_end_the_upstreams_connection(ask
 
 # MARK: Floods
 
+@pytest.mark.figures
 @pytest.mark.parametrize("octets", [frame(PING, 0, 0, b"12345678"), frame(SETTINGS)], ids=["PING", "SETTINGS"])
 def test_a_client_that_asks_and_does_not_read_is_cut_off(between, connect, octets):
     """CVE-2019-9512, CVE-2019-9515"""
@@ -446,4 +449,42 @@ def test_a_section_in_endless_continuation_frames_is_cut_off(between, connect):
     large = connect(proxy.address)
     large.send_raw(frame(HEADERS, 0, 1, b"\x82") + frame(CONTINUATION, 0, 1, b"\x00\x01a\x7f\x80\x7f" + b"x" * 16000) * 60)
     assert large.expect("GoAway").code == ENHANCE_YOUR_CALM
+    goes_on(client, server)
+
+
+@pytest.mark.figures
+def test_a_client_that_asks_for_answers_and_does_not_read_them_holds_little(between):
+    """Nobody is asked: the proxy refuses each request itself."""
+    proxy, client, server = between
+    block = client.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", "no path"), (":authority", "x")])
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.sendall(PREFACE + frame(SETTINGS))
+        before = proxy.resident_bytes()
+        stream, end = 1, time.monotonic() + 8
+        try:
+            while time.monotonic() < end:
+                octets = b"".join(
+                    frame(HEADERS, END_HEADERS | END_STREAM, number, block) for number in range(stream, stream + 2000, 2))
+                stream += 2000
+                plain.sendall(octets)
+        except OSError:
+            pass
+        assert stream > 20_000
+        assert proxy.resident_bytes() - before < 12 << 20
+    goes_on(client, server)
+
+
+def test_a_client_that_makes_us_reset_its_streams_is_cut_off(between, connect):
+    """CVE-2025-8671: updates of 0 have each stream reset by us, after the upstream has been asked."""
+    proxy, client, server = between
+    bad = connect(proxy.address)
+    block = bad.encoder.encode(request())
+    try:
+        for number in range(1, 8000, 2):
+            bad.send_raw(frame(HEADERS, END_HEADERS, number, block) + frame(WINDOW_UPDATE, 0, number, b"\0\0\0\0"))
+    except OSError:
+        pass
+    bad.wait_closed()
+    assert bad.expect("GoAway").code == ENHANCE_YOUR_CALM
     goes_on(client, server)

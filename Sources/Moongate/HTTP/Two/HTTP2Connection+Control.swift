@@ -3,6 +3,9 @@ extension HTTP2Connection {
     /// Answers that may wait for a peer which asks and does not read (CVE-2019-9512, CVE-2019-9515).
     private static let answerLimit = 1000
 
+    /// Settings in one frame: some of them have every stream looked at.
+    private static let settingLimit = 32
+
     /// A peer that lets us answer and answer without reading is cut off.
     private func mayAnswer() -> Bool {
         core.pointee.answers += 1
@@ -41,6 +44,9 @@ extension HTTP2Connection {
             return
         }
         guard payload.count % 6 == 0 else { return fail(.frameSizeError, "SETTINGS of \(payload.count) octets") }
+        guard payload.count <= 6 * HTTP2Connection.settingLimit else {
+            return fail(.enhanceYourCalm, "too many settings in a frame")
+        }
         core.pointee.peerSentSettings = true
         var position = 0
         while position < payload.count {
@@ -118,9 +124,9 @@ extension HTTP2Connection {
             return
         }
         guard !stream.pointee.state.isReset else { return }
-        guard increment > 0 else { return reset(stream, .protocolError) }
+        guard increment > 0 else { return refuse(stream, .protocolError) }
         let (window, overflows) = stream.pointee.state.sendWindow.addingReportingOverflow(increment)
-        guard !overflows else { return reset(stream, .flowControlError) }
+        guard !overflows else { return refuse(stream, .flowControlError) }
         stream.pointee.state.sendWindow = window
         windowOpened(stream)
     }

@@ -92,7 +92,7 @@ extension HTTP2Connection {
     /// Trailers, or a response's head.
     private func continueStream(_ stream: HTTP2StreamPointer, endsStream: Bool) {
         guard !stream.pointee.state.isReset else { return }
-        guard !stream.pointee.state.peerEnded else { return reset(stream, .streamClosed) }
+        guard !stream.pointee.state.peerEnded else { return refuse(stream, .streamClosed) }
         let section = stream.pointee.state.hasHead ? StreamDelegate.Section.further : .response
         core.pointee.section.stream = stream
         core.pointee.section.kind = section

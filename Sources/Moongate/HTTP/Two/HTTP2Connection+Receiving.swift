@@ -123,11 +123,11 @@ extension HTTP2Connection {
             return nil
         }
         if stream.pointee.state.peerEnded {
-            reset(stream, .streamClosed)
+            refuse(stream, .streamClosed)
         } else if !stream.pointee.state.hasHead {
-            reset(stream, .protocolError)
+            refuse(stream, .protocolError)
         } else if Int32(head.length) > stream.pointee.state.receiveWindow {
-            reset(stream, .flowControlError)
+            refuse(stream, .flowControlError)
         } else {
             stream.pointee.state.receiveWindow -= Int32(head.length)
             return stream
@@ -161,6 +161,7 @@ extension HTTP2Connection {
     }
 
     private func deliver(_ bytes: Bytes, _ stream: HTTP2StreamPointer) {
+        guard !stream.pointee.state.isReset else { return }
         if stream.pointee.state.expected >= 0 {
             stream.pointee.state.expected -= Int64(bytes.count)
             // §8.1.1
@@ -181,7 +182,15 @@ extension HTTP2Connection {
     }
 
     /// A message that is malformed (§8.1.1): the stream ends, the connection goes on.
-    func malformed(_ stream: HTTP2StreamPointer) { reset(stream, .protocolError) }
+    func malformed(_ stream: HTTP2StreamPointer) { refuse(stream, .protocolError) }
+
+    /// The peer has broken a rule about this stream (§5.4.2). It is counted as if the peer had reset the stream: both cost
+    /// us the work on a request (CVE-2025-8671).
+    func refuse(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
+        guard !stream.pointee.state.isReset else { return }
+        reset(stream, code)
+        resetReceived()
+    }
 
     // MARK: Windows
 

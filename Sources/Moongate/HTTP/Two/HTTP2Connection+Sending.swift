@@ -2,7 +2,8 @@ import Glibc
 
 /// The end of a turn: streams take turns at sending a frame of their bodies each, and hear of their ends.
 extension HTTP2Connection {
-    /// - Parameter mayWrite: the kernel takes bytes; else streams only hear of their ends.
+    /// - Parameter mayWrite: the kernel takes bytes; else streams that are to be reset are the only ones to end. Those whose
+    ///   last frame waits stay open: they count against the peer's limit, which bounds what waits.
     /// - Returns: false when the kernel takes no more.
     func serveReadyStreams(mayWrite: Bool) -> Bool {
         guard let base = loop.writeBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return false }
@@ -15,12 +16,12 @@ extension HTTP2Connection {
             stream.pointee.state.queue = .none
             if stream.pointee.state.isReset {
                 sendReset(stream)
+            } else if !goesOn {
+                waiting.append(stream)
             } else if stream.pointee.state.endIsWritten {
                 tellEnd(stream)
-            } else if goesOn {
-                goesOn = sendBody(stream, &writer)
             } else {
-                waiting.append(stream)
+                goesOn = sendBody(stream, &writer)
             }
         }
         while let stream = waiting.first {

@@ -9,6 +9,8 @@ extension HTTP2Connection {
     /// Octets of bodies that may wait in the output for the end of the turn; more stay with their owners.
     private static let copiedOutput = OutputPool.largeSize - 1024
     private static let lentOutput = 256 * 1024
+    /// Octets of frames that may wait for a peer which does not read.
+    private static let waitingOutput = 4 * 1024 * 1024
     /// Fewer octets are copied: each loan costs the kernel a piece more.
     private static let leastLoan = 4 * 1024
 
@@ -201,7 +203,13 @@ extension HTTP2Connection {
             stream.pointee.state.endIsWritten = true
             enqueue(stream, .ready)
         }
+        boundOutput()
         needsFlush()
+    }
+
+    /// A peer that has us answer and does not read is let go.
+    private func boundOutput() {
+        if core.pointee.output.count > HTTP2Connection.waitingOutput { closeAfterFlush() }
     }
 
     /// A section that is larger than a frame: HEADERS, then CONTINUATION (§6.10). `frame` has room for all heads.
@@ -250,6 +258,7 @@ extension HTTP2Connection {
         if !peerHasEnded { core.pointee.resets.insert(id) }
         core.pointee.output.append(
             FrameHead(length: 4, type: FrameType.resetStream, stream: id), code.rawValue, library.outputs)
+        boundOutput()
         needsFlush()
     }
 

@@ -82,7 +82,7 @@ class HTTP2Connection: EventHandler {
     /// The peer answered a PING of ours.
     func pingAcknowledged() {}
 
-    /// The peer reset a stream.
+    /// The peer reset a stream, or made us reset it.
     func resetReceived() {}
 
     /// The peer opened a stream.
@@ -211,7 +211,6 @@ class HTTP2Connection: EventHandler {
         defer { if closesAfterFlush { close(.local) } }
         guard !isClosed, !isHandshaking else { return }
         if !core.pointee.loans.isEmpty { settle() }
-        // Streams that end are told so even when the peer does not read.
         let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
         guard hasSent, !isClosed, unsent.isEmpty else { return }
         core.pointee.answers = 0
