@@ -1,150 +1,119 @@
-"""The proxies, each with one worker, no access log, and HTTP/2 connections to the backend that are used again."""
+"""The proxies, each with one worker, no access log, and HTTP/2 connections to the backend that are used again.
+
+Their configurations are the templates in `peers/`, Moongate's those in `rig/` and `rig-shipped/`.
+"""
 import os
+import pathlib
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Callable
 
-HAPROXY = """
-global
-    nbthread 1
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-frontend front
-    bind 127.0.0.1:{front} proto h2
-    default_backend echo
-backend echo
-    http-reuse always
-    server one 127.0.0.1:{back} proto h2
-"""
-
-NGINX = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000000;
-    http2_max_concurrent_streams 256;
-    upstream echo {{ server 127.0.0.1:{back}; keepalive 512; keepalive_requests 1000000000; }}
-    server {{
-        listen 127.0.0.1:{front} http2;
-        location / {{ grpc_set_header Host $http_host; grpc_pass grpc://echo; }}
-    }}
-}}
-"""
-
-# As Envoy's benchmarking FAQ asks: no request id, and no limit on requests under way.
-ENVOY = """
-static_resources:
-  listeners:
-  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {front} }} }}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: front
-          codec_type: HTTP2
-          generate_request_id: false
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes: [{{ match: {{ prefix: "/" }}, route: {{ cluster: echo, timeout: 0s }} }}]
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-  clusters:
-  - name: echo
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {{ http2_protocol_options: {{}} }}
-    circuit_breakers:
-      thresholds: [{{ max_connections: 1000000, max_pending_requests: 1000000, max_requests: 1000000 }}]
-    load_assignment:
-      cluster_name: echo
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {back} }} }} }}
-"""
-
-NGHTTPX = """
-workers=1
-frontend=127.0.0.1,{front};no-tls
-backend=127.0.0.1,{back};;proto=h2
-log-level=ERROR
-"""
-
-MOONGATE = """
-workers: 1
-listeners:
-  - address: 127.0.0.1:{front}
-upstreams:
-  echo: {{endpoints: ["127.0.0.1:{back}"]}}
-routes:
-  - name: all
-    upstream: echo
-"""
-
-POLICIES = """    policies:
-      - strip-port
-      - header-auth: {users: users.yaml}
-"""
+HERE = pathlib.Path(__file__).resolve().parent
+CONDITION = re.compile(r"@\?(!?)(\w+)@")
+PLACE = re.compile(r"@([A-Z]+)@")
 
 
-@dataclass
+class Unfit(Exception):
+    """A peer that cannot do what a scenario wants: left out, which is no fault."""
+
+
+@dataclass(frozen=True)
 class Peer:
     name: str
-    # Writes the configuration; gets binary, folder, both ports; gives the command.
-    prepare: Callable
+    # `{}` is the folder with the filled-in templates.
+    arguments: tuple
     binary: str = ""
-    # Refuses wrong passwords.
-    guarded: bool = False
+    templates: str = ""
+    version: str = "--version"
+    lua: bool = True
+    # Moongate itself is never "the best peer".
+    own: bool = False
+    # Runs the policies that ship, wherever it runs at all: in `only`.
+    shipped: bool = False
+    only: tuple = ()
+
+    def guarded(self, scenario):
+        """Whether it strips ports and refuses wrong passwords there."""
+        return scenario.policy or self.shipped
+
+    def prepare(self, scenario, work, front, back):
+        """Writes its configuration to a folder of its own, which it returns with the command."""
+        if self.only and scenario.name not in self.only:
+            raise Unfit("")
+        if scenario.policy and not self.lua:
+            raise Unfit("runs no Lua")
+        folder = work / f"{self.name}-{scenario.name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        values = {"FRONT": front, "BACK": back, "DIR": folder, "CERT": work / "cert.pem", "KEY": work / "key.pem",
+                  "PEM": work / "both.pem"}
+        if self.name == "nginx" and scenario.policy:
+            values["MODULES"] = nginx_modules(find(self))
+        flags = scenario.flags() | ({"policy"} if self.guarded(scenario) else set())
+        for template in (HERE / (self.templates or f"peers/{self.name}")).glob("*.tmpl"):
+            (folder / template.stem).write_text(filled(template.read_text(), values, flags))
+        if self.shipped:
+            shutil.copy(users(work), folder)
+            # Beside a program that was built elsewhere there are none.
+            with open(folder / "moongate.yaml", "a", encoding="utf-8") as file:
+                file.write(f'policies: {{path: ["{HERE.parents[1] / "policies"}"]}}\n')
+        return folder, [find(self), *(argument.format(folder) for argument in self.arguments)]
+
+
+def filled(text, values, flags):
+    """A template with its places filled in; a line behind `@?flag@` stays with the flag, behind `@?!flag@` without."""
+    lines = []
+    for line in text.splitlines():
+        stays = True
+        while stays and (condition := CONDITION.match(line)):
+            stays = (condition[2] in flags) != bool(condition[1])
+            line = line[condition.end():]
+        if stays:
+            lines.append(PLACE.sub(lambda place: str(values[place[1]]), line))
+    return "\n".join(lines) + "\n"
+
+
+def users(work):
+    """The file for `header-auth`, made once."""
+    path = work / "users.yaml"
+    if not path.exists():
+        # Hashing is no part of Python's library.
+        from make_users import users_file
+        path.write_text(users_file(1000))
+    return path
+
+
+def nginx_modules(binary):
+    said = subprocess.run([binary, "-V"], capture_output=True, text=True).stderr
+    folder = pathlib.Path((re.search(r"--modules-path=(\S+)", said) or ["", "/usr/lib/nginx/modules"])[1])
+    modules = [folder / "ndk_http_module.so", folder / "ngx_http_lua_module.so"]
+    if not all(module.exists() for module in modules):
+        raise Unfit("its Lua module is not installed (libnginx-mod-http-lua)")
+    return " ".join(f"load_module {module};" for module in modules)
 
 
 def find(peer):
     """`NAME_BIN` of the environment, else the program on the path, in sbin, or beside this Python."""
     name = peer.binary or peer.name
     folders = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", os.path.dirname(sys.executable)]
-    return os.environ.get(f"{name.upper()}_BIN") or shutil.which(name, path=os.pathsep.join(folders))
+    return shutil.which(os.environ.get(f"{name.upper()}_BIN") or name, path=os.pathsep.join(folders))
 
 
-def configured(template, file, *arguments):
-    """A `prepare` that fills in a template and starts the program with it; `{}` in an argument is the file."""
-    def prepare(binary, folder, front, back):
-        path = folder / file
-        path.write_text(template.format(front=front, back=back, folder=folder))
-        return [binary, *[argument.format(path) for argument in arguments]]
-    return prepare
-
-
-def moongate_with_policies(binary, folder, front, back):
-    from make_users import users_file
-    (folder / "users.yaml").write_text(users_file(1000))
-    path = folder / "moongate.yaml"
-    path.write_text(MOONGATE.format(front=front, back=back) + POLICIES)
-    return [binary, "run", "--config", path]
+def version(peer):
+    """The first line of what it says about itself, without the folder it is in."""
+    said = subprocess.run([find(peer), peer.version], capture_output=True, text=True)
+    lines = (said.stdout + said.stderr).strip().splitlines() or ["?"]
+    return lines[0].replace(find(peer), "").strip()
 
 
 PEERS = [
-    Peer("haproxy", configured(HAPROXY, "haproxy.cfg", "-f", "{}")),
-    Peer("nginx", configured(NGINX, "nginx.conf", "-e", "stderr", "-c", "{}")),
-    Peer("nghttpx", configured(NGHTTPX, "nghttpx.conf", "--conf={}")),
-    Peer("envoy", configured(
-        ENVOY, "envoy.yaml", "-c", "{}", "--concurrency", "1", "--disable-hot-restart", "-l", "error")),
-    Peer("moongate", configured(MOONGATE, "moongate.yaml", "run", "--config", "{}")),
-    Peer("moongate+policies", moongate_with_policies, binary="moongate", guarded=True),
+    Peer("haproxy", ("-f", "{}/haproxy.cfg"), version="-v"),
+    Peer("nginx", ("-e", "stderr", "-c", "{}/nginx.conf"), version="-v"),
+    Peer("nghttpx", ("--conf={}/nghttpx.conf",), lua=False),
+    Peer("envoy", ("-c", "{}/envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "error")),
+    Peer("moongate", ("run", "--config", "{}/moongate.yaml"), templates="rig", own=True),
+    Peer("moongate+policies", ("run", "--config", "{}/moongate.yaml"), "moongate", "rig-shipped", own=True, shipped=True,
+         only=("unary", "policy")),
 ]
