@@ -177,6 +177,16 @@ extension MetricsRegistry {
             text.sample(
                 [("upstream", upstream.name), ("result", "failure")], upstream.block.total(Column.connectFailures))
         }
+        text.family(
+            "moongate_upstream_overflows_total", .counter,
+            "Times that something was refused because a limit of the upstream was reached, by the limit.")
+        for upstream in upstreams {
+            for limit in UpstreamLimit.allCases {
+                text.sample(
+                    [("upstream", upstream.name), ("limit", limit.setting)],
+                    upstream.block.total(Column.overflows + limit.rawValue))
+            }
+        }
     }
 
     private func writeListeners(to text: inout PrometheusText) {

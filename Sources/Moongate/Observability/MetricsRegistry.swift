@@ -58,6 +58,8 @@ final class MetricsRegistry: Sendable {
     let scripts: ScriptMetrics
     /// What policies share; its figures are shown with the counters.
     let state: PolicyState
+    /// What workers share of upstreams.
+    let sharedUpstreams: SharedUpstreams
     private let workerBlock: CounterBlock
 
     /// - Parameter workers: event loop threads, at least one; fixed for the life of the process.
@@ -67,6 +69,7 @@ final class MetricsRegistry: Sendable {
         state = PolicyState()
         routes = Family(rows: workers, columns: RouteCells.Column.count)
         upstreams = Family(rows: workers, columns: UpstreamCells.Column.count)
+        sharedUpstreams = SharedUpstreams(upstreams)
         listeners = Family(rows: workers, columns: ListenerCells.Column.count)
         policies = Family(rows: workers, columns: PolicyCells.Column.count)
         process = ProcessMetrics()

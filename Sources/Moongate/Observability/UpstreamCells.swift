@@ -6,7 +6,9 @@ struct UpstreamCells {
         static let connectFailures = 2
         static let openStreams = 3
         static let requests = 4
-        static let count = 5
+        /// One for each `UpstreamLimit`.
+        static let overflows = 5
+        static let count = overflows + UpstreamLimit.allCases.count
     }
 
     let row: CounterRow
@@ -21,6 +23,8 @@ struct UpstreamCells {
     var openStreams: Counter { row[Column.openStreams] }
     /// Requests sent, retries included.
     var requests: Counter { row[Column.requests] }
+    /// Times that a limit was reached.
+    func overflows(_ limit: UpstreamLimit) -> Counter { row[Column.overflows + limit.rawValue] }
 }
 
 /// What one worker counts for one listener. A trivial view, see `RouteCells`.

@@ -159,7 +159,7 @@ final class Worker: ConnectionOwner {
                 upstream = existing
             } else {
                 upstream = Upstream(
-                    config, services: services, metrics: registry.upstreams.entry(config.name), worker: worker)
+                    config, services: services, shared: registry.sharedUpstreams.upstream(config.name), worker: worker)
             }
             kept[config.name] = upstream
             return upstream

@@ -20,11 +20,15 @@ final class Endpoint {
     var activeStreams = 0
     /// Counters of the upstream that the endpoint belongs to.
     let cells: UpstreamCells
-    /// Keeps the memory of `cells`: connections of an upstream that is gone end after it.
-    private let metrics: MetricsRegistry.Entry
+    /// Keeps `cells` and `requestLimit`: connections of an upstream that is gone end after it.
+    private let shared: SharedUpstream
+    /// Counts the requests of all workers; `nil`: nobody does.
+    private let requestLimit: Unmanaged<SharedLimit>?
 
     private var connections: [UpstreamConnection] = []
     private var connector: Connector?
+    /// An attempt to connect is among the connections of the process.
+    private var isConnectCounted = false
     private var waiting: [StreamSeeker] = []
     private var backoff = Backoff()
     private var retryTimer: OwnedTimer?
@@ -33,14 +37,15 @@ final class Endpoint {
     private(set) var failure: String?
 
     init(
-        services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, metrics: MetricsRegistry.Entry,
-        worker: Int
+        services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, shared: SharedUpstream,
+        worker: Int, requestLimit: Unmanaged<SharedLimit>?
     ) {
         self.services = services
         self.address = address
         self.connectTimeout = connectTimeout
-        self.metrics = metrics
-        cells = UpstreamCells(row: metrics.block.row(worker))
+        self.shared = shared
+        self.requestLimit = requestLimit
+        cells = UpstreamCells(row: shared.metrics.block.row(worker))
         name = address.description
         nameBytes = Bytes.allocated(name)
         identity = Endpoint.identity(of: nameBytes)
@@ -58,17 +63,31 @@ final class Endpoint {
     /// The measure of least request: streams under way, and those that wait for a connection or for room on one.
     var load: Int { activeStreams + waiting.count }
 
-    /// Finds room for a stream; `nil` means that it waits now, and its delegate hears how it went.
-    @inline(__always) func assign(_ seeker: StreamSeeker) -> UpstreamConnection? {
-        for connection in connections where connection.hasRoom { return connection }
+    /// Finds room for a stream, or lets it wait.
+    @inline(__always) func assign(_ seeker: StreamSeeker) -> Upstream.Assignment {
+        for connection in connections where connection.hasRoom { return .connection(connection) }
+        return wait(seeker)
+    }
+
+    private func wait(_ seeker: StreamSeeker) -> Upstream.Assignment {
+        guard shared.pending.tryBegin() else {
+            cells.overflows(.pending).add()
+            return .unavailable(shared.overflow(.pending))
+        }
         waiting.append(seeker)
-        connectIfNeeded()
-        return nil
+        if connectIfNeeded() { return .waiting(self) }
+        stopWaiting(waiting.count - 1)
+        return .unavailable(shared.overflow(.connections))
     }
 
     /// A stream that waits is gone.
     func forget(_ owner: UnsafeMutableRawPointer) {
-        if let index = waiting.firstIndex(where: { $0.owner == owner }) { waiting.remove(at: index) }
+        if let index = waiting.firstIndex(where: { $0.owner == owner }) { stopWaiting(index) }
+    }
+
+    private func stopWaiting(_ index: Int) {
+        waiting.remove(at: index)
+        shared.pending.end()
     }
 
     /// The endpoint left the configuration or the DNS answer: streams finish, new ones do not come.
@@ -76,28 +95,52 @@ final class Endpoint {
         isRemoved = true
         retryTimer = nil
         connector?.cancel()
-        connector = nil
+        connectEnded()
         for connection in connections { connection.retire() }
         failWaiting("endpoint \(name) was removed")
     }
 
     // MARK: Connecting
 
-    private func connectIfNeeded() {
-        guard connector == nil, !isRemoved, connections.count < Endpoint.connectionLimit else { return }
+    /// Makes a connection unless one is being made.
+    /// - Returns: false when there is none to wait for: the process has no connection left for this endpoint.
+    @discardableResult private func connectIfNeeded() -> Bool {
+        guard connector == nil, !isRemoved, connections.count < Endpoint.connectionLimit else { return true }
+        guard shared.connections.tryBegin() else {
+            cells.overflows(.connections).add()
+            return !connections.isEmpty
+        }
+        isConnectCounted = true
         do {
             connector = try Connector(self)
         } catch {
             // Later, so that whoever asks for a connection is never told of its failure before the call returns.
             let reason = error.description
-            let timer = OwnedTimer(services.loop) { [weak self] in self?.connectFailed(reason) }
-            timer.set(after: 0)
-            retryTimer = timer
+            later { $0.connectFailed(reason) }
         }
+        return true
+    }
+
+    private func later(_ action: @escaping (Endpoint) -> Void) {
+        let timer = OwnedTimer(services.loop) { [weak self] in
+            if let self { action(self) }
+        }
+        timer.set(after: 0)
+        retryTimer = timer
+    }
+
+    /// The attempt to connect has not led to a connection.
+    private func connectEnded() {
+        connector = nil
+        guard isConnectCounted else { return }
+        isConnectCounted = false
+        shared.connections.end()
     }
 
     func connected(_ transport: Transport) {
         connector = nil
+        // The connection is counted in place of the attempt.
+        isConnectCounted = false
         backoff.reset()
         failure = nil
         let connection = UpstreamConnection(endpoint: self, transport: transport)
@@ -109,7 +152,7 @@ final class Endpoint {
     }
 
     func connectFailed(_ reason: String) {
-        connector = nil
+        connectEnded()
         let text = "cannot connect to \(name): \(reason)"
         cells.connectFailures.add()
         if connections.isEmpty {
@@ -121,7 +164,8 @@ final class Endpoint {
 
     private func scheduleRetry() {
         let timer = OwnedTimer(services.loop) { [weak self] in
-            self?.connectIfNeeded()
+            guard let self, !connectIfNeeded() else { return }
+            scheduleRetry()
         }
         retryTimer = timer
         timer.set(after: backoff.next(random: UInt64.random(in: 0...UInt64.max)))
@@ -130,14 +174,35 @@ final class Endpoint {
     // MARK: What connections report
 
     func connectionRetired(_ connection: UpstreamConnection) {
-        if !waiting.isEmpty { connectIfNeeded() }
+        if !waiting.isEmpty { connectOrGiveUp() }
     }
 
     func connectionClosed(_ connection: UpstreamConnection, _ reason: CloseReason) {
         connections.removeAll { $0 === connection }
         cells.openConnections.subtract()
-        if !waiting.isEmpty && connections.isEmpty { connectIfNeeded() }
+        shared.connections.end()
+        if !waiting.isEmpty && connections.isEmpty { connectOrGiveUp() }
     }
+
+    /// Connects for those that wait; where there will be no connection, they hear of it, later.
+    private func connectOrGiveUp() {
+        guard !connectIfNeeded() else { return }
+        later { endpoint in
+            guard endpoint.connections.isEmpty, endpoint.connector == nil else { return }
+            endpoint.failWaiting(endpoint.shared.overflow(.connections))
+        }
+    }
+
+    // MARK: Streams
+
+    /// Whether another stream may be opened now; `streamOpened` or `streamRefused` follows a yes.
+    @inline(__always) func admitStream() -> Bool {
+        guard let requestLimit else { return true }
+        return requestLimit._withUnsafeGuaranteedRef { $0.tryBegin() }
+    }
+
+    /// The connection takes no stream after all.
+    func streamRefused() { requestLimit?._withUnsafeGuaranteedRef { $0.end() } }
 
     func streamOpened() {
         activeStreams += 1
@@ -148,20 +213,24 @@ final class Endpoint {
     func streamEnded() {
         activeStreams -= 1
         cells.openStreams.subtract()
+        requestLimit?._withUnsafeGuaranteedRef { $0.end() }
         if !waiting.isEmpty { serveWaiting() }
     }
 
     /// Hands waiting streams to connections that have room.
     func serveWaiting() {
         while !waiting.isEmpty {
-            guard let connection = connections.first(where: \.hasRoom) else { return connectIfNeeded() }
-            waiting.removeFirst().connectionReady(connection)
+            guard let connection = connections.first(where: \.hasRoom) else { return connectOrGiveUp() }
+            let seeker = waiting[0]
+            stopWaiting(0)
+            seeker.connectionReady(connection)
         }
     }
 
     private func failWaiting(_ reason: String) {
         let failed = waiting
         waiting = []
+        for _ in failed { shared.pending.end() }
         for seeker in failed { seeker.connectionFailed(reason) }
     }
 }

@@ -25,17 +25,25 @@ final class Upstream {
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
     private var waiting: [(seeker: StreamSeeker, wish: EndpointWish?)] = []
-    private let metrics: MetricsRegistry.Entry
+    private let shared: SharedUpstream
+    private let cells: UpstreamCells
     private let worker: Int
+    /// `nil`: any number of requests. Kept by `shared`.
+    private var requestLimit: Unmanaged<SharedLimit>?
 
-    /// - Parameter worker: the number of this worker, which chooses its counters.
-    init(_ config: UpstreamConfig, services: UpstreamServices, metrics: MetricsRegistry.Entry, worker: Int) {
+    /// - Parameters:
+    ///   - shared: what all workers share of it.
+    ///   - worker: the number of this worker, which chooses its counters.
+    init(_ config: UpstreamConfig, services: UpstreamServices, shared: SharedUpstream, worker: Int) {
         name = config.name
         nameBytes = Bytes.allocated(config.name)
-        self.metrics = metrics
+        self.shared = shared
+        cells = UpstreamCells(row: shared.metrics.block.row(worker))
         self.worker = worker
         self.config = config
         self.services = services
+        shared.use(config)
+        requestLimit = Upstream.requestLimit(config, shared)
         balancer = Balancer(.roundRobin, weights: [], start: 0)
         setHosts()
     }
@@ -43,32 +51,44 @@ final class Upstream {
     /// With the last generation that has it; streams under way end in their own time.
     deinit {
         for endpoint in endpoints { endpoint.remove() }
+        for _ in waiting { shared.pending.end() }
         nameBytes.base.deallocate()
     }
 
     /// Takes over a changed configuration.
     func update(_ new: UpstreamConfig) {
         guard new != config else { return }
-        let timeoutChanged = new.connectTimeout != config.connectTimeout
+        // An endpoint counts its requests from its first to its last, or not at all.
+        let needsNewEndpoints =
+            new.connectTimeout != config.connectTimeout
+            || (new.limits.maxRequests == nil) != (config.limits.maxRequests == nil)
         config = new
-        if timeoutChanged { removeEndpoints { _ in true } }
+        shared.use(new)
+        requestLimit = Upstream.requestLimit(new, shared)
+        if needsNewEndpoints { removeEndpoints { _ in true } }
         setHosts()
+    }
+
+    private static func requestLimit(_ config: UpstreamConfig, _ shared: SharedUpstream) -> Unmanaged<SharedLimit>? {
+        config.limits.maxRequests == nil ? nil : Unmanaged.passUnretained(shared.requests)
     }
 
     /// Chooses an endpoint for a stream and finds room there. `excluding`: where it was tried already. `wish`: what a
     /// policy asks for.
     func assign(_ seeker: StreamSeeker, excluding: Endpoint? = nil, wish: EndpointWish? = nil) -> Assignment {
+        if let requestLimit, requestLimit._withUnsafeGuaranteedRef({ $0.isFull }) { return overflow(.requests) }
         if let wish { return assign(seeker, excluding, wish) }
         guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else {
             return unavailable(seeker, nil)
         }
-        guard let connection = endpoint.assign(seeker) else { return .waiting(endpoint) }
-        return .connection(connection)
+        return endpoint.assign(seeker)
     }
 
     /// A stream that waits for DNS is gone.
     func forget(_ owner: UnsafeMutableRawPointer) {
-        if let index = waiting.firstIndex(where: { $0.seeker.owner == owner }) { waiting.remove(at: index) }
+        guard let index = waiting.firstIndex(where: { $0.seeker.owner == owner }) else { return }
+        waiting.remove(at: index)
+        shared.pending.end()
     }
 
     private func assign(_ seeker: StreamSeeker, _ excluded: Endpoint?, _ wish: EndpointWish) -> Assignment {
@@ -78,9 +98,28 @@ final class Upstream {
         guard let endpoint = named ?? (isBound ? nil : pick(excluded, wish) ?? pick(nil, wish)) else {
             return unavailable(seeker, wish)
         }
-        guard let connection = endpoint.assign(seeker) else { return .waiting(endpoint) }
-        return .connection(connection)
+        return endpoint.assign(seeker)
     }
+
+    // MARK: Limits
+
+    private func overflow(_ limit: UpstreamLimit) -> Assignment {
+        cells.overflows(limit).add()
+        return .unavailable(shared.overflow(limit))
+    }
+
+    /// Whether another attempt at a request may be made now (`max_retries`, `retry_budget`). Every `true` is followed by
+    /// one `endRetry`, when the attempt has ended; a `false` is counted.
+    func tryBeginRetry() -> Bool {
+        guard !shared.tryBeginRetry() else { return true }
+        cells.overflows(.retries).add()
+        return false
+    }
+
+    func endRetry() { shared.endRetry() }
+
+    /// Why `tryBeginRetry` says no, for people.
+    var retryOverflow: String { shared.overflow(.retries) }
 
     private func pick(_ excluded: Endpoint?, _ wish: EndpointWish) -> Endpoint? {
         guard let hash = wish.hash else { return pick(excluded) }
@@ -117,6 +156,7 @@ final class Upstream {
 
     private func unavailable(_ seeker: StreamSeeker, _ wish: EndpointWish?) -> Assignment {
         if awaitsFirstAnswer {
+            guard shared.pending.tryBegin() else { return overflow(.pending) }
             waiting.append((seeker, wish))
             return .resolving
         }
@@ -156,7 +196,7 @@ final class Upstream {
             current[item.address]
                 ?? Endpoint(
                     services: services, address: item.address, connectTimeout: config.connectTimeout.nanoseconds,
-                    metrics: metrics, worker: worker)
+                    shared: shared, worker: worker, requestLimit: requestLimit)
         }
         weights = wanted.map(\.weight)
         balancer = Balancer(
@@ -174,6 +214,7 @@ final class Upstream {
         let seekers = waiting
         waiting = []
         for (seeker, wish) in seekers {
+            shared.pending.end()
             switch assign(seeker, wish: wish) {
             case .connection(let connection): seeker.connectionReady(connection)
             case .waiting(let endpoint): seeker.waits(endpoint)

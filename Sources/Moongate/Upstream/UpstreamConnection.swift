@@ -42,11 +42,13 @@ final class UpstreamConnection: HTTP2Connection {
     }
 
     /// Sends a request on a stream whose delegate and owner are set; `false` when the connection takes no more streams
-    /// after all.
+    /// after all, or the upstream no more requests: then `Upstream.assign` says why.
     func open(
         _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
     ) -> Bool {
+        guard endpoint.admitStream() else { return false }
         guard submitRequest(headers, hasBody: hasBody, stream: stream) else {
+            endpoint.streamRefused()
             retire()
             return false
         }

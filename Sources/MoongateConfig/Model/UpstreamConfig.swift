@@ -20,6 +20,7 @@ public struct UpstreamConfig: Sendable, Equatable {
     public var connectTimeout: Duration
     /// How often host names are resolved again.
     public var dnsRefresh: Duration
+    public var limits = UpstreamLimitsConfig()
 
     public init(
         name: String, endpoints: [Endpoint], balance: Balance = .roundRobin,

@@ -44,6 +44,7 @@ extension ConfigurationReference {
         upstreams:
           greeter:
             endpoints: ["127.0.0.1:50051", "127.0.0.1:50052"]
+            limits: {max_retries: 3}
           greeter-canary:
             endpoints:
               - address: canary.internal:50051
@@ -52,6 +53,11 @@ extension ConfigurationReference {
             balance: least_request
             connect_timeout: 2s
             dns_refresh: 30s
+            limits:                               # for the whole process
+              max_connections: 100
+              max_pending_requests: 1000
+              max_requests: 10000
+              retry_budget: {percent: 20, min_concurrency: 3}
 
         routes:
           - name: greeter

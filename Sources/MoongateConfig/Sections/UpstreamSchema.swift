@@ -36,6 +36,9 @@ extension ValueType<UpstreamConfig> {
                     Field(
                         "dns_refresh", \.dnsRefresh, .duration(.seconds(1) ... .seconds(86400)),
                         "How often host names are resolved again."),
+                    Field(
+                        "limits", \.limits, .upstreamLimits,
+                        "What it may have under way at a time. Default: no limits."),
                 ]))
     }
 }
