@@ -160,3 +160,77 @@ def test_T4_many_deadlines_at_once(echo):
     for call in calls:
         assert call.exception(5).code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert client.hello()
+
+
+# Which timer, and where it is set
+
+
+def timed(moongate, upstream, connect, **settings):
+    server = upstream()
+    proxy = moongate(configuration(server.address, routes=[route(**settings)]))
+    return connect(proxy.address), server
+
+
+@pytest.mark.parametrize("settings, asked, wanted", [
+    ({"timeout": "200ms"}, None, "timeout of route all, 200.0 ms"),
+    ({"timeout": "10s"}, "200m", "the client's grpc-timeout, 200.0 ms"),
+    ({"grpc_timeout": {"default": "200ms"}}, None, "grpc_timeout.default of route all, 200.0 ms"),
+    ({"grpc_timeout": {"maximum": "200ms"}}, "1H", "grpc_timeout.maximum of route all, 200.0 ms"),
+    ({"grpc_timeout": {"default": "1h", "maximum": "2h"}, "timeout": "200ms"}, None, "timeout of route all, 200.0 ms"),
+])
+def test_T4_message_names_the_timer_and_its_setting(moongate, upstream, connect, settings, asked, wanted):
+    client, server = timed(moongate, upstream, connect, **settings)
+    stream = client.open(with_timeout(asked) if asked else None, end_stream=True)
+    _, head = server.next_request()
+    assert seconds(head.get("grpc-timeout")) <= 0.2
+    last = client.end(stream)
+    assert last.get("grpc-status") == "4"
+    assert last.get("grpc-message") == f"deadline exceeded: {wanted}"
+
+
+def test_T2_default_does_not_shorten_what_the_client_asks_for(moongate, upstream, connect):
+    client, server = timed(moongate, upstream, connect, grpc_timeout={"default": "100ms"})
+    stream = client.open(with_timeout("5S"), end_stream=True)
+    connection, head = server.next_request()
+    time.sleep(0.4)
+    connection.respond(head.stream)
+    assert client.end(stream).get("grpc-status") == "0"
+
+
+def test_silent_stream_ends_with_idle_timeout(moongate, upstream, connect):
+    client, server = timed(moongate, upstream, connect, idle_timeout="400ms")
+    began = time.monotonic()
+    stream = client.open(end_stream=True)
+    connection, head = server.next_request()
+    last = client.end(stream)
+    assert last.get("grpc-status") == "4" and "idle_timeout of route all" in last.get("grpc-message")
+    assert last.at - began >= 0.39
+    assert connection.expect("RstStream", head.stream).code == CANCEL
+
+
+def test_stream_with_a_byte_now_and_then_is_not_idle(moongate, upstream, connect):
+    client, server = timed(moongate, upstream, connect, idle_timeout="600ms")
+    stream = client.open()
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, RESPONSE)
+    for index in range(8):
+        time.sleep(0.25)
+        if index % 2:
+            client.send_data(stream, message(b"up"))
+        else:
+            connection.send_data(head.stream, message(b"down"))
+    client.send_data(stream, b"", end_stream=True)
+    connection.send_headers(head.stream, [("grpc-status", "0")], end_stream=True)
+    assert client.end(stream).get("grpc-status") == "0"
+    assert client.body(stream) == message(b"down") * 4
+
+
+def test_idle_stream_whose_answer_has_begun_ends_with_trailers(moongate, upstream, connect):
+    client, server = timed(moongate, upstream, connect, idle_timeout="300ms")
+    stream = client.open(end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, RESPONSE)
+    connection.send_data(head.stream, message(b"one"))
+    last = client.end(stream)
+    assert last.type == "Headers" and last.get("grpc-status") == "4"
+    assert client.body(stream) == message(b"one")

@@ -26,7 +26,7 @@ import Testing
 
     @Test func exampleIsGood() throws {
         let configuration = try ConfigurationParser.parse(ConfigurationReference.example, file: GoldenCase.file)
-        #expect(configuration.routes.count == 2)
+        #expect(configuration.routes.count == 3)
         #expect(configuration.referencedFiles == ["/etc/moongate/certs/edge.crt", "/etc/moongate/certs/edge.key"])
     }
 

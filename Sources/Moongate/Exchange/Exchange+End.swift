@@ -4,16 +4,20 @@ extension Pooled where Record == ExchangeRecord {
 
     func upstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
         if self.downstream.isOpen {
-            if self.responseEnded || self.upstreamEnded {
+            if self.phase == .retrying {
+                nextAttempt()
+            } else if self.responseEnded || self.upstreamEnded {
                 // X4: the response is complete and the upstream wants no more of the request.
                 if !self.clientEnded { stopRequest() }
             } else if self.phase == .forwarded && canTryAgain(code, reason) {
-                self.wasSentAgain = true
+                self.attempt.wasRefused = true
                 self.requestBody.rewind()
                 self.response.reset()
                 assign()
             } else if self.phase == .forwarded || self.phase == .responding || self.phase == .responsePaused {
-                fail(.upstreamReset(code, reason), code: code)
+                let fault = Fault.upstreamReset(code, reason, endpoint: self.endpoint?.name ?? "")
+                if self.phase == .forwarded && self.attempt.mayFollow && retriesByReset(code, fault) { return }
+                fail(fault, code: code)
             }
         }
         endIfDone()
@@ -22,7 +26,7 @@ extension Pooled where Record == ExchangeRecord {
     /// Streams that the upstream did not process are sent again, once (C1, C2; gRFC A6 "transparent retries").
     private func canTryAgain(_ code: ErrorCode, _ reason: CloseReason?) -> Bool {
         code == .refusedStream && reason == nil && !self.responseHeadKnown && self.requestBody.retains
-            && !self.wasSentAgain
+            && !self.attempt.wasRefused
     }
 
     private func stopRequest() {
@@ -44,10 +48,16 @@ extension Pooled where Record == ExchangeRecord {
 
     /// X2: at once, whatever is still queued.
     func abandonUpstream() {
+        abandonAttempt()
+        if self.hedges != nil { self.hedges?.cancelAll() }
+    }
+
+    /// The same for the attempt that counts alone.
+    func abandonAttempt() {
         if self.phase == .connecting { stopWaiting() }
         // A stream that both sides have ended closes by itself.
         let isOver = self.upstreamEnded && self.requestEnded && self.requestBody.isEmpty
-        if self.upstream.isOpen && !isOver { upstreamPointer.reset(.cancel) }
+        if upstreamPointer.pointee.isOpen && !isOver { upstreamPointer.reset(.cancel) }
     }
 
     private func stopWaiting() {
@@ -56,8 +66,9 @@ extension Pooled where Record == ExchangeRecord {
         generation.upstream(self.upstreamIndex).forget(opaque)
     }
 
-    private func endIfDone() {
-        guard !self.downstream.isOpen, !self.upstream.isOpen, self.isLogged,
+    /// Gives the record back once nothing refers to it any more.
+    func endIfDone() {
+        guard !self.downstream.isOpen, !self.upstream.isOpen, !upstreamPointer.pointee.isOpen, self.isLogged,
             let host = self.host
         else { return }
         host.recycle(self)
@@ -98,7 +109,7 @@ extension Pooled where Record == ExchangeRecord {
     private func answer(_ fault: Fault) {
         abandonUpstream()
         guard let host = self.host else { return }
-        host.loop.clear(timerPointer)
+        clearTimers()
         self.responseTrailers.reset()
         self.responseBody.clear(host.loop.blocks)
         fault.message.withBytes { message in
@@ -119,6 +130,8 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Nothing of the response is left to come.
     func takeAnswer() {
+        self.attempt.holdsHead = false
+        self.turnsPage = false
         self.responseHeadKnown = true
         self.responseEnded = true
         self.responseIsGRPC = self.isGRPC
@@ -167,7 +180,7 @@ extension Pooled where Record == ExchangeRecord {
         if self.upstreamIndex >= 0, let generation = self.generation {
             account.upstream = generation.upstream(self.upstreamIndex).nameBytes.string
             account.endpoint = self.endpoint?.nameBytes.string
-            account.attempts = Int64(self.attempts)
+            account.attempts = Int64(self.lookups)
         }
         if self.responseHeadKnown { account.httpStatus = self.response.value(.status).map(HTTPStatus.parse) }
         if self.isGRPC && self.grpcStatus >= 0 {

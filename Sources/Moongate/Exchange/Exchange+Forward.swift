@@ -11,8 +11,10 @@ extension Pooled where Record == ExchangeRecord {
         } else {
             return fail(.noRoute)
         }
-        setDeadline(self.policyRun?.subject.timeout ?? route.pointee.timeout)
+        setDeadline(route, self.policyRun?.subject.timeout)
         guard self.phase != .responding else { return }
+        self.attempt.mayFollow = route.pointee.mayFollow(self.request.value(.path) ?? .empty)
+        watchSilence(route.pointee.idleTimeout)
         self.requestBody.retain()
         assign()
     }
@@ -20,8 +22,10 @@ extension Pooled where Record == ExchangeRecord {
     /// Finds an endpoint; the first attempt or a further one.
     func assign() {
         guard let host = self.hostReference, let generation = self.generationReference else { return }
-        self.attempts &+= 1
+        self.lookups &+= 1
+        self.attempt.lookups &+= 1
         self.phase = .connecting
+        if self.attempt.mayFollow { setAttemptLimit() }
         let seeker = host._withUnsafeGuaranteedRef { $0.seeker(self) }
         let tried = self.endpoint
         let wish = self.policyRun?.subject.wish
@@ -32,7 +36,7 @@ extension Pooled where Record == ExchangeRecord {
         case .connection(let connection): send(on: connection)
         case .waiting(let endpoint): tries(endpoint)
         case .resolving: break
-        case .unavailable(let reason): fail(.unavailable(reason))
+        case .unavailable(let reason): unavailable(reason)
         }
     }
 
@@ -54,40 +58,10 @@ extension Pooled where Record == ExchangeRecord {
     /// The connection that the exchange waited for did not come about. Nothing was sent, so another endpoint may be
     /// tried (C3).
     func connectFailed(_ reason: String) {
-        guard self.attempts < Exchange.attemptLimit else { return fail(.unavailable(reason)) }
+        guard self.attempt.lookups < Exchange.lookupLimit else { return unavailable(reason) }
         assign()
     }
 
-    /// How often one request looks for an endpoint.
-    static var attemptLimit: UInt8 { 3 }
-
-    // MARK: Deadline
-
-    /// The smaller of the client's `grpc-timeout` and the route's timeout counts (T2).
-    private func setDeadline(_ limit: UInt64) {
-        var time = limit
-        if self.isGRPC, let text = self.request.value(.grpcTimeout), let asked = GRPCTimeout.parse(text) {
-            if asked == 0 { return fail(.deadlineExceeded) }
-            time = limit == 0 ? UInt64(asked) : min(UInt64(asked), limit)
-        }
-        guard time > 0, let host = self.host else { return }
-        self.deadline = self.started &+ min(time, UInt64.max / 4)
-        self.timer.target = opaque
-        self.timer.action = { Exchange(owner: $0).deadlineReached() }
-        host.loop.set(timerPointer, at: self.deadline)
-    }
-
-    func deadlineReached() { fail(.deadlineExceeded) }
-
-    /// The upstream gets what remains of the deadline (T3).
-    private func writeTimeout() {
-        guard self.deadline > 0, self.isGRPC, let host = self.host else { return }
-        let now = host.loop.now
-        let left = self.deadline > now ? self.deadline - now : 1
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: GRPCTimeout.maximumLength) { buffer in
-            guard let base = buffer.baseAddress else { return }
-            let count = GRPCTimeout.write(remaining: Int64(clamping: left), to: base)
-            self.request.set(name: Bytes("grpc-timeout"), value: Bytes(base, count))
-        }
-    }
+    /// How often one attempt looks for an endpoint.
+    private static var lookupLimit: UInt8 { 3 }
 }

@@ -159,8 +159,14 @@ extension Pooled where Record == ExchangeRecord {
         }
         guard let body = run.responseBody else { return }
         upstreamPointer.consume(body.takeConsumed())
-        guard self.responseHeadSent else { return }
-        if body.takeEnd() { finishResponseBody() } else { downstreamPointer.resume() }
+        guard self.responseHeadSent || self.turnsPage else { return }
+        if body.takeEnd() {
+            finishResponseBody()
+        } else if self.turnsPage {
+            pageMoved()
+        } else {
+            downstreamPointer.resume()
+        }
     }
 
     /// The subject's response list holds a whole answer.
@@ -168,7 +174,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let run = self.policyRun, let host = self.host else { return }
         run.stopHooks()
         abandonUpstream()
-        host.loop.clear(timerPointer)
+        clearTimers()
         self.responseTrailers.reset()
         self.responseBody.clear(host.loop.blocks)
         self.responseBody.append(run.replyBody, host.loop.blocks)

@@ -15,7 +15,7 @@ extension Pooled where Record == ExchangeRecord {
         self.bytesIn &+= UInt64(bytes.count)
         if self.isGRPC { self.requestMessages.consume(bytes) }
         guard let host = self.host else { return }
-        if self.phase == .responding && !self.upstream.isOpen {
+        if self.phase == .responding && !upstreamPointer.pointee.isOpen {
             // Nobody will read it: let the client send on, it may only look at the answer when it is done.
             return downstreamPointer.consume(bytes.count)
         }
@@ -51,15 +51,17 @@ extension Pooled where Record == ExchangeRecord {
     /// Bytes for the upstream, as its connection has room for them.
     func readRequest(into target: UnsafeMutablePointer<UInt8>, limit: Int) -> BodyRead {
         guard let host = self.host else { return .failed }
+        let again = self.requestBody.reread
         let count = self.requestBody.read(into: target, limit: limit, host.loop.blocks)
         if count > 0 {
             if let run = self.policyRun, run.requestBody != nil {
                 run.queueWasRead()
             } else {
-                downstreamPointer.consume(count)
+                // The window was opened for bytes of an earlier attempt already.
+                downstreamPointer.consume(count - (again - self.requestBody.reread))
             }
             // What exceeds the buffer cannot be sent again (F6).
-            if self.requestBody.retained > Exchange.retryBufferLimit { self.requestBody.commit(host.loop.blocks) }
+            if self.requestBody.retained > retryBuffer { self.requestBody.commit(host.loop.blocks) }
         }
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
@@ -67,6 +69,9 @@ extension Pooled where Record == ExchangeRecord {
         return .lastBeforeTrailers(count)
     }
 
-    /// Request bytes that are kept until the response begins, for a second attempt.
-    static var retryBufferLimit: Int { 64 * 1024 }
+    /// Request bytes that are kept until the response begins, for another attempt.
+    private var retryBuffer: Int {
+        guard self.attempt.mayFollow, let generation = self.generation else { return RetryPlan.smallestBuffer }
+        return generation.route(self.route).pointee.retry.buffer
+    }
 }

@@ -9,7 +9,10 @@ extension Pooled where Record == ExchangeRecord {
     func responseSectionReceived(endsStream: Bool, tooLarge: Bool) {
         guard responseSectionTarget() != nil else { return }
         if tooLarge { return fail(.upstreamHeadersTooLarge) }
-        if self.responseHeadKnown { return responseEndReceived() }
+        if self.responseHeadKnown {
+            if self.attempt.holdsHead && retriesByTrailers() { return }
+            return responseEndReceived()
+        }
         let status = self.response.value(.status).map(HTTPStatus.parse) ?? 0
         if status < 200 {
             // R13: a 1xx head is passed on, and the final one is still to come.
@@ -21,11 +24,18 @@ extension Pooled where Record == ExchangeRecord {
         self.responseEnded = endsStream
         self.upstreamEnded = endsStream
         self.responseIsGRPC = self.response.value(.contentType).map(GRPCContentType.isGRPC) ?? false
-        // The response is the upstream's word: nothing is sent twice from here on (F6).
+        if self.attempt.mayFollow && keepsHead() { return }
+        acceptResponse()
+    }
+
+    /// The response is the upstream's word: nothing is sent twice from here on (F6).
+    func acceptResponse() {
         if let host = self.host {
             self.answeredAt = host.loop.now
             self.requestBody.commit(host.loop.blocks)
         }
+        if self.hedges != nil { self.hedges?.cancelAll() }
+        if self.attempt.charged > 0 { releaseRetries() }
         finishResponseHead()
     }
 
@@ -33,6 +43,7 @@ extension Pooled where Record == ExchangeRecord {
         guard self.responseHeadKnown, !self.responseEnded, let host = self.host else {
             return
         }
+        if self.attempt.holdsHead { releaseHead() }
         if let run = self.policyRun, let body = run.responseBody {
             body.receive(bytes)
             return run.bodyReceived()
@@ -41,6 +52,7 @@ extension Pooled where Record == ExchangeRecord {
         let passed = passResponse(bytes)
         guard passed < bytes.count else { return }
         self.responseBody.append(bytes[passed..<bytes.count], host.loop.blocks)
+        if self.turnsPage { return pageMoved() }
         downstreamPointer.resume()
     }
 
@@ -57,6 +69,7 @@ extension Pooled where Record == ExchangeRecord {
     func responseEndReceived() {
         self.upstreamEnded = true
         guard self.responseHeadKnown, !self.responseEnded else { return }
+        if self.attempt.holdsHead { releaseHead() }
         if let run = self.policyRun, let body = run.responseBody {
             body.receiveEnd()
             return run.drive()
@@ -78,6 +91,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The end of the body is known and its head was sent: sends what is left, and the trailers behind it.
     func sendResponseEnd() {
+        if self.turnsPage { return pageMoved() }
         guard self.responseHeadSent, !self.responseTrailersSubmitted else { return }
         guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return downstreamPointer.resume() }
         // Trailers need no window.
@@ -87,6 +101,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Hands the head to the client's connection.
     func sendResponseHead() {
+        if self.isGRPC && !self.responseIsGRPC && turnsIntoStatus() { return }
         self.responseHeadSent = true
         self.phase = .responding
         if let run = self.policyRun, run.subject.drainsConnection { drainConnection() }

@@ -8,6 +8,8 @@ final class ExchangeHost {
     private var last: [ListenerIdentity: WorkerGeneration] = [:]
     private let pool: Pool<ExchangeRecord>
     private let upstreamStreams = UpstreamStreams()
+    let hedgedStreams = HedgedStreams()
+    let lostStreams = LostStreams()
     private let accessLog: AccessLogger
     /// The last request's number; they go up from a random start, so that two runs do not share them.
     private var numbers = UInt64.random(in: 0...UInt64.max)
@@ -63,7 +65,7 @@ final class ExchangeHost {
 
     /// Gives the record back; both streams are closed and nobody waits for it.
     func recycle(_ exchange: Exchange) {
-        loop.clear(exchange.timerPointer)
+        exchange.clearTimers()
         exchange.requestBody.clear(loop.blocks)
         exchange.responseBody.clear(loop.blocks)
         exchange.request.reset()
@@ -73,6 +75,8 @@ final class ExchangeHost {
         exchange.factsReference?.release()
         exchange.endpointReference?.release()
         exchange.endRun()
+        if exchange.hedges != nil { exchange.endHedges() }
+        if exchange.attempt.charged > 0 { exchange.releaseRetries() }
         exchange.generationReference?._withUnsafeGuaranteedRef { $0.metrics.exchanges.subtract() }
         exchange.generationReference?.release()
         exchange.pointer.pointee.forgetLastUse()
@@ -82,6 +86,12 @@ final class ExchangeHost {
     /// An exchange as upstreams know it.
     @inline(__always) func seeker(_ exchange: Exchange) -> StreamSeeker {
         StreamSeeker(owner: exchange.opaque, delegate: Unmanaged.passUnretained(upstreamStreams))
+    }
+
+    /// Makes the stream of a hedged attempt one of the exchange's own.
+    func take(_ attempt: HedgedAttempt, for exchange: Exchange) {
+        attempt.stream.pointee.owner = exchange.opaque
+        attempt.stream.pointee.delegate = Unmanaged.passUnretained(upstreamStreams)
     }
 
     var logsAccess: Bool { accessLog.isEnabled }
@@ -106,16 +116,17 @@ extension ExchangeRecord {
         responseSent = false
         responseIsGRPC = false
         responseMessages = GRPCMessageTracker()
+        turnsPage = false
         resetsAfterResponse = false
         phase = .receivingHead
         route = -1
         upstreamIndex = -1
         endpointReference = nil
-        attempts = 0
+        lookups = 0
+        attempt.forgetLastUse()
         policyStage = .none
         routeChanges = 0
         repliedPolicy = -1
-        wasSentAgain = false
         deadline = 0
         sentAt = 0
         answeredAt = 0

@@ -43,6 +43,8 @@ struct ExchangeRecord {
     /// The response is gRPC's: `content-type: application/grpc…`.
     var responseIsGRPC = false
     var responseMessages = GRPCMessageTracker()
+    /// A status is made of the response's text, which is still to come.
+    var turnsPage = false
     /// Reset the client's stream with `NO_ERROR` once the response is sent (X4).
     var resetsAfterResponse = false
 
@@ -56,9 +58,12 @@ struct ExchangeRecord {
     /// Where the request was sent last; retained.
     var endpointReference: Unmanaged<Endpoint>?
     /// How often an endpoint was looked for.
-    var attempts: UInt8 = 0
-    /// The upstream refused to process the request once already.
-    var wasSentAgain = false
+    var lookups: UInt8 = 0
+    var attempt = AttemptState()
+    /// Attempts beside the first one; `nil`: there were none.
+    var hedges: Hedges?
+    /// The stream of the one that gave the answer; `nil`: it is `upstream`.
+    var takenStream: HTTP2StreamPointer?
 
     // MARK: Policies
 
@@ -79,6 +84,7 @@ struct ExchangeRecord {
     var answeredAt: Instant = 0
     /// 0: none.
     var deadline: Instant = 0
+    var deadlineCause = DeadlineCause.client
     var timer = Timer()
     /// See `RequestNumber`.
     var number: UInt64 = 0
@@ -101,6 +107,10 @@ enum ExchangePhase: UInt8 {
     case connecting
     /// The request is with the upstream.
     case forwarded
+    /// An attempt has failed, and the next one is to come.
+    case retrying
+    /// The first attempt has failed, and those beside it go on.
+    case hedging
     /// A response hook is waiting for something.
     case responsePaused
     /// The response is ours or the upstream's and on its way; nothing more is decided.

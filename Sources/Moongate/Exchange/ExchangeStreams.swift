@@ -117,7 +117,10 @@ extension Pooled where Record == ExchangeRecord {
     @inline(__always) var downstreamPointer: HTTP2StreamPointer {
         withUnsafeMutablePointer(to: &pointer.pointee.downstream) { $0 }
     }
-    @inline(__always) var upstreamPointer: HTTP2StreamPointer {
+    /// The stream of the attempt that counts.
+    @inline(__always) var upstreamPointer: HTTP2StreamPointer { self.takenStream ?? firstStream }
+    /// The stream of the exchange's own attempts.
+    @inline(__always) var firstStream: HTTP2StreamPointer {
         withUnsafeMutablePointer(to: &pointer.pointee.upstream) { $0 }
     }
     @inline(__always) var requestPointer: UnsafeMutablePointer<HeaderList> {
@@ -152,5 +155,11 @@ extension Pooled where Record == ExchangeRecord {
     }
     @inline(__always) var timerPointer: UnsafeMutablePointer<Timer> {
         withUnsafeMutablePointer(to: &pointer.pointee.timer) { $0 }
+    }
+    @inline(__always) var attemptTimerPointer: UnsafeMutablePointer<Timer> {
+        withUnsafeMutablePointer(to: &pointer.pointee.attempt.timer) { $0 }
+    }
+    @inline(__always) var idleTimerPointer: UnsafeMutablePointer<Timer> {
+        withUnsafeMutablePointer(to: &pointer.pointee.attempt.idleTimer) { $0 }
     }
 }

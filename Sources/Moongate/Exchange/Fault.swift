@@ -39,18 +39,66 @@ struct Fault {
         Fault("upstream_headers_too_large", .internal, 502, "the upstream's headers are too large")
     }
 
-    /// The upstream's stream ended before the response did (X1, C3). `reason`: its connection ended.
-    static func upstreamReset(_ code: ErrorCode, _ reason: CloseReason?) -> Fault {
-        if let reason { return Fault("upstream_connection_lost", .unavailable, 503, "upstream: \(reason.text)") }
+    /// The upstream's stream ended before the response did (X1, C3). `endpoint`: where; `reason`: its connection ended.
+    static func upstreamReset(_ code: ErrorCode, _ reason: CloseReason?, endpoint: String) -> Fault {
+        if let reason {
+            return Fault("upstream_connection_lost", .unavailable, 503, "upstream \(endpoint): \(reason.text)")
+        }
         let status = GRPCStatus(resetCode: code.rawValue) ?? .internal
         return Fault(
-            "upstream_reset", status, 502, "the upstream reset the stream with HTTP/2 error code \(code.rawValue)")
+            "upstream_reset", status, 502,
+            "upstream \(endpoint) reset the stream with HTTP/2 error code \(code.rawValue)")
+    }
+
+    /// S6: the upstream, or a proxy before it, answered a gRPC call with something else. `text`: the beginning of it.
+    static func noGRPC(httpStatus: Int, text: String) -> Fault {
+        Fault(
+            "no_grpc_response", GRPCStatus(httpStatus: httpStatus), 502,
+            "the upstream answered with HTTP \(httpStatus) instead of gRPC" + (text.isEmpty ? "" : ": \(text)"))
+    }
+
+    /// The text with every run of white space as one space, without a character that was cut.
+    static func readable(_ text: UnsafeBufferPointer<UInt8>) -> String {
+        var words = String(decoding: text, as: UTF8.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        if words.last == "\u{fffd}" { words.removeLast() }
+        return words
     }
 
     // MARK: Ours
 
-    /// T4
-    static var deadlineExceeded: Fault { Fault("deadline_exceeded", .deadlineExceeded, 504, "deadline exceeded") }
+    /// T4: names the timer and where it was set. `time`: nanoseconds.
+    static func deadlineExceeded(_ cause: DeadlineCause, _ time: UInt64, route: String) -> Fault {
+        let setting =
+            switch cause {
+            case .client: "the client's grpc-timeout"
+            case .route: "timeout of route \(route)"
+            case .policy: "the timeout that a policy set"
+            case .absentGRPCTimeout: "grpc_timeout.default of route \(route)"
+            case .longestGRPCTimeout: "grpc_timeout.maximum of route \(route)"
+            }
+        return Fault(
+            "deadline_exceeded", .deadlineExceeded, 504, "deadline exceeded: \(setting), \(Fault.text(time))")
+    }
+
+    /// No byte of either body for `time` nanoseconds.
+    static func idle(_ time: UInt64, route: String) -> Fault {
+        Fault(
+            "idle_timeout", .deadlineExceeded, 504,
+            "no data for \(Fault.text(time)): idle_timeout of route \(route)")
+    }
+
+    /// T5: the last attempt took `time` nanoseconds without a response.
+    static func perTryTimeout(_ time: UInt64, route: String, attempt: UInt8, of all: UInt8) -> Fault {
+        Fault(
+            "per_try_timeout", .deadlineExceeded, 504,
+            "no response within \(Fault.text(time)): retry.per_try_timeout of route \(route), attempt \(attempt) of"
+                + " \(all)")
+    }
+
+    /// A time in nanoseconds, for people.
+    private static func text(_ time: UInt64) -> String {
+        time % 1_000_000_000 == 0 ? "\(time / 1_000_000_000) s" : "\(Double(time / 1000) / 1000) ms"
+    }
 
     /// Policies changed the route once too often.
     static var routeUnstable: Fault {

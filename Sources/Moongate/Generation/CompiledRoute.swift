@@ -6,6 +6,12 @@ struct CompiledRoute {
     let name: Bytes
     /// Nanoseconds, 0 for none.
     let timeout: UInt64
+    let idleTimeout: UInt64
+    let absentGRPCTimeout: UInt64
+    let longestGRPCTimeout: UInt64
+    let retry: RetryPlan
+    /// Which methods the route hedges; kept by the route.
+    private let hedgedMethods: Unmanaged<HedgedMethods>?
     /// Indexes of the generation's upstreams, one per choice.
     private let upstreams: FlatArray<Int32>
     private let choice: WeightedChoice
@@ -14,6 +20,11 @@ struct CompiledRoute {
     init(_ config: RouteConfig, upstreams: [Int32]) {
         name = Bytes.allocated(config.name)
         timeout = config.timeout.nanoseconds
+        idleTimeout = config.idleTimeout.nanoseconds
+        absentGRPCTimeout = config.grpcTimeout.absent.nanoseconds
+        longestGRPCTimeout = config.grpcTimeout.maximum.nanoseconds
+        retry = config.retry.map { RetryPlan($0) } ?? config.hedge.map { RetryPlan($0) } ?? RetryPlan()
+        hedgedMethods = config.hedge.map { Unmanaged.passRetained(HedgedMethods($0)) }
         self.upstreams = FlatArray(copying: upstreams)
         choice = WeightedChoice(weights: config.upstreams.map(\.weight))
     }
@@ -23,8 +34,26 @@ struct CompiledRoute {
         choice.pick(random).map { Int(upstreams[Int32($0)]) }
     }
 
+    /// Whether a further attempt may follow, or be made beside, the first one at `path`.
+    func mayFollow(_ path: Bytes) -> Bool {
+        guard retry.isEnabled else { return false }
+        guard let hedgedMethods else { return true }
+        return hedgedMethods._withUnsafeGuaranteedRef { $0.contain(path) }
+    }
+
     func free() {
+        hedgedMethods?.release()
         name.base.deallocate()
         upstreams.free()
     }
+}
+
+/// The methods that are marked as safe to repeat.
+private final class HedgedMethods {
+    /// `nil`: none, as the configuration's patterns are sound.
+    private let methods: MethodSet?
+
+    init(_ config: HedgeConfig) { methods = try? MethodSet(config.methods) }
+
+    func contain(_ path: Bytes) -> Bool { methods?.contains(path) ?? false }
 }

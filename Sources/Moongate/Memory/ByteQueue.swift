@@ -17,6 +17,11 @@ struct ByteQueue {
     /// Bytes that were read and are still held.
     private(set) var retained = 0
     private(set) var retains = false
+    /// Bytes in front that were read before `rewind`.
+    private(set) var reread = 0
+
+    /// Bytes that are held, read or not.
+    @inline(__always) var total: Int { count + retained }
 
     @inline(__always) var isEmpty: Bool { count == 0 }
 
@@ -49,6 +54,7 @@ struct ByteQueue {
             done += length
             count -= length
         }
+        reread -= min(reread, done)
         if retains { retained += done } else if count == 0 { clear(pool) }
         return done
     }
@@ -73,7 +79,18 @@ struct ByteQueue {
         cursor = head
         cursorOffset = head.map { $0.pointee.start } ?? 0
         count += retained
+        reread += retained
         retained = 0
+    }
+
+    /// Appends a copy of everything that is held, read or not, to `other`.
+    func copyAll(to other: inout ByteQueue, _ pool: BlockPool) {
+        var next = head
+        while let block = next {
+            let length = Int(block.pointee.end - block.pointee.start)
+            other.append(Bytes(BlockPool.bytes(block) + Int(block.pointee.start), length), pool)
+            next = block.pointee.next
+        }
     }
 
     /// Drops everything.
@@ -87,6 +104,7 @@ struct ByteQueue {
         cursorOffset = 0
         count = 0
         retained = 0
+        reread = 0
         retains = false
     }
 

@@ -42,6 +42,10 @@ extension MetricsRegistry {
                 text.sample([("route", route.name), ("http_status", digit == 0 ? "none" : "\(digit)xx")], count)
             }
         }
+        text.family(
+            "moongate_retries_total", .counter,
+            "Attempts at an upstream that followed one that had failed, by the route's `retry` or `hedge`.")
+        for route in routes { text.sample([("route", route.name)], route.block.total(RouteCells.Column.retries)) }
         text.family("moongate_request_bytes_total", .counter, "Body bytes received from clients.")
         for route in routes { text.sample([("route", route.name)], route.block.total(RouteCells.Column.bytesIn)) }
         text.family("moongate_response_bytes_total", .counter, "Body bytes sent to clients.")

@@ -10,7 +10,8 @@ struct RouteCells {
         static let httpClass = 18
         static let bytesIn = 24
         static let bytesOut = 25
-        static let duration = 26
+        static let retries = 26
+        static let duration = 27
         static let count = duration + LatencyHistogram.columns
     }
 
@@ -31,6 +32,9 @@ struct RouteCells {
         row[Column.bytesIn].add(received)
         row[Column.bytesOut].add(sent)
     }
+
+    /// Attempts that followed one that had failed.
+    var retries: Counter { row[Column.retries] }
 
     @inline(__always) var duration: LatencyHistogram { LatencyHistogram(row.advanced(by: Column.duration)) }
 }

@@ -109,5 +109,7 @@ struct RetryBudget: Equatable {
         return UInt64(UInt32(clamping: config.percent)) << 32 | UInt64(UInt32(clamping: config.minConcurrency))
     }
 
-    func retries(ofActive requests: Int) -> Int { max(minimum, requests / 100 * percent + requests % 100 * percent / 100) }
+    func retries(ofActive requests: Int) -> Int {
+        max(minimum, requests / 100 * percent + requests % 100 * percent / 100)
+    }
 }

@@ -14,6 +14,13 @@ public struct RouteConfig: Sendable, Equatable {
     /// Longest time from the request's head to the response's end; `.zero` means none. The smaller of this
     /// and the client's `grpc-timeout` counts.
     public var timeout: Duration
+    /// Longest time without a byte of either body; `.zero` means none.
+    public var idleTimeout: Duration
+    public var grpcTimeout: GRPCTimeoutConfig
+    /// `nil`: only what the upstream cannot have seen is sent again.
+    public var retry: RetryConfig?
+    /// Excludes `retry`.
+    public var hedge: HedgeConfig?
     /// Values by namespace and key, for policies that read them.
     public var metadata: [SettingValue.Entry]
     /// What `handle:filterContext()` gives on this route, in place of the policies' settings; `nil`: their settings.
@@ -24,7 +31,8 @@ public struct RouteConfig: Sendable, Equatable {
     public init(
         name: String, listeners: [String] = [], matches: [RouteMatch] = [RouteMatch()],
         policies: [PolicyReference] = [], disabledPolicies: [DisabledPolicy] = [],
-        upstreams: [WeightedUpstream] = [], timeout: Duration = .zero,
+        upstreams: [WeightedUpstream] = [], timeout: Duration = .zero, idleTimeout: Duration = .zero,
+        grpcTimeout: GRPCTimeoutConfig = .init(), retry: RetryConfig? = nil, hedge: HedgeConfig? = nil,
         metadata: [SettingValue.Entry] = [], filterContext: SettingValue? = nil, location: SourceLocation = .unknown
     ) {
         self.name = name
@@ -34,6 +42,10 @@ public struct RouteConfig: Sendable, Equatable {
         self.disabledPolicies = disabledPolicies
         self.upstreams = upstreams
         self.timeout = timeout
+        self.idleTimeout = idleTimeout
+        self.grpcTimeout = grpcTimeout
+        self.retry = retry
+        self.hedge = hedge
         self.metadata = metadata
         self.filterContext = filterContext
         self.location = location

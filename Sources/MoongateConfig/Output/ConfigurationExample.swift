@@ -83,6 +83,16 @@ extension ConfigurationReference {
               - {name: greeter, weight: 95}
               - {name: greeter-canary, weight: 5}
             timeout: 30s
+            idle_timeout: 1h                      # no byte of either body for so long
+            grpc_timeout:
+              default: 10s                        # for calls without grpc-timeout
+              maximum: 5m                         # longer ones are cut to this
+            retry:
+              on: [unavailable, resource_exhausted, connect_failure, reset]
+              max_attempts: 3                     # the first one included
+              per_try_timeout: 2s
+              backoff: {initial: 25ms, maximum: 250ms}
+              buffer: 64KiB                       # longer requests are sent once
             metadata:                             # for handle:metadata(), by the policy's name
               audit: {owner: team-a}
             filter_context: {plan: pro}           # for handle:filterContext() of every policy here
@@ -93,6 +103,15 @@ extension ConfigurationReference {
             policies:
               - {policy: stamp, disabled: true}   # the listener's policy does not run here
             upstream: greeter
+          - name: lookup
+            match: {service: helloworld.Lookup}
+            upstream: greeter
+            hedge:                                # several attempts at a time
+              methods: [helloworld.Lookup/Find, "helloworld.Reader/*"]
+              max_attempts: 2
+              delay: 50ms
+              non_fatal: [unavailable]
+              buffer: 64KiB
 
         admin:
           address: 127.0.0.1:9901                 # /metrics, /live, /ready, /policies

@@ -8,6 +8,10 @@ private struct RouteDraft {
     var upstream: String?
     var upstreams: [WeightedUpstream]?
     var timeout: Duration = RouteConfig(name: "").timeout
+    var idleTimeout: Duration = RouteConfig(name: "").idleTimeout
+    var grpcTimeout = GRPCTimeoutConfig()
+    var retry: RetryConfig?
+    var hedge: HedgeConfig?
     var metadata: [SettingValue.Entry] = []
     var filterContext: SettingValue?
 }
@@ -20,7 +24,10 @@ extension ValueType<RouteConfig> {
                 "Which requests go where, and through which policies. Of several routes that fit, the most specific"
                 + " one wins, see [Routing](routing.md).",
             initial: RouteDraft(),
-            alternatives: [.atMostOne(["match"], ["matches"]), .exactlyOne(["upstream"], ["upstreams"])],
+            alternatives: [
+                .atMostOne(["match"], ["matches"]), .exactlyOne(["upstream"], ["upstreams"]),
+                .atMostOne(["retry"], ["hedge"]),
+            ],
             fields: [
                 Field(
                     "name", \.name, .definition(of: .route), required: true,
@@ -46,6 +53,18 @@ extension ValueType<RouteConfig> {
                     "timeout", \.timeout, .duration(.zero ... .seconds(86400)),
                     "Longest time from the request's head to the end of the response; `0s`: no limit. The client's"
                         + " `grpc-timeout` counts if it is shorter."),
+                Field(
+                    "idle_timeout", \.idleTimeout, .duration(.zero ... .seconds(86400)),
+                    "Longest time without a byte of the request's or the response's body; `0s`: no limit."),
+                Field(
+                    "grpc_timeout", \.grpcTimeout, .grpcTimeout, "What counts in place of the client's `grpc-timeout`."),
+                Field(
+                    "retry", \.retry, .retry, absent: "only what the upstream cannot have seen is sent again",
+                    "When a request is sent again, see [Timeouts and retries](timeouts-and-retries.md)."),
+                Field(
+                    "hedge", \.hedge, .hedge, absent: "one attempt at a time",
+                    "Calls that are safe to repeat are sent several times, see"
+                        + " [Hedging](timeouts-and-retries.md#hedging)."),
                 Field(
                     "metadata", \.metadata, .metadata,
                     "Values by namespace and key. `handle:metadata()` reads those under the name of the policy, else"
@@ -73,7 +92,8 @@ extension ValueType<RouteConfig> {
             disabledPolicies: draft.policies.filter(\.isDisabled).map {
                 DisabledPolicy(name: $0.reference.name, location: $0.reference.location)
             },
-            upstreams: weighted, timeout: draft.timeout, metadata: draft.metadata,
+            upstreams: weighted, timeout: draft.timeout, idleTimeout: draft.idleTimeout, grpcTimeout: draft.grpcTimeout,
+            retry: draft.retry, hedge: draft.hedge, metadata: draft.metadata,
             filterContext: draft.filterContext, location: mapping.location)
     }
 }

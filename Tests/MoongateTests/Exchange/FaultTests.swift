@@ -24,11 +24,11 @@ import Testing
             (11, .resourceExhausted), (12, .permissionDenied), (5, .internal), (99, .internal),
         ] as [(UInt32, GRPCStatus)])
     func X1resetCodesBecomeStatuses(code: UInt32, status: GRPCStatus) {
-        #expect(Fault.upstreamReset(ErrorCode(rawValue: code), nil).status == status)
+        #expect(Fault.upstreamReset(ErrorCode(rawValue: code), nil, endpoint: "a:1").status == status)
     }
 
     @Test func C3aLostConnectionIsUnavailable() {
-        let fault = Fault.upstreamReset(.cancel, .peerClosed)
+        let fault = Fault.upstreamReset(.cancel, .peerClosed, endpoint: "a:1")
         #expect(fault.status == .unavailable)
         #expect(fault.message.contains("closed by the peer"))
     }

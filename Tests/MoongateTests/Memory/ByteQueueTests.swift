@@ -41,6 +41,37 @@ import Testing
         #expect(queue.drain(pool, step: 1000) == input + [9, 9])
     }
 
+    @Test func bytesThatAreReadAgainAreCounted() {
+        var queue = ByteQueue()
+        queue.retain()
+        [UInt8](repeating: 1, count: 100).withBytes { queue.append($0, pool) }
+        _ = queue.take(60, pool)
+        queue.rewind()
+        #expect(queue.reread == 60)
+        _ = queue.take(20, pool)
+        #expect(queue.reread == 40)
+        queue.rewind()
+        #expect(queue.reread == 60)
+        _ = queue.take(100, pool)
+        #expect(queue.reread == 0)
+        #expect(queue.total == 100)
+        queue.clear(pool)
+        #expect(queue.total == 0)
+    }
+
+    @Test func aCopyHasEverythingThatIsHeld() {
+        var queue = ByteQueue()
+        queue.retain()
+        let input = (0..<40_000).map { UInt8(truncatingIfNeeded: $0 &* 3) }
+        input.withBytes { queue.append($0, pool) }
+        _ = queue.take(17_000, pool)
+        var copy = ByteQueue()
+        queue.copyAll(to: &copy, pool)
+        #expect(copy.drain(pool, step: 999) == input)
+        #expect(queue.drain(pool, step: 999) == Array(input[17_000...]))
+        queue.clear(pool)
+    }
+
     @Test func committedBytesAreGone() {
         var queue = ByteQueue()
         queue.retain()

@@ -67,7 +67,7 @@ extension HTTP2Connection {
     /// What is wrong with a frame whatever it holds.
     @inline(__always) private func isAcceptable(_ head: FrameHead) -> Bool {
         if head.length > FrameHead.maxPayload {
-            fail(.frameSizeError, "a frame of \(head.length) octets")
+            fail(.frameSizeError, mistakenProtocol(head) ?? "a frame of \(head.length) octets")
         } else if core.pointee.section.awaited != 0
             && (head.type != FrameType.continuation || head.stream != core.pointee.section.awaited)
         {
@@ -80,6 +80,16 @@ extension HTTP2Connection {
             return true
         }
         return false
+    }
+
+    /// What a peer speaks whose first bytes are no frame.
+    private func mistakenProtocol(_ head: FrameHead) -> String? {
+        guard !core.pointee.peerSentSettings else { return nil }
+        switch head.length {
+        case 0x48_5454: return "the peer speaks HTTP/1"  // "HTT"
+        case 0x15_0300...0x15_0303: return "the peer speaks TLS"  // an alert
+        default: return nil
+        }
     }
 
     private func handle(_ head: FrameHead, _ payload: Bytes) {

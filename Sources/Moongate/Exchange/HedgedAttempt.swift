@@ -1,0 +1,228 @@
+/// An attempt at a call beside the first one (gRFC A6, hedging): it has its own stream, its own copy of the request, and
+/// keeps its response back until it is clear whether that is the call's answer.
+///
+/// Refers to its exchange until it is given up or taken over; lives on until its stream is closed.
+final class HedgedAttempt {
+    /// What connections point into; its address stays the same.
+    struct Record {
+        var stream = HTTP2Stream()
+        var request = HeaderList()
+        var requestTrailers = HeaderList()
+        var response = HeaderList()
+        var responseTrailers = HeaderList()
+    }
+
+    let record: UnsafeMutablePointer<Record>
+    /// `nil` once nobody is interested any more.
+    fileprivate(set) var exchange: Exchange?
+    fileprivate(set) var endpoint: Endpoint?
+    fileprivate(set) var body = ByteQueue()
+    /// The head is known, and the status is still to come.
+    fileprivate(set) var holdsHead = false
+    /// The upstream has ended its side.
+    fileprivate(set) var hasEnded = false
+    fileprivate var upstream: Upstream?
+    fileprivate var isWaiting = false
+    fileprivate var lookups = 0
+    fileprivate let loop: EventLoop
+
+    fileprivate init(_ exchange: Exchange, _ loop: EventLoop) {
+        self.exchange = exchange
+        self.loop = loop
+        record = .allocate(capacity: 1)
+        record.initialize(to: Record())
+    }
+
+    deinit {
+        body.clear(loop.blocks)
+        record.pointee.request.destroy()
+        record.pointee.requestTrailers.destroy()
+        record.pointee.response.destroy()
+        record.pointee.responseTrailers.destroy()
+        record.deinitialize(count: 1)
+        record.deallocate()
+    }
+
+    var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
+    fileprivate var request: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &record.pointee.request) { $0 }
+    }
+    fileprivate var requestTrailers: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &record.pointee.requestTrailers) { $0 }
+    }
+    fileprivate var response: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &record.pointee.response) { $0 }
+    }
+    fileprivate var responseTrailers: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &record.pointee.responseTrailers) { $0 }
+    }
+
+    /// Puts what the upstream has answered, and what it was asked, in the exchange's place for them.
+    func handOver(to exchange: Exchange) {
+        swap(&record.pointee.response, &exchange.responsePointer.pointee)
+        swap(&record.pointee.responseTrailers, &exchange.responseTrailersPointer.pointee)
+        swap(&body, &exchange.requestBodyPointer.pointee)
+        self.exchange = nil
+    }
+
+    /// Ends the attempt without a word.
+    func cancel() {
+        exchange = nil
+        if isWaiting, let owner = stream.pointee.owner {
+            endpoint?.forget(owner)
+            upstream?.forget(owner)
+            isWaiting = false
+            HedgedStreams.release(self)
+        }
+        stream.reset(.cancel)
+    }
+}
+
+/// The streams of all hedged attempts of a worker. A stream's owner is its attempt, retained until the stream is closed.
+final class HedgedStreams: UpstreamStreamDelegate {
+    private static let lookupLimit = 3
+
+    /// Begins an attempt with a copy of what the exchange has to send, which must be all of it.
+    func begin(_ exchange: Exchange, _ upstream: Upstream, loop: EventLoop, excluding: Endpoint?) -> HedgedAttempt {
+        let attempt = HedgedAttempt(exchange, loop)
+        attempt.request.pointee.append(contentsOf: exchange.requestPointer.pointee)
+        attempt.requestTrailers.pointee.append(contentsOf: exchange.requestTrailersPointer.pointee)
+        exchange.requestBodyPointer.pointee.copyAll(to: &attempt.body, loop.blocks)
+        attempt.upstream = upstream
+        attempt.endpoint = excluding
+        attempt.stream.pointee.owner = Unmanaged.passRetained(attempt).toOpaque()
+        attempt.stream.pointee.delegate = Unmanaged.passUnretained(self)
+        return attempt
+    }
+
+    /// Finds an endpoint. What goes wrong is told to the exchange at once.
+    func assign(_ attempt: HedgedAttempt) {
+        guard let upstream = attempt.upstream, let owner = attempt.stream.pointee.owner, attempt.exchange != nil else {
+            return
+        }
+        attempt.lookups += 1
+        attempt.isWaiting = true
+        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        switch upstream.assign(seeker, excluding: attempt.endpoint) {
+        case .connection(let connection): send(attempt, on: connection)
+        case .waiting(let endpoint): attempt.endpoint = endpoint
+        case .resolving: break
+        case .unavailable(let reason): failed(attempt, .unavailable(reason), [.connectFailure])
+        }
+    }
+
+    private func send(_ attempt: HedgedAttempt, on connection: UpstreamConnection) {
+        attempt.endpoint = connection.endpoint
+        attempt.isWaiting = false
+        let hasBody = !attempt.body.isEmpty || !attempt.requestTrailers.pointee.isEmpty
+        guard connection.open(attempt.stream, attempt.request, hasBody: hasBody) else { return assign(attempt) }
+    }
+
+    /// The attempt has come to nothing; its stream is closed or was never opened.
+    private func failed(_ attempt: HedgedAttempt, _ fault: Fault, _ ending: RetryPlan.Endings) {
+        let exchange = attempt.exchange
+        attempt.exchange = nil
+        attempt.isWaiting = false
+        exchange?.hedgeFailed(attempt, fault, ending.union(.status(fault.status)))
+        HedgedStreams.release(attempt)
+    }
+
+    /// The attempt's stream is the exchange's from now on, which keeps the attempt.
+    func hand(_ attempt: HedgedAttempt, to exchange: Exchange, of host: ExchangeHost) {
+        HedgedStreams.release(attempt)
+        host.take(attempt, for: exchange)
+    }
+
+    private static func attempt(_ owner: UnsafeMutableRawPointer) -> HedgedAttempt {
+        Unmanaged<HedgedAttempt>.fromOpaque(owner).takeUnretainedValue()
+    }
+
+    fileprivate static func release(_ attempt: HedgedAttempt) {
+        guard let owner = attempt.stream.pointee.owner else { return }
+        attempt.stream.pointee.owner = nil
+        Unmanaged<HedgedAttempt>.fromOpaque(owner).release()
+    }
+
+    // MARK: Waiting for a connection
+
+    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+        send(HedgedStreams.attempt(owner), on: connection)
+    }
+
+    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+        HedgedStreams.attempt(owner).endpoint = endpoint
+    }
+
+    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+        let attempt = HedgedStreams.attempt(owner)
+        guard attempt.lookups < HedgedStreams.lookupLimit else {
+            return failed(attempt, .unavailable(reason), [.connectFailure])
+        }
+        assign(attempt)
+    }
+
+    // MARK: The stream
+
+    override func sectionBegan(
+        _ stream: UnsafeMutableRawPointer, _ section: Section
+    ) -> UnsafeMutablePointer<HeaderList>? {
+        let attempt = HedgedStreams.attempt(stream)
+        guard attempt.exchange != nil else { return nil }
+        return attempt.holdsHead ? attempt.responseTrailers : attempt.response
+    }
+
+    override func sectionEnded(
+        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+    ) {
+        let attempt = HedgedStreams.attempt(stream)
+        guard let exchange = attempt.exchange else { return }
+        if tooLarge { return drop(attempt, exchange, .upstreamHeadersTooLarge) }
+        attempt.hasEnded = endsStream
+        if attempt.holdsHead {
+            return exchange.hedgeAnswered(attempt, attempt.responseTrailers.pointee.value(.grpcStatus))
+        }
+        let status = attempt.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
+        if status < 200 { return attempt.response.pointee.reset() }
+        let grpcStatus = attempt.response.pointee.value(.grpcStatus)
+        let isGRPC = attempt.response.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        attempt.holdsHead = true
+        if endsStream || grpcStatus != nil || !isGRPC { exchange.hedgeAnswered(attempt, grpcStatus) }
+    }
+
+    /// A message has begun: this is the answer.
+    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+        guard let exchange = HedgedStreams.attempt(stream).exchange else { return }
+        exchange.takeOver(HedgedStreams.attempt(stream))
+        exchange.responseDataReceived(bytes)
+    }
+
+    override func dataEnded(_ stream: UnsafeMutableRawPointer) {
+        let attempt = HedgedStreams.attempt(stream)
+        attempt.hasEnded = true
+        attempt.exchange?.hedgeAnswered(attempt, nil)
+    }
+
+    override func readBody(
+        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+    ) -> BodyRead {
+        let attempt = HedgedStreams.attempt(stream)
+        let count = attempt.body.read(into: target, limit: limit, attempt.loop.blocks)
+        guard attempt.body.isEmpty else { return .bytes(count) }
+        guard !attempt.requestTrailers.pointee.isEmpty else { return .last(count) }
+        attempt.stream.submitTrailers(attempt.requestTrailers)
+        return .lastBeforeTrailers(count)
+    }
+
+    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+        let attempt = HedgedStreams.attempt(stream)
+        guard attempt.exchange != nil else { return HedgedStreams.release(attempt) }
+        let fault = Fault.upstreamReset(code, reason, endpoint: attempt.endpoint?.name ?? "")
+        failed(attempt, fault, code == .refusedStream ? .refusedStream : .reset)
+    }
+
+    private func drop(_ attempt: HedgedAttempt, _ exchange: Exchange, _ fault: Fault) {
+        attempt.exchange = nil
+        attempt.stream.reset(.cancel)
+        exchange.hedgeFailed(attempt, fault, .status(fault.status))
+    }
+}
