@@ -373,6 +373,26 @@ def test_metrics_count_attempts(retried):
     assert retried.proxy.metric("moongate_retries_total", route="all") == 1
 
 
+def test_access_log_tells_the_attempts(moongate, upstream, connect):
+    server = upstream()
+    proxy = moongate(configuration(server.address, routes=[route(retry=retrying())], access_log={"path": "-"}))
+    client = connect(proxy.address)
+    stream = call(client)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    client.end(stream)
+    stream = call(client)
+    for _ in range(2):
+        connection, head = server.next_request()
+        refuse_at_once(connection, head.stream)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    client.end(stream)
+    entries = eventually(lambda: (lambda found: found if len(found) == 2 else None)(
+        [entry for entry in proxy.log_entries() if "route" in entry and "path" in entry]))
+    assert [entry.get("attempts") for entry in entries] == [None, 3]
+
+
 def test_grpcio_calls_succeed_while_one_of_two_backends_refuses(moongate, backends, client):
     good, bad = backends("good", "bad")
     proxy = moongate(configuration(

@@ -212,6 +212,7 @@ extension Pooled where Record == ExchangeRecord {
         record.messagesIn = self.requestMessages.messages
         record.messagesOut = self.responseMessages.messages
         record.generation = generation.number
+        record.attempts = self.lookups
         return record
     }
 }

@@ -36,6 +36,8 @@ struct AccessRecord {
     var messagesIn: UInt64 = 0
     var messagesOut: UInt64 = 0
     var generation: UInt64 = 0
+    /// Attempts at an upstream; told where there was more than one.
+    var attempts: UInt8 = 0
 
     /// Writes the record into `memory` as one line of JSON.
     func write(into memory: UnsafeMutableBufferPointer<UInt8>) -> Bytes {
@@ -50,6 +52,7 @@ struct AccessRecord {
         line.text("route", route)
         line.text("upstream", upstream)
         line.text("endpoint", endpoint)
+        if attempts > 1 { line.field(Bytes("attempts"), UInt64(attempts)) }
         if grpcStatus >= 0 { line.field(Bytes("grpc_status"), UInt64(grpcStatus)) }
         if httpStatus > 0 { line.field(Bytes("http_status"), UInt64(httpStatus)) }
         line.field(Bytes("duration_ms"), milliseconds: duration)
