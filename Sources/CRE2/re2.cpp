@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <new>
+#include <string>
 
 // Nothing here may throw into Swift: every entry is noexcept, and what RE2 itself reports is a value.
 
@@ -46,6 +48,32 @@ extern "C" mg_re2 *mg_re2_compile(const char *pattern, size_t length, char *erro
 extern "C" bool mg_re2_matches(const mg_re2 *pattern, const char *text, size_t length) noexcept {
     re2::StringPiece subject(text, length);
     return pattern->pattern.Match(subject, 0, length, re2::RE2::ANCHOR_BOTH, nullptr, 0);
+}
+
+extern "C" bool mg_re2_is_bad_substitution(
+    const mg_re2 *pattern, const char *substitution, size_t length, char *error, size_t error_capacity) noexcept {
+    try {
+        std::string message;
+        if (pattern->pattern.CheckRewriteString(re2::StringPiece(substitution, length), &message)) return false;
+        copy_text(message.c_str(), error, error_capacity);
+    } catch (const std::exception &) {
+        copy_text("out of memory", error, error_capacity);
+    }
+    return true;
+}
+
+extern "C" ptrdiff_t mg_re2_replace(
+    const mg_re2 *pattern, const char *text, size_t length, const char *substitution, size_t substitution_length,
+    char *target, size_t capacity) noexcept {
+    try {
+        std::string result(text, length);
+        re2::RE2::GlobalReplace(&result, pattern->pattern, re2::StringPiece(substitution, substitution_length));
+        if (result.size() > capacity) return -1;
+        std::memcpy(target, result.data(), result.size());
+        return static_cast<ptrdiff_t>(result.size());
+    } catch (const std::exception &) {
+        return -1;
+    }
 }
 
 extern "C" void mg_re2_free(mg_re2 *pattern) noexcept { delete pattern; }

@@ -162,7 +162,7 @@ extension Pooled where Record == ExchangeRecord {
         guard host.logsAccess else { return }
         RequestNumber.withText(self.number) { id in
             var record = record(duration, generation)
-            record.requestID = id
+            record.requestID = requestID(id, generation)
             generation.policyName(self.repliedPolicy).withBytes { name in
                 record.policy = name
                 host.log(record)
@@ -195,11 +195,12 @@ extension Pooled where Record == ExchangeRecord {
         record.startedAt = self.startedAt
         if let facts = self.facts {
             record.listener = facts.listenerBytes
-            record.remote = facts.remoteBytes
+            record.remote = clientText
+            if self.client != nil { record.peer = facts.remoteBytes }
         }
         record.method = self.request.value(.method) ?? .empty
-        record.authority = self.request.value(.authority) ?? .empty
-        record.path = self.request.value(.path) ?? .empty
+        record.authority = loggedAuthority
+        record.path = loggedPath
         if self.route >= 0 { record.route = generation.route(self.route).pointee.name }
         if self.upstreamIndex >= 0 { record.upstream = generation.upstream(self.upstreamIndex).nameBytes }
         if let endpoint = self.endpoint { record.endpoint = endpoint.nameBytes }

@@ -50,6 +50,7 @@ extension Pooled where Record == ExchangeRecord {
 
     private func chooseRoute(_ generation: WorkerGeneration, _ facts: ConnectionFacts) {
         self.route = generation.match(facts, requestPointer)
+        noteEdits(generation)
         // The policies of the listener, which ran before, see the route on the response.
         if let run = self.policyRun { note(self.route, for: run, generation) }
         if generation.hasPolicyExceptions && runSkippedPolicies(generation, facts) { return }
@@ -227,6 +228,7 @@ extension Pooled where Record == ExchangeRecord {
             queue: responseBodyPointer, head: responsePointer, trailers: responseTrailersPointer,
             ended: responseEndedPointer, messages: responseMessagesPointer, headSent: responseHeadSentPointer)
         run.subject.connection = self.factsReference
+        run.subject.client = self.client
         run.subject.upstreamNames = generation.upstreamNames
         run.subject.view = generation.policyView
         run.subject.listener = generation.shared.listenerIndex(facts.listener)

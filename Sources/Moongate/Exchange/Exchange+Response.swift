@@ -95,7 +95,12 @@ extension Pooled where Record == ExchangeRecord {
         guard self.responseHeadSent, !self.responseTrailersSubmitted else { return }
         guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return downstreamPointer.resume() }
         // Trailers need no window.
+        submitResponseTrailers()
+    }
+
+    private func submitResponseTrailers() {
         self.responseTrailersSubmitted = true
+        editTrailers()
         downstreamPointer.submitTrailers(responseTrailersPointer)
     }
 
@@ -106,6 +111,7 @@ extension Pooled where Record == ExchangeRecord {
         self.phase = .responding
         if let run = self.policyRun, run.subject.drainsConnection { drainConnection() }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
+        editResponse(isWhole: isComplete)
         downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete)
     }
 
@@ -126,10 +132,7 @@ extension Pooled where Record == ExchangeRecord {
         }
         guard self.responseEnded && self.responseBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !self.responseTrailers.isEmpty else { return .last(count) }
-        if !self.responseTrailersSubmitted {
-            self.responseTrailersSubmitted = true
-            downstreamPointer.submitTrailers(responseTrailersPointer)
-        }
+        if !self.responseTrailersSubmitted { submitResponseTrailers() }
         return .lastBeforeTrailers(count)
     }
 

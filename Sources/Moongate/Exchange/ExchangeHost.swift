@@ -107,6 +107,9 @@ extension ExchangeRecord {
         clientEnded = false
         requestEnded = false
         isGRPC = false
+        client = nil
+        originalPath = .empty
+        originalAuthority = .empty
         requestMessages = GRPCMessageTracker()
         responseHeadKnown = false
         responseHeadSent = false
@@ -120,6 +123,7 @@ extension ExchangeRecord {
         resetsAfterResponse = false
         phase = .receivingHead
         route = -1
+        edits = nil
         upstreamIndex = -1
         endpointReference = nil
         lookups = 0

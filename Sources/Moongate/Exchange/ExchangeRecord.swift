@@ -22,6 +22,11 @@ struct ExchangeRecord {
     /// `requestBody` is complete: the client's word, unless policies hold the end back.
     var requestEnded = false
     var isGRPC = false
+    /// The client as a trusted proxy in front names it.
+    var client: ForwardedClient?
+    /// As the client sent them, where the route may rewrite them; else empty.
+    var originalPath = Bytes.empty
+    var originalAuthority = Bytes.empty
     var requestMessages = GRPCMessageTracker()
 
     // MARK: The response
@@ -53,6 +58,8 @@ struct ExchangeRecord {
     var phase = ExchangePhase.receivingHead
     /// Index of the route in the generation, -1 for none.
     var route = -1
+    /// What the route changes; kept by the generation.
+    var edits: Unmanaged<RouteEdits>?
     /// Index of the upstream in the generation, -1 for none.
     var upstreamIndex = -1
     /// Where the request was sent last; retained.

@@ -105,6 +105,10 @@ struct Fault {
         Fault("route_unstable", .internal, 500, "policies keep changing the route of this request")
     }
 
+    static var rewriteFailed: Fault {
+        Fault("rewrite_failed", .internal, 500, "the route's rewrite makes no path that can be sent")
+    }
+
     /// A policy has asked for a body that it cannot have.
     static func refused(_ refusal: PolicyRefusal, isResponse: Bool) -> Fault {
         let side = isResponse ? "response" : "request"

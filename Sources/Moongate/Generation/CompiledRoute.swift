@@ -12,12 +12,14 @@ struct CompiledRoute {
     let retry: RetryPlan
     /// Which methods the route hedges; kept by the route.
     private let hedgedMethods: Unmanaged<HedgedMethods>?
+    /// What the route changes of requests and responses; `nil`: nothing.
+    let edits: Unmanaged<RouteEdits>?
     /// Indexes of the generation's upstreams, one per choice.
     private let upstreams: FlatArray<Int32>
     private let choice: WeightedChoice
 
     /// - Parameter upstreams: where each of the route's upstreams stands in the generation.
-    init(_ config: RouteConfig, upstreams: [Int32]) {
+    init(_ config: RouteConfig, upstreams: [Int32], edits: RouteEdits?) {
         name = Bytes.allocated(config.name)
         timeout = config.timeout.nanoseconds
         idleTimeout = config.idleTimeout.nanoseconds
@@ -25,6 +27,7 @@ struct CompiledRoute {
         longestGRPCTimeout = config.grpcTimeout.maximum.nanoseconds
         retry = config.retry.map { RetryPlan($0) } ?? config.hedge.map { RetryPlan($0) } ?? RetryPlan()
         hedgedMethods = config.hedge.map { Unmanaged.passRetained(HedgedMethods($0)) }
+        self.edits = edits.map { Unmanaged.passRetained($0) }
         self.upstreams = FlatArray(copying: upstreams)
         choice = WeightedChoice(weights: config.upstreams.map(\.weight))
     }
@@ -44,6 +47,7 @@ struct CompiledRoute {
     func free() {
         hedgedMethods?.release()
         name.base.deallocate()
+        edits?.release()
         upstreams.free()
     }
 }

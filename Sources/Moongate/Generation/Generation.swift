@@ -12,6 +12,8 @@ final class Generation: @unchecked Sendable {
     let program: PolicyProgram
     let upstreamNames: NameIndex
     private let routes: UnsafeMutablePointer<CompiledRoute>
+    /// By the listener's index.
+    private let edgeHeaders: UnsafeMutablePointer<EdgeHeaderRules>
     let listenerIdentities: [ListenerIdentity]
     /// By `ListenerIdentity`: the listener's index in the configuration, -1 for listeners that are gone.
     private let listeners: [Int]
@@ -24,6 +26,7 @@ final class Generation: @unchecked Sendable {
         upstreamNames = NameIndex(config.upstreams.map(\.name))
         self.number = number
         self.config = config
+        let edits = try Generation.edits(config.routes)
         let table = try RouteTable(routes: config.routes, listeners: config.listeners.map(\.name))
         routeTable = table
         metrics = GenerationMetrics(
@@ -32,12 +35,18 @@ final class Generation: @unchecked Sendable {
         for instance in program.instances { instance.ledger.loaded(in: number) }
         listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }
         listeners = Generation.indexes(listenerIdentities)
-        routes = Generation.compile(config)
+        routes = Generation.compile(config, edits)
+        edgeHeaders = .allocate(capacity: max(1, config.listeners.count))
+        for (index, listener) in config.listeners.enumerated() {
+            (edgeHeaders + index).initialize(to: EdgeHeaderRules(listener))
+        }
     }
 
     deinit {
         for index in config.routes.indices { routes[index].free() }
         routes.deallocate()
+        for index in config.listeners.indices { edgeHeaders[index].free() }
+        edgeHeaders.deallocate()
     }
 
     /// Unchecked: `index` must be one that the route table gave.
@@ -48,19 +57,40 @@ final class Generation: @unchecked Sendable {
         listener.number < listeners.count ? listeners[listener.number] : -1
     }
 
+    /// `nil` if the listener is not part of this generation.
+    @inline(__always) func edgeHeaderRules(_ listener: ListenerIdentity) -> UnsafePointer<EdgeHeaderRules>? {
+        let index = listenerIndex(listener)
+        return index >= 0 ? UnsafePointer(edgeHeaders + index) : nil
+    }
+
+    private static func edits(_ routes: [RouteConfig]) throws(DiagnosticList) -> [RouteEdits?] {
+        var faults: [Diagnostic] = []
+        let edits = routes.map { route -> RouteEdits? in
+            do throws(Diagnostic) {
+                return try RouteEdits(route)
+            } catch {
+                faults.append(error)
+                return nil
+            }
+        }
+        guard faults.isEmpty else { throw DiagnosticList(faults) }
+        return edits
+    }
+
     private static func indexes(_ listeners: [ListenerIdentity]) -> [Int] {
         var indexes = [Int](repeating: -1, count: (listeners.map(\.number).max() ?? -1) + 1)
         for (index, listener) in listeners.enumerated() { indexes[listener.number] = index }
         return indexes
     }
 
-    private static func compile(_ config: Configuration) -> UnsafeMutablePointer<CompiledRoute> {
+    private static func compile(_ config: Configuration, _ edits: [RouteEdits?]) -> UnsafeMutablePointer<CompiledRoute>
+    {
         let places = Dictionary(
             config.upstreams.enumerated().map { ($1.name, Int32($0)) }, uniquingKeysWith: { first, _ in first })
         let routes = UnsafeMutablePointer<CompiledRoute>.allocate(capacity: max(1, config.routes.count))
         for (index, route) in config.routes.enumerated() {
             let upstreams = route.upstreams.compactMap { places[$0.name] }
-            (routes + index).initialize(to: CompiledRoute(route, upstreams: upstreams))
+            (routes + index).initialize(to: CompiledRoute(route, upstreams: upstreams, edits: edits[index]))
         }
         return routes
     }

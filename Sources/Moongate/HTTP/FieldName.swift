@@ -4,10 +4,12 @@
 enum FieldName: UInt8 {
     case other
     case method, path, authority, scheme, status
-    case host, cookie, connection, keepAlive, proxyConnection, transferEncoding, upgrade, te
-    case contentType, contentLength, authorization, expect, userAgent
+    case host, connection, keepAlive, proxyConnection, transferEncoding, upgrade, te
+    case contentType, contentLength, expect, userAgent
     case grpcTimeout, grpcStatus, grpcMessage, grpcEncoding
-    case xRequestID
+    case xRequestID, xForwardedFor, xForwardedProto, xForwardedHost, forwarded
+    /// Credentials.
+    case authorization, proxyAuthorization, cookie, setCookie, password, xPassword, xAPIKey
 
     /// Names are lower case on the wire (RFC 9113 §8.2.1), so bytes are compared as they are.
     static func identify(_ name: Bytes) -> FieldName {
@@ -21,12 +23,9 @@ enum FieldName: UInt8 {
                 ? .method
                 : name.equals(":scheme")
                     ? .scheme : name.equals(":status") ? .status : name.equals("upgrade") ? .upgrade : .other
-        case 10:
-            return name.equals(":authority")
-                ? .authority
-                : name.equals("user-agent")
-                    ? .userAgent
-                    : name.equals("connection") ? .connection : name.equals("keep-alive") ? .keepAlive : .other
+        case 8: return name.equals("password") ? .password : .other
+        case 9: return name.equals("forwarded") ? .forwarded : name.equals("x-api-key") ? .xAPIKey : .other
+        case 10: return identifyTen(name)
         case 11: return name.equals("grpc-status") ? .grpcStatus : .other
         case 12:
             return name.equals("content-type")
@@ -39,9 +38,24 @@ enum FieldName: UInt8 {
             return name.equals("authorization")
                 ? .authorization : name.equals("grpc-encoding") ? .grpcEncoding : .other
         case 14: return name.equals("content-length") ? .contentLength : .other
-        case 16: return name.equals("proxy-connection") ? .proxyConnection : .other
-        case 17: return name.equals("transfer-encoding") ? .transferEncoding : .other
+        case 15: return name.equals("x-forwarded-for") ? .xForwardedFor : .other
+        case 16:
+            return name.equals("proxy-connection")
+                ? .proxyConnection : name.equals("x-forwarded-host") ? .xForwardedHost : .other
+        case 17:
+            return name.equals("transfer-encoding")
+                ? .transferEncoding : name.equals("x-forwarded-proto") ? .xForwardedProto : .other
+        case 19: return name.equals("proxy-authorization") ? .proxyAuthorization : .other
         default: return .other
         }
+    }
+
+    private static func identifyTen(_ name: Bytes) -> FieldName {
+        if name.equals(":authority") { return .authority }
+        if name.equals("user-agent") { return .userAgent }
+        if name.equals("connection") { return .connection }
+        if name.equals("keep-alive") { return .keepAlive }
+        if name.equals("set-cookie") { return .setCookie }
+        return name.equals("x-password") ? .xPassword : .other
     }
 }

@@ -109,6 +109,23 @@ struct HeaderList {
                 id: FieldName.identify(name), neverIndexed: false))
     }
 
+    /// Appends a literal name with a value that stays where it is, at least until `reset`.
+    @inline(__always) mutating func add(_ id: FieldName, _ name: StaticString, lasting value: Bytes) {
+        push(HeaderField(name: Bytes(name), value: value, id: id, neverIndexed: false))
+    }
+
+    /// A copy that lasts until `reset`.
+    mutating func hold(_ bytes: Bytes) -> Bytes { arena.copy(bytes) }
+
+    /// Marks every field called `name` (lower case) as one that no hop puts into a compression table.
+    mutating func neverIndex(_ name: Bytes) {
+        var place = index(of: name)
+        while let found = place {
+            fields[found].neverIndexed = true
+            place = index(of: name, from: found + 1)
+        }
+    }
+
     /// Appends a copy of everything `other` holds.
     mutating func append(contentsOf other: borrowing HeaderList) {
         for index in 0..<other.count {

@@ -15,11 +15,15 @@ final class ConnectionFacts {
     let remote: SocketAddress
     let local: SocketAddress
     /// `nil` in cleartext, and until the handshake is done.
-    var tls: TLS?
+    var tls: TLS? { didSet { isTLS = tls != nil } }
+    /// `tls` is there.
+    private(set) var isTLS: Bool
 
     /// The listener's name and the client's `ip:port`, for logs.
     let listenerBytes: Bytes
     let remoteBytes: Bytes
+    /// The client's address without its port.
+    let remoteHostBytes: Bytes
     /// `ip:port`
     let remoteText: String
     let localText: String
@@ -31,14 +35,17 @@ final class ConnectionFacts {
         self.remote = remote
         self.local = local
         self.tls = tls
+        isTLS = tls != nil
         remoteText = remote.description
         localText = local.description
         listenerBytes = Bytes.allocated(listenerName)
         remoteBytes = Bytes.allocated(remoteText)
+        remoteHostBytes = Bytes.allocated(remote.host)
     }
 
     deinit {
         listenerBytes.base.deallocate()
         remoteBytes.base.deallocate()
+        remoteHostBytes.base.deallocate()
     }
 }

@@ -10,6 +10,8 @@ struct AccessRecord {
     var listener: Bytes = .empty
     /// The client's address and port.
     var remote: Bytes = .empty
+    /// The connection's other end, where that is a proxy which names the client.
+    var peer: Bytes = .empty
     var method: Bytes = .empty
     var authority: Bytes = .empty
     /// As the client sent it, query included.
@@ -46,6 +48,7 @@ struct AccessRecord {
         line.text("request_id", requestID)
         line.text("listener", listener)
         line.text("remote", remote)
+        line.text("peer", peer)
         line.text("method", method)
         line.text("authority", authority)
         line.text("path", path, longest: 2048)

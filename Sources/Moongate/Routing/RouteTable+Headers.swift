@@ -89,7 +89,7 @@ extension RouteTable {
         switch predicate.kind {
         case .exact: value.equals(text.bytes(predicate.value))
         case .prefix: value.starts(with: text.bytes(predicate.value))
-        case .regex: predicate.pattern.map { HeaderPattern.matches($0, value) } ?? false
+        case .regex: predicate.pattern.map { TextPattern.matches($0, value) } ?? false
         case .present: true
         case .absent: false
         }

@@ -38,7 +38,7 @@ final class RouteTable: @unchecked Sendable {
     let candidates: FlatArray<Candidate>
     let predicates: FlatArray<CompiledPredicate>
     /// Keeps the patterns alive whose handles stand in `predicates`.
-    private let patterns: [HeaderPattern]
+    private let patterns: [TextPattern]
     private let readsHost: Bool
     private let readsHeaders: Bool
 

@@ -21,7 +21,7 @@ struct RouteTableBuilder {
         var listRanges: [ListRange] = []
         var candidates: [Candidate] = []
         var predicates: [CompiledPredicate] = []
-        var patterns: [HeaderPattern] = []
+        var patterns: [TextPattern] = []
     }
 
     private let listeners: [String]
@@ -29,7 +29,7 @@ struct RouteTableBuilder {
     /// By bucket number, in the order of the file.
     private var alternatives: [[Alternative]] = []
     /// Compiled patterns by their source, shared between routes.
-    var patterns: [String: HeaderPattern] = [:]
+    var patterns: [String: TextPattern] = [:]
 
     init(listeners: [String]) { self.listeners = listeners }
 
@@ -74,7 +74,7 @@ struct RouteTableBuilder {
             for header in match.headers {
                 guard case .regex(let pattern) = header.predicate, patterns[pattern] == nil else { continue }
                 do {
-                    patterns[pattern] = try HeaderPattern(pattern)
+                    patterns[pattern] = try TextPattern(pattern)
                 } catch {
                     report(
                         "the pattern for the header \"\(header.name)\" is not valid: \(error.message)",

@@ -11,6 +11,13 @@ public struct ListenerConfig: Sendable, Equatable {
     public var maxConcurrentStreams: Int
     /// Largest request header list in bytes (RFC 9113 §6.5.2: name + value + 32 per field).
     public var maxHeaderBytes: Int
+    /// `nil`: as `ForwardedConfig` begins.
+    public var forwarded: ForwardedConfig?
+    /// `nil`: `off`.
+    public var requestID: RequestIDMode?
+    /// Names in lower case of request headers that no hop may put into a compression table (RFC 7541 §7.1), beyond
+    /// those that always are.
+    public var neverIndex: [String]
     /// Values by namespace and key, for policies that read them.
     public var metadata: [SettingValue.Entry]
     /// Where the listener stands in the file, for messages.
@@ -18,7 +25,8 @@ public struct ListenerConfig: Sendable, Equatable {
 
     public init(
         name: String, address: SocketAddressConfig, tls: ListenerTLSConfig? = nil, policies: [PolicyReference] = [],
-        maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, metadata: [SettingValue.Entry] = [],
+        maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, forwarded: ForwardedConfig? = nil,
+        requestID: RequestIDMode? = nil, neverIndex: [String] = [], metadata: [SettingValue.Entry] = [],
         location: SourceLocation = .unknown
     ) {
         self.name = name
@@ -27,6 +35,9 @@ public struct ListenerConfig: Sendable, Equatable {
         self.policies = policies
         self.maxConcurrentStreams = maxConcurrentStreams
         self.maxHeaderBytes = maxHeaderBytes
+        self.forwarded = forwarded
+        self.requestID = requestID
+        self.neverIndex = neverIndex
         self.metadata = metadata
         self.location = location
     }

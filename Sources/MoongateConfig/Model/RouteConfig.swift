@@ -21,6 +21,11 @@ public struct RouteConfig: Sendable, Equatable {
     public var retry: RetryConfig?
     /// Excludes `retry`.
     public var hedge: HedgeConfig?
+    /// Changes to what the upstream and the client get, behind all policies; `nil`: none.
+    public var requestHeaders: HeaderEditsConfig?
+    public var responseHeaders: HeaderEditsConfig?
+    public var responseTrailers: HeaderEditsConfig?
+    public var rewrite: RewriteConfig?
     /// Values by namespace and key, for policies that read them.
     public var metadata: [SettingValue.Entry]
     /// What `handle:filterContext()` gives on this route, in place of the policies' settings; `nil`: their settings.
@@ -33,6 +38,8 @@ public struct RouteConfig: Sendable, Equatable {
         policies: [PolicyReference] = [], disabledPolicies: [DisabledPolicy] = [],
         upstreams: [WeightedUpstream] = [], timeout: Duration = .zero, idleTimeout: Duration = .zero,
         grpcTimeout: GRPCTimeoutConfig = .init(), retry: RetryConfig? = nil, hedge: HedgeConfig? = nil,
+        requestHeaders: HeaderEditsConfig? = nil, responseHeaders: HeaderEditsConfig? = nil,
+        responseTrailers: HeaderEditsConfig? = nil, rewrite: RewriteConfig? = nil,
         metadata: [SettingValue.Entry] = [], filterContext: SettingValue? = nil, location: SourceLocation = .unknown
     ) {
         self.name = name
@@ -46,6 +53,10 @@ public struct RouteConfig: Sendable, Equatable {
         self.grpcTimeout = grpcTimeout
         self.retry = retry
         self.hedge = hedge
+        self.requestHeaders = requestHeaders
+        self.responseHeaders = responseHeaders
+        self.responseTrailers = responseTrailers
+        self.rewrite = rewrite
         self.metadata = metadata
         self.filterContext = filterContext
         self.location = location

@@ -9,6 +9,14 @@ extension ConfigurationReference {
             address: 0.0.0.0:8080                 # cleartext HTTP/2 with prior knowledge
             max_concurrent_streams: 1000
             max_header_bytes: 64KiB
+            forwarded:                            # what upstreams are told about clients
+              trusted_hops: 1                     # one proxy in front, whose word counts
+              x_forwarded_for: append
+              x_forwarded_proto: set
+              x_forwarded_host: set
+              forwarded: "off"
+            request_id: keep                      # the client's x-request-id, or a new one
+            never_index: [x-session]              # more headers that hold credentials
           - name: secure
             address: "[::]:8443"
             tls:
@@ -93,6 +101,12 @@ extension ConfigurationReference {
               per_try_timeout: 2s
               backoff: {initial: 25ms, maximum: 250ms}
               buffer: 64KiB                       # longer requests are sent once
+            request_headers:                      # behind all policies
+              set: {x-client: "%{client_address}"}
+              add: {via: 2 moongate}
+              remove: [x-debug]
+            response_headers: {remove: [server]}
+            response_trailers: {set: {x-served-by: "%{upstream}"}}
             metadata:                             # for handle:metadata(), by the policy's name
               audit: {owner: team-a}
             filter_context: {plan: pro}           # for handle:filterContext() of every policy here
@@ -100,6 +114,9 @@ extension ConfigurationReference {
             matches:                              # one of them has to fit
               - path: /robots.txt
               - path_prefix: /files
+            rewrite:                              # for the upstream; or path: /…, or path_prefix: /…
+              path_regex: {pattern: "^/files/v[0-9]+", substitution: /files}
+              authority: files.internal
             policies:
               - {policy: stamp, disabled: true}   # the listener's policy does not run here
             upstream: greeter

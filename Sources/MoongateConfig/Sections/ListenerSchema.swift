@@ -24,6 +24,17 @@ extension ValueType<ListenerConfig> {
                     "max_header_bytes", \.maxHeaderBytes, .size(1024...(1 << 20)),
                     "Largest list of request headers: names and values, and 32 for each field (RFC 9113 §6.5.2)."),
                 Field(
+                    "forwarded", \.forwarded, .forwarded, absent: "as without proxies in front",
+                    "`x-forwarded-for` and its kin."),
+                Field(
+                    "request_id", \.requestID, .choice(), absent: "`off`",
+                    "What becomes of `x-request-id`. `replace`: every request gets a new one; `keep`: one that the client"
+                        + " sent stays; `off`: none is made."),
+                Field(
+                    "never_index", \.neverIndex, .list(of: .editedHeader, identity: { $0 }),
+                    "Request headers that are never kept in a compression table on the way to the upstream, whose"
+                        + " connections clients share (RFC 7541 §7.1). Credentials in well-known headers never are."),
+                Field(
                     "metadata", \.metadata, .metadata,
                     "Values by namespace and key, as a route has them. `handle:virtualHost():metadata()` reads them."),
             ])

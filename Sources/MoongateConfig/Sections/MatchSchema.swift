@@ -113,12 +113,12 @@ extension ValueType<String> {
             try MatchSyntax.parseMethod(text)
         }
     }
-    fileprivate static var requestPath: ValueType {
+    static var requestPath: ValueType {
         .text(MatchSyntax.path, expected: "a path such as /v2") { text, _ throws(SyntaxFault) in
             try MatchSyntax.parsePath(text)
         }
     }
-    fileprivate static var headerName: ValueType {
+    static var headerName: ValueType {
         .text(MatchSyntax.headerName, expected: "the name of a header") { text, _ throws(SyntaxFault) in
             try MatchSyntax.parseHeaderName(text)
         }

@@ -12,6 +12,10 @@ private struct RouteDraft {
     var grpcTimeout = GRPCTimeoutConfig()
     var retry: RetryConfig?
     var hedge: HedgeConfig?
+    var requestHeaders: HeaderEditsConfig?
+    var responseHeaders: HeaderEditsConfig?
+    var responseTrailers: HeaderEditsConfig?
+    var rewrite: RewriteConfig?
     var metadata: [SettingValue.Entry] = []
     var filterContext: SettingValue?
 }
@@ -66,6 +70,19 @@ extension ValueType<RouteConfig> {
                     "Calls that are safe to repeat are sent several times, see"
                         + " [Hedging](timeouts-and-retries.md#hedging)."),
                 Field(
+                    "request_headers", \.requestHeaders, .headerEdits, absent: "no changes",
+                    "Changes to what the upstream gets, made when all policies have run."),
+                Field(
+                    "response_headers", \.responseHeaders, .headerEdits, absent: "no changes",
+                    "Changes to what the client gets, answers of the edge itself included."),
+                Field(
+                    "response_trailers", \.responseTrailers, .headerEdits, absent: "no changes",
+                    "Changes to the trailers that the client gets. A gRPC response that has nothing but a head is made of"
+                        + " trailers, too."),
+                Field(
+                    "rewrite", \.rewrite, .rewrite, absent: "no changes",
+                    "Another path or authority for the upstream."),
+                Field(
                     "metadata", \.metadata, .metadata,
                     "Values by namespace and key. `handle:metadata()` reads those under the name of the policy, else"
                         + " those under `envoy.filters.http.lua`."),
@@ -85,6 +102,7 @@ extension ValueType<RouteConfig> {
                 mapping.location(of: "upstreams"), "every weight is 0, so no upstream gets a request",
                 hint: "give at least one of them a weight above 0")
         }
+        checkRewrite(draft, mapping, &decoding)
         return RouteConfig(
             name: draft.name, listeners: draft.listeners,
             matches: draft.matches ?? [draft.match ?? RouteMatch()],
@@ -93,8 +111,27 @@ extension ValueType<RouteConfig> {
                 DisabledPolicy(name: $0.reference.name, location: $0.reference.location)
             },
             upstreams: weighted, timeout: draft.timeout, idleTimeout: draft.idleTimeout, grpcTimeout: draft.grpcTimeout,
-            retry: draft.retry, hedge: draft.hedge, metadata: draft.metadata,
-            filterContext: draft.filterContext, location: mapping.location)
+            retry: draft.retry, hedge: draft.hedge, requestHeaders: draft.requestHeaders,
+            responseHeaders: draft.responseHeaders, responseTrailers: draft.responseTrailers,
+            rewrite: draft.rewrite, metadata: draft.metadata, filterContext: draft.filterContext,
+            location: mapping.location)
+    }
+}
+
+extension ValueType<RouteConfig> {
+    /// A prefix can only be replaced where there is one.
+    private static func checkRewrite(_ draft: RouteDraft, _ mapping: YAMLMapping, _ decoding: inout Decoding) {
+        guard case .prefix = draft.rewrite?.path else { return }
+        let hasOther = (draft.matches ?? [draft.match ?? RouteMatch()]).contains { match in
+            switch match.path {
+            case .any, .prefix, .service: false
+            case .exact, .method, .anyServiceMethod: true
+            }
+        }
+        guard hasOther else { return }
+        decoding.report(
+            mapping.location(of: "rewrite"), "rewrite.path_prefix in a route whose matches are not all by prefix",
+            hint: "match by path_prefix or service, or rewrite the whole path")
     }
 }
 

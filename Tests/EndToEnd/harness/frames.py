@@ -38,6 +38,7 @@ class Received:
     stream: int
     flags: set = field(default_factory=set)
     headers: list = None
+    never_indexed: set = field(default_factory=set)       # names (RFC 7541 §6.2.3)
     data: bytes = b""
     padding: int = 0
     code: int = None
@@ -245,7 +246,9 @@ class FrameConnection:
         self._block.blocks += 1
         if "END_HEADERS" in frame.flags:
             block, self._block = self._block, None
-            block.headers = [(_text(name), _text(value)) for name, value in self.decoder.decode(block.data, raw=True)]
+            fields = self.decoder.decode(block.data, raw=True)
+            block.headers = [(_text(name), _text(value)) for name, value in fields]
+            block.never_indexed = {_text(field[0]) for field in fields if not field.indexable}
             block.data = b""
             self._add(block)
 

@@ -11,7 +11,11 @@ import Testing
         ("content-type", .contentType), ("content-length", .contentLength), ("authorization", .authorization),
         ("expect", .expect), ("user-agent", .userAgent), ("grpc-timeout", .grpcTimeout),
         ("grpc-status", .grpcStatus), ("grpc-message", .grpcMessage), ("grpc-encoding", .grpcEncoding),
-        ("x-request-id", .xRequestID), ("x-other", .other), ("", .other), ("grpc-statux", .other),
+        ("x-forwarded-for", .xForwardedFor), ("x-forwarded-proto", .xForwardedProto),
+        ("x-forwarded-host", .xForwardedHost), ("forwarded", .forwarded),
+        ("proxy-authorization", .proxyAuthorization), ("set-cookie", .setCookie), ("password", .password),
+        ("x-password", .xPassword), ("x-api-key", .xAPIKey), ("x-request-id", .xRequestID), ("x-other", .other),
+        ("", .other), ("grpc-statux", .other),
     ]
 
     @Test(arguments: names) func everyNameIsKnown(name: String, id: FieldName) {

@@ -33,9 +33,9 @@ import Testing
     @Test func everyAccessLogFieldIsDocumented() throws {
         let something = Bytes("x")
         let record = AccessRecord(
-            startedAt: 1, requestID: something, listener: something, remote: something, method: something,
-            authority: something, path: something, route: something, upstream: something, endpoint: something,
-            policy: something, termination: something, grpcStatus: 0, httpStatus: 200, attempts: 2)
+            startedAt: 1, requestID: something, listener: something, remote: something, peer: something,
+            method: something, authority: something, path: something, route: something, upstream: something,
+            endpoint: something, policy: something, termination: something, grpcStatus: 0, httpStatus: 200, attempts: 2)
         let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: AccessRecord.longestLine)
         defer { memory.deallocate() }
         let line = record.write(into: memory)

@@ -57,6 +57,10 @@ enum AddressSetBinding {
             call.give(set.contains(facts.remote))
             return MG_RETURN
         }
+        if let client = call.run?.pointer.pointee.subject.client, client.text.equals(text) {
+            call.give(set.contains(client.address))
+            return MG_RETURN
+        }
         let string = text.string
         guard let address = SocketAddress(host: string, port: 0) ?? SocketAddress(string) else {
             return call.fail("'\(string)' is no IP address")

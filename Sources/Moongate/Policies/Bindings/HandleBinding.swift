@@ -72,7 +72,10 @@ enum HandleBinding {
                     """, setUpstream),
             LuaBinding(
                 "remoteAddress", "", type: "(): string?",
-                doc: "The client's address without port.", remoteAddress),
+                doc: """
+                    The client's address without port, as the connection has it or as trusted proxies in front name it \
+                    (`forwarded.trusted_hops`).
+                    """, remoteAddress),
             LuaBinding(
                 "isGrpc", "", type: "(): boolean",
                 doc: "Whether the request's `content-type` is gRPC's.", isGRPC),
@@ -196,6 +199,10 @@ enum HandleBinding {
 
     /// The client's address without its port.
     private static let remoteAddress: mg_leaf = { call in
+        if let client = call.run?.pointer.pointee.subject.client {
+            call.give(client.host)
+            return MG_RETURN
+        }
         guard let facts = call.run?.connectionFacts else {
             call.giveNil()
             return MG_RETURN

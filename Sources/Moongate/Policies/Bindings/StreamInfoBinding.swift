@@ -38,10 +38,13 @@ enum StreamInfoBinding {
                 doc: "The address and port that the client connected to.", localAddress),
             LuaBinding(
                 "downstreamRemoteAddress", "", type: "(): string",
-                doc: "The client's address and port.", remoteAddress),
+                doc: """
+                    The client's address and port, as the connection has it or as trusted proxies in front name it \
+                    (`forwarded.trusted_hops`; the port is 0 then).
+                    """, remoteAddress),
             LuaBinding(
                 "downstreamDirectRemoteAddress", "", type: "(): string",
-                doc: "The client's address and port, as the connection has it.", remoteAddress),
+                doc: "The client's address and port, as the connection has it.", directRemoteAddress),
             LuaBinding(
                 "requestedServerName", "", type: "(): string",
                 doc: "The name in the TLS handshake (SNI); empty without one."
@@ -111,6 +114,14 @@ enum StreamInfoBinding {
     }
 
     private static let remoteAddress: mg_leaf = { call in
+        if let client = call.run?.pointer.pointee.subject.client {
+            call.give(client.text)
+            return MG_RETURN
+        }
+        return directRemoteAddress(call)
+    }
+
+    private static let directRemoteAddress: mg_leaf = { call in
         if let facts = call.run?.connectionFacts { call.give(facts.remoteBytes) }
         return MG_RETURN
     }

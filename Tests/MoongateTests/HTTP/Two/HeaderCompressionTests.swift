@@ -132,13 +132,30 @@ import Testing
         #expect(sizes[2] == 1 && sizes[3] == 1)
     }
 
-    @Test(arguments: ["authorization", "cookie"]) func credentialsNeverEnterATable(_ name: String) {
+    @Test(arguments: [
+        "authorization", "proxy-authorization", "cookie", "set-cookie", "password", "x-password", "x-api-key",
+    ]) func credentialsNeverEnterATable(_ name: String) {
         for _ in 0..<4 {
             let block = encode([(name, "secret-value")])
             #expect(block.count > 12)
             var isNeverIndexed = false
             let isRead = block.withBytes { decoder.decode($0) { isNeverIndexed = $0.neverIndexed } }
             #expect(isRead && isNeverIndexed)
+        }
+    }
+
+    @Test func whatThePeerMarkedStaysOutOfTheTable() {
+        for _ in 0..<4 {
+            list.reset()
+            list.add(name: Bytes("x-session"), value: Bytes("secret-value"))
+            list.add(name: Bytes("x-session"), value: Bytes("another"))
+            list.neverIndex(Bytes("x-session"))
+            let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(&list)) { buffer, count in
+                if let base = buffer.baseAddress { count = encoder.encode(&list, to: base) }
+            }
+            var marks: [Bool] = []
+            let isRead = block.withBytes { decoder.decode($0) { marks.append($0.neverIndexed) } }
+            #expect(isRead && marks == [true, true])
         }
     }
 

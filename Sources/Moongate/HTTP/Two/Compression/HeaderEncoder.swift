@@ -170,7 +170,12 @@ struct HeaderEncoder {
 
 extension FieldName {
     /// Credentials must not enter a table that clients share upstream, at no hop (RFC 7541 §7.1).
-    @inline(__always) var isSecret: Bool { self == .authorization || self == .cookie }
+    @inline(__always) var isSecret: Bool {
+        switch self {
+        case .authorization, .proxyAuthorization, .cookie, .setCookie, .password, .xPassword, .xAPIKey: true
+        default: false
+        }
+    }
 
     /// Values that differ with every request, or nearly so.
     @inline(__always) var isNeverTheSame: Bool {

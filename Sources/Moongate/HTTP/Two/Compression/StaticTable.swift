@@ -34,6 +34,8 @@ enum StaticTable {
         case .cookie: 32
         case .expect: 35
         case .host: 38
+        case .proxyAuthorization: 49
+        case .setCookie: 55
         case .transferEncoding: 57
         case .userAgent: 58
         default: 0

@@ -1,0 +1,111 @@
+/// What the edge tells upstreams about where a request came from, and whom it believes about that.
+public struct ForwardedConfig: Sendable, Equatable {
+    /// What becomes of `x-forwarded-for`.
+    public enum AddressMode: String, Sendable, Equatable, CaseIterable {
+        /// The peer's address behind what the request has.
+        case append
+        /// The client's address alone.
+        case replace
+        /// None is written, and one from a peer that is not trusted goes.
+        case off
+        /// As the client sent it.
+        case pass
+    }
+    /// What becomes of `x-forwarded-proto`, `x-forwarded-host` and `forwarded`.
+    public enum Mode: String, Sendable, Equatable, CaseIterable {
+        /// Written, unless a trusted proxy in front has done so. `forwarded` is a list, and gets an element more.
+        case set
+        /// None is written, and one from a peer that is not trusted goes.
+        case off
+        /// As the client sent it.
+        case pass
+    }
+    /// Proxies in front of the edge that may be believed: 0 to 32. The address of the client is the one so many places
+    /// from the end of `x-forwarded-for`.
+    public var trustedHops: Int
+    public var xForwardedFor: AddressMode
+    public var xForwardedProto: Mode
+    public var xForwardedHost: Mode
+    /// RFC 7239.
+    public var forwarded: Mode
+    public init(
+        trustedHops: Int = 0, xForwardedFor: AddressMode = .append, xForwardedProto: Mode = .set,
+        xForwardedHost: Mode = .off, forwarded: Mode = .off
+    ) {
+        self.trustedHops = trustedHops
+        self.xForwardedFor = xForwardedFor
+        self.xForwardedProto = xForwardedProto
+        self.xForwardedHost = xForwardedHost
+        self.forwarded = forwarded
+    }
+}
+
+/// What becomes of `x-request-id`.
+public enum RequestIDMode: String, Sendable, Equatable, CaseIterable {
+    /// A new one for every request, whatever the client sent.
+    case replace
+    /// The client's, or a new one where it sent none.
+    case keep
+    /// As the client sent it.
+    case off
+}
+
+/// Changes to one list of headers, made in this order: remove, set, add.
+public struct HeaderEditsConfig: Sendable, Equatable {
+    public struct Field: Sendable, Equatable {
+        /// In lower case.
+        public var name: String
+        public var value: HeaderTemplate
+        public init(name: String, value: HeaderTemplate) {
+            self.name = name
+            self.value = value
+        }
+    }
+    /// In place of all fields of the name.
+    public var set: [Field]
+    /// Beside those that are there.
+    public var add: [Field]
+    /// Names in lower case.
+    public var remove: [String]
+    public init(set: [Field] = [], add: [Field] = [], remove: [String] = []) {
+        self.set = set
+        self.add = add
+        self.remove = remove
+    }
+}
+
+/// The value of a header with places that each request fills in.
+public struct HeaderTemplate: Sendable, Equatable {
+    public enum Part: Sendable, Equatable {
+        case text(String)
+        /// The client's address without a port.
+        case clientAddress
+        case requestID
+        /// Names in the configuration.
+        case listener, route, upstream
+        /// The value of the request's header of this name (lower case); nothing if there is none.
+        case header(String)
+    }
+    public var parts: [Part]
+    public init(_ parts: [Part]) { self.parts = parts }
+}
+
+/// How path and authority change on the way to the upstream.
+public struct RewriteConfig: Sendable, Equatable {
+    /// Paths change without their query.
+    public enum Path: Sendable, Equatable {
+        /// The whole path.
+        case whole(String)
+        /// In place of the prefix by which the route was chosen.
+        case prefix(String)
+        /// Every match of `pattern` (RE2) becomes `substitution`, in which `\1` to `\9` are its groups.
+        case pattern(String, substitution: String)
+    }
+    public var path: Path?
+    /// `:authority` for the upstream.
+    public var authority: String?
+    public init(path: Path? = nil, authority: String? = nil) {
+        self.path = path
+        self.authority = authority
+    }
+}
