@@ -16,22 +16,43 @@
 
 // Swift sees neither function-like macros nor the constants built from them. These are their only spellings.
 
-/// The settings of a server context that no configuration changes. Returns 1 on success.
-static inline int mg_tls_server_defaults(SSL_CTX *context) {
+/// What holds for every connection, towards clients and towards servers.
+static inline void mg_tls_defaults(SSL_CTX *context) {
     // Written bytes may move between attempts and are taken record by record; idle connections hold no buffers.
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     // A connection cut without close_notify is an ordinary end: HTTP/2 has its own framing (RFC 9113 §5.4.1).
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                     SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     // A whole record in one system call instead of header and body apart.
     SSL_CTX_set_read_ahead(context, 1);
-    return (int)SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
 }
 
-static inline int mg_tls_set_minimum_version(SSL_CTX *context, int version) {
-    return (int)SSL_CTX_set_min_proto_version(context, version);
+/// The rest of a server context that no configuration changes: sessions live in tickets only.
+static inline void mg_tls_server_defaults(SSL_CTX *context) {
+    mg_tls_defaults(context);
+    SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+}
+
+/// The rest of a client context that no configuration changes: whoever gets the callback keeps sessions.
+static inline void mg_tls_client_defaults(SSL_CTX *context) {
+    mg_tls_defaults(context);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+}
+
+/// Groups by name, separated by colons. Returns 1 on success.
+static inline int mg_tls_set_groups(SSL_CTX *context, const char *groups) {
+    return (int)SSL_CTX_set1_groups_list(context, groups);
+}
+
+/// Returns 1 on success.
+static inline int mg_tls_set_versions(SSL_CTX *context, int minimum, int maximum) {
+    return SSL_CTX_set_min_proto_version(context, minimum) && SSL_CTX_set_max_proto_version(context, maximum);
+}
+
+/// The name that a client asks for (RFC 6066 §3). Returns 1 on success.
+static inline int mg_tls_ask_for(SSL *session, const char *name) {
+    return (int)SSL_set_tlsext_host_name(session, name);
 }
 
 static inline void mg_tls_set_servername_callback(SSL_CTX *context, int (*callback)(SSL *, int *, void *)) {

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from harness.authority import Authority
 from harness.backend import Backend
 from harness.certificates import Certificate
 from harness.client import Client
@@ -128,6 +129,14 @@ def certificate(tmp_path):
     folder = tmp_path / "certificates"
     folder.mkdir(exist_ok=True)
     return lambda name, hosts, **options: Certificate(folder, name, hosts, **options)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """Makes certificate authorities: `authority("name", parent=...)`."""
+    folder = tmp_path / "authorities"
+    folder.mkdir(exist_ok=True)
+    return lambda name="ca", **options: Authority(folder, name, **options)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import bcrypt
 import pytest
 
 from harness import documents, stubs
+from harness.authority import Authority
 from harness.certificates import Certificate
 from harness.documents import REPOSITORY
 from harness.proxy import run_command
@@ -63,6 +64,8 @@ class Folder:
             path = self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             Certificate(path.parent, path.stem, ["api.example.com"])
+        for name in re.findall(r"[\w./-]+\.crl\b", text):
+            self._make(name, Authority(self.path, "crl-authority").revocation_list().decode())
         lua = "".join(path.read_text(encoding="utf-8") for path in self.path.rglob("*.lua"))
         for name in re.findall(r"""moon\.file\(["']([^"']+)""", lua):
             self._make(name, "{}\n" if name.endswith((".yaml", ".yml", ".json")) else "")

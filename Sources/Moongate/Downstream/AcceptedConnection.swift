@@ -1,3 +1,5 @@
+import MoongateConfig
+
 /// A connection on its way from the acceptor to a worker.
 struct AcceptedConnection: Sendable {
     let descriptor: Int32
@@ -14,4 +16,6 @@ struct ListenerSettings: Sendable {
     let maxHeaderBytes: Int
     /// `nil`: cleartext.
     let tls: TLSServerContext?
+    /// `nil`: what clients send of `x-forwarded-client-cert` is removed.
+    let forwardClientCertificate: ForwardClientCertificateConfig?
 }

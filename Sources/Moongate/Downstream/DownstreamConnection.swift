@@ -45,9 +45,10 @@ final class DownstreamConnection: HTTP2Connection {
     }
 
     override func established(_ session: TLSSession) {
-        facts.tls = ConnectionFacts.TLS(
-            version: session.version, cipher: session.cipher ?? "", serverName: session.serverName ?? "",
-            details: session.facts)
+        facts.established(
+            ConnectionFacts.TLS(
+                version: session.version, cipher: session.cipher ?? "", serverName: session.serverName ?? "",
+                details: session.facts))
     }
 
     override func handshakeFailed() { cells.handshakeFailures.add() }

@@ -197,6 +197,7 @@ extension Pooled where Record == ExchangeRecord {
             record.listener = facts.listenerBytes
             record.remote = clientText
             if self.client != nil { record.peer = facts.remoteBytes }
+            record.certificate = facts.clientCertificate
         }
         record.method = self.request.value(.method) ?? .empty
         record.authority = loggedAuthority

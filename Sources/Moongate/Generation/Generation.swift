@@ -11,6 +11,8 @@ final class Generation: @unchecked Sendable {
     let metrics: GenerationMetrics
     let program: PolicyProgram
     let upstreamNames: NameIndex
+    /// By the upstream's name; those in cleartext have none.
+    let upstreamTLS: [String: TLSClientContext]
     private let routes: UnsafeMutablePointer<CompiledRoute>
     /// By the listener's index.
     private let edgeHeaders: UnsafeMutablePointer<EdgeHeaderRules>
@@ -20,8 +22,10 @@ final class Generation: @unchecked Sendable {
 
     /// - Throws: what is wrong with the routes.
     init(
-        number: UInt64, config: Configuration, program: PolicyProgram, registry: MetricsRegistry
+        number: UInt64, config: Configuration, program: PolicyProgram, registry: MetricsRegistry,
+        upstreamTLS: [String: TLSClientContext] = [:]
     ) throws(DiagnosticList) {
+        self.upstreamTLS = upstreamTLS
         self.program = program
         upstreamNames = NameIndex(config.upstreams.map(\.name))
         self.number = number

@@ -7,7 +7,7 @@ enum FieldName: UInt8 {
     case host, connection, keepAlive, proxyConnection, transferEncoding, upgrade, te
     case contentType, contentLength, expect, userAgent
     case grpcTimeout, grpcStatus, grpcMessage, grpcEncoding
-    case xRequestID, xForwardedFor, xForwardedProto, xForwardedHost, forwarded
+    case xRequestID, xForwardedFor, xForwardedProto, xForwardedHost, forwarded, xForwardedClientCert
     /// Credentials.
     case authorization, proxyAuthorization, cookie, setCookie, password, xPassword, xAPIKey
 
@@ -46,6 +46,7 @@ enum FieldName: UInt8 {
             return name.equals("transfer-encoding")
                 ? .transferEncoding : name.equals("x-forwarded-proto") ? .xForwardedProto : .other
         case 19: return name.equals("proxy-authorization") ? .proxyAuthorization : .other
+        case 23: return name.equals("x-forwarded-client-cert") ? .xForwardedClientCert : .other
         default: return .other
         }
     }

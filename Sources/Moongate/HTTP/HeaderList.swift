@@ -14,6 +14,8 @@ struct HeaderList {
     private var capacity = 0
     private(set) var count = 0
     private var arena = Arena()
+    /// A bit for each interned name that was added since the last `reset`.
+    private var seen: UInt64 = 0
 
     init() { fields = .allocate(capacity: 0) }
 
@@ -25,6 +27,7 @@ struct HeaderList {
 
     mutating func reset() {
         count = 0
+        seen = 0
         arena.reset()
     }
 
@@ -34,6 +37,9 @@ struct HeaderList {
     @inline(__always) subscript(index: Int) -> HeaderField { fields[index] }
 
     // MARK: Looking up
+
+    /// False: there is no field of this name. True: there is, or was one that has been removed.
+    @inline(__always) func mayHold(_ id: FieldName) -> Bool { seen & (1 &<< UInt64(id.rawValue)) != 0 }
 
     /// The first field with an interned name other than `.other`.
     @inline(__always) func first(_ id: FieldName) -> HeaderField? {
@@ -181,6 +187,7 @@ struct HeaderList {
     @inline(__always) private mutating func push(_ field: HeaderField) {
         if count == capacity { grow() }
         (fields + count).initialize(to: field)
+        seen |= 1 &<< UInt64(field.id.rawValue)
         count += 1
     }
 

@@ -17,6 +17,10 @@ struct IOFailure: Error, Sendable, Hashable {
         case closedByPeer
         /// The handshake ended without `h2` (RFC 7301, RFC 9113 §3.2).
         case noHTTP2
+        /// The same on the other side: we offered `h2`.
+        case serverWithoutHTTP2
+        /// The peer's certificate was refused: a verdict of OpenSSL (`X509_V_ERR_…`).
+        case certificate(Int32)
     }
 
     let operation: Operation
@@ -35,12 +39,15 @@ extension IOFailure: CustomStringConvertible {
     /// `connect: Connection refused`
     var description: String { "\(operation.rawValue): \(reason)" }
 
-    private var reason: String {
+    /// Without the operation: `Connection refused`.
+    var reason: String {
         switch cause {
         case .system(let code): SystemError.text(of: code)
         case .tls(let code): TLSError.text(code)
         case .closedByPeer: "the peer closed the connection"
         case .noHTTP2: "the client did not offer h2 by ALPN"
+        case .serverWithoutHTTP2: "the server does not offer h2 by ALPN"
+        case .certificate(let verdict): TLSError.text(ofVerdict: verdict)
         }
     }
 }

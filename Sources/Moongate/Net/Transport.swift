@@ -24,6 +24,9 @@ struct Transport {
 
     @inline(__always) var isTLS: Bool { session != nil }
 
+    /// TLS has still to be agreed on.
+    var needsHandshake: Bool { session.map { !$0.isEstablished } ?? false }
+
     /// Fills the buffer as far as bytes are there; `.bytes` below its size means that the socket has run dry.
     @inline(__always)
     func read(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {

@@ -12,6 +12,8 @@ struct AccessRecord {
     var remote: Bytes = .empty
     /// The connection's other end, where that is a proxy which names the client.
     var peer: Bytes = .empty
+    /// What TLS says of the client.
+    var certificate = ClientCertificateFacts(nil)
     var method: Bytes = .empty
     var authority: Bytes = .empty
     /// As the client sent it, query included.
@@ -66,13 +68,20 @@ struct AccessRecord {
             line.field(Bytes("messages_out"), messagesOut)
         }
         line.field(Bytes("generation"), generation)
+        line.text("tls_version", certificate.version)
+        line.text("tls_cipher", certificate.cipher)
+        line.text("tls_server_name", certificate.serverName)
+        line.text("client_certificate_subject", certificate.subject)
+        line.text("client_certificate_sha256", certificate.digest)
+        line.text("client_certificate_names", certificate.names)
+        line.text("client_certificate_fault", certificate.fault)
         line.text("policy", policy)
         line.text("termination", termination)
         return line.end()
     }
 
     /// Enough for every field at its longest.
-    static let longestLine = 8192
+    static let longestLine = 16384
 }
 
 extension JSONLine {

@@ -11,6 +11,7 @@ extension MetricsRegistry {
         writeDicts(to: &text)
         writeUpstreams(to: &text)
         writeListeners(to: &text)
+        writeCertificates(to: &text)
         writeLogs(to: &text)
         writeReloads(to: &text)
         writeProcess(to: &text)
@@ -220,6 +221,19 @@ extension MetricsRegistry {
         for (name, column, help) in counters {
             text.family(name, .counter, help)
             for listener in listeners { text.sample([("listener", listener.name)], listener.block.total(column)) }
+        }
+    }
+
+    private func writeCertificates(to text: inout PrometheusText) {
+        text.family(
+            "moongate_certificate_not_after_timestamp_seconds", .gauge,
+            "When the first certificate or revocation list of a file ends to be good.")
+        for certificate in certificates.withLock({ $0 }) {
+            text.sample(
+                [
+                    ("side", certificate.owner.side), ("name", certificate.owner.name),
+                    ("kind", certificate.kind.rawValue), ("file", certificate.file),
+                ], UInt64(max(0, certificate.notAfter)))
         }
     }
 

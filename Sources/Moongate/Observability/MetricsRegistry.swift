@@ -60,6 +60,8 @@ final class MetricsRegistry: Sendable {
     let state: PolicyState
     /// What workers share of upstreams.
     let sharedUpstreams: SharedUpstreams
+    /// When the certificates of the generation in force end to be good.
+    let certificates = Locked<[CertificateExpiry]>([])
     private let workerBlock: CounterBlock
 
     /// - Parameter workers: event loop threads, at least one; fixed for the life of the process.

@@ -11,6 +11,8 @@ struct GenerationLoader {
         let accessLog: LogDestination?
         /// A script engine for every worker; empty where those that run go on, or where there is no policy.
         let policyHosts: [Handover<PolicyHost>]
+        /// When the files of certificates end to be good.
+        let certificates: [CertificateExpiry]
         /// Things worth knowing that do not keep the configuration from serving.
         let warnings: [Diagnostic]
     }
@@ -32,20 +34,20 @@ struct GenerationLoader {
         let config = try configuration(reader)
         var faults: [Diagnostic] = []
         let policies = GenerationLoader.collect(&faults) { try makePolicies(config, reader, previous) }
+        var warnings: [Diagnostic] = []
+        let tls = tlsContexts(config, reader, &faults, &warnings)
         // Routes are checked even where the policies have faults, to report everything at once.
         let generation = GenerationLoader.collect(&faults) {
             let program = try policies?.program ?? emptyProgram(reader)
-            return try Generation(number: number, config: config, program: program, registry: registry)
+            return try Generation(
+                number: number, config: config, program: program, registry: registry, upstreamTLS: tls.upstreams)
         }
-        var warnings: [Diagnostic] = []
-        let listeners = config.listeners.compactMap { listener in
-            GenerationLoader.collect(&faults) { try settings(listener, reader, &warnings) }
-        }
+        let listeners = config.listeners.map { listener in settings(listener, tls.listeners[listener.name]) }
         let accessLog = GenerationLoader.collect(&faults) { try AccessLog.open(config.accessLog) }
         guard faults.isEmpty, let generation, let accessLog, let policies else { throw DiagnosticList(faults) }
         return Candidate(
             generation: generation, listeners: listeners, accessLog: accessLog, policyHosts: policies.hosts,
-            warnings: warnings)
+            certificates: tls.expiries, warnings: warnings)
     }
 
     // MARK: Policies
@@ -104,19 +106,50 @@ struct GenerationLoader {
         }
     }
 
-    private func settings(
-        _ listener: ListenerConfig, _ reader: FileSnapshotReader, _ warnings: inout [Diagnostic]
-    ) throws -> ListenerSettings {
-        var context: TLSServerContext?
-        if let tls = listener.tls {
-            let made = try TLSServerContext(
-                listener: listener.name, config: tls, ticketKeys: ticketKeys, contents: { try reader.read($0) })
-            warnings += made.warnings
-            context = made
-        }
-        return ListenerSettings(
+    private func settings(_ listener: ListenerConfig, _ tls: TLSServerContext?) -> ListenerSettings {
+        ListenerSettings(
             identity: .of(listener.name), name: listener.name,
-            maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes, tls: context)
+            maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes, tls: tls,
+            forwardClientCertificate: listener.forwardClientCertificate)
+    }
+
+    private struct TLSContexts {
+        /// By name.
+        var listeners: [String: TLSServerContext] = [:]
+        var upstreams: [String: TLSClientContext] = [:]
+        var expiries: [CertificateExpiry] = []
+
+        /// A file that is named twice is one.
+        mutating func add(_ new: [CertificateExpiry]) {
+            for expiry in new where !expiries.contains(expiry) { expiries.append(expiry) }
+        }
+    }
+
+    private func tlsContexts(
+        _ config: Configuration, _ reader: FileSnapshotReader, _ faults: inout [Diagnostic],
+        _ warnings: inout [Diagnostic]
+    ) -> TLSContexts {
+        var contexts = TLSContexts()
+        for listener in config.listeners {
+            guard let tls = listener.tls else { continue }
+            let made = GenerationLoader.collect(&faults) {
+                try TLSServerContext(
+                    listener: listener.name, config: tls, ticketKeys: ticketKeys, contents: { try reader.read($0) })
+            }
+            contexts.listeners[listener.name] = made
+            contexts.add(made?.expiries ?? [])
+            warnings += made?.warnings ?? []
+        }
+        for upstream in config.upstreams {
+            guard let tls = upstream.tls else { continue }
+            let made = GenerationLoader.collect(&faults) {
+                try TLSClientContext(upstream: upstream.name, config: tls, contents: { try reader.read($0) })
+            }
+            contexts.upstreams[upstream.name] = made
+            contexts.add(made?.expiries ?? [])
+            warnings += made?.warnings ?? []
+        }
+        return contexts
     }
 
     /// The value, or its faults added to `faults`.

@@ -21,6 +21,8 @@ public final class Server {
     private var admin: AdminServer?
     private var generation: Generation
     private var files: FileSnapshot
+    /// Of the first configuration, for the log.
+    private let warnings: [Diagnostic]
 
     /// Runs an edge until it is told to end; returns the process's exit code: 0 after a drain, 2 for a configuration
     /// that cannot be used (reported on standard error as `moongate check` does), 1 if the system refuses something.
@@ -65,6 +67,8 @@ public final class Server {
         registry = plan.registry
         loader = plan.loader
         generation = plan.candidate.generation
+        warnings = plan.candidate.warnings
+        registry.certificates.withLock { $0 = plan.candidate.certificates }
         // A further try to read stable files makes a further log; the last one belongs to this plan.
         for log in logs.dropLast() { log.close() }
         operationalLog = try logs.last ?? OperationalLog(process: registry.process)
@@ -99,6 +103,7 @@ public final class Server {
 
     private func serve(_ signals: ProcessSignals) {
         publish(generation)
+        for warning in warnings { log.warning("\(warning)") }
         let control = ControlLoop(
             handle: handle, signals: signals, watcher: FileWatcher(), files: files, metrics: registry.process, log: log)
         control.run(self)
@@ -216,6 +221,7 @@ extension Server: ControlDelegate {
         switchListeners(bound, candidate)
         accessLog.use(candidate.accessLog)
         for warning in candidate.warnings { log.warning("\(warning)") }
+        registry.certificates.withLock { $0 = candidate.certificates }
         generation = new
         publish(new)
     }

@@ -61,7 +61,7 @@ final class Worker: ConnectionOwner {
         }
         let facts = ConnectionFacts(
             listener: accepted.listener.identity, listenerName: accepted.listener.name, remote: accepted.remote,
-            local: accepted.local)
+            local: accepted.local, forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
             worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self)
         let connection = DownstreamConnection(
@@ -155,11 +155,12 @@ final class Worker: ConnectionOwner {
         let list = shared.config.upstreams.map { config -> Upstream in
             let upstream: Upstream
             if let existing = upstreams.removeValue(forKey: config.name) {
-                existing.update(config)
+                existing.update(config, tls: shared.upstreamTLS[config.name])
                 upstream = existing
             } else {
                 upstream = Upstream(
-                    config, services: services, shared: registry.sharedUpstreams.upstream(config.name), worker: worker)
+                    config, tls: shared.upstreamTLS[config.name], services: services,
+                    shared: registry.sharedUpstreams.upstream(config.name), worker: worker)
             }
             kept[config.name] = upstream
             return upstream

@@ -1,11 +1,13 @@
 import CMoongate
 import Glibc
 
-/// One attempt to connect to an endpoint, with its time limit.
+/// One attempt to connect to an endpoint, TLS included, with its time limit.
 final class Connector: EventHandler {
     private let endpoint: Endpoint
     private let descriptor: Int32
     private var timer: OwnedTimer?
+    /// TLS that is being agreed on; `nil` until the connection is there, and in cleartext.
+    private var session: TLSSession?
     private var isDone = false
 
     /// - Throws: when not even the attempt can be made.
@@ -30,23 +32,53 @@ final class Connector: EventHandler {
     /// Nothing is reported any more.
     func cancel() {
         finish()
+        session = nil
         Socket.close(descriptor)
     }
 
     override func ready(_ events: UInt32) {
         guard !isDone else { return }
-        if let failure = Socket.connectFailure(descriptor) {
-            cancel()
-            return endpoint.connectFailed(failure.description)
+        if session != nil { return handshake() }
+        if let failure = Socket.connectFailure(descriptor) { return fail(failure.description) }
+        guard let peer = endpoint.tls else {
+            finish()
+            return endpoint.connected(Transport(plain: descriptor))
         }
-        finish()
-        endpoint.connected(Transport(plain: descriptor))
+        guard let session = TLSSession(to: peer, fd: descriptor) else { return fail("TLS: out of memory") }
+        self.session = session
+        handshake()
+    }
+
+    private func handshake() {
+        guard let session else { return }
+        switch session.handshake() {
+        case .finished:
+            finish()
+            self.session = nil
+            endpoint.connected(Transport(tls: session))
+        case .wouldBlockRead: wait(for: EPOLLIN.rawValue)
+        case .wouldBlockWrite: wait(for: EPOLLOUT.rawValue)
+        case .failed: fail("TLS: \(session.failureText)")
+        }
+    }
+
+    private func wait(for events: UInt32) {
+        do {
+            try endpoint.services.loop.modify(descriptor, events, self)
+        } catch {
+            fail(error.description)
+        }
     }
 
     private func timedOut() {
         guard !isDone else { return }
+        let step = session == nil ? "no answer" : "TLS: no answer"
+        fail("\(step) within \(endpoint.connectTimeout / 1_000_000) ms")
+    }
+
+    private func fail(_ reason: String) {
         cancel()
-        endpoint.connectFailed("no answer within \(endpoint.connectTimeout / 1_000_000) ms")
+        endpoint.connectFailed(reason)
     }
 
     private func finish() {

@@ -13,6 +13,8 @@ final class Endpoint {
     /// `name` for logs, for the life of the endpoint.
     let nameBytes: Bytes
     let connectTimeout: UInt64
+    /// TLS with this endpoint, for connections to come; `nil`: cleartext.
+    var tls: TLSPeer?
     /// Stands for the address in sticky choices, the same in every process.
     let identity: UInt64
 
@@ -37,12 +39,13 @@ final class Endpoint {
     private(set) var failure: String?
 
     init(
-        services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, shared: SharedUpstream,
-        worker: Int, requestLimit: Unmanaged<SharedLimit>?
+        services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, tls: TLSPeer?,
+        shared: SharedUpstream, worker: Int, requestLimit: Unmanaged<SharedLimit>?
     ) {
         self.services = services
         self.address = address
         self.connectTimeout = connectTimeout
+        self.tls = tls
         self.shared = shared
         self.requestLimit = requestLimit
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
@@ -141,7 +144,6 @@ final class Endpoint {
         connector = nil
         // The connection is counted in place of the attempt.
         isConnectCounted = false
-        backoff.reset()
         failure = nil
         let connection = UpstreamConnection(endpoint: self, transport: transport)
         connections.append(connection)
@@ -151,11 +153,19 @@ final class Endpoint {
         serveWaiting()
     }
 
+    /// The server has spoken HTTP/2. That it took the connection says little: one in trouble, or one that refuses our
+    /// certificate, which with TLS 1.3 happens only then, closes it at once.
+    func connectionConfirmed() { backoff.reset() }
+
     func connectFailed(_ reason: String) {
         connectEnded()
+        noteFailure(reason)
+    }
+
+    private func noteFailure(_ reason: String) {
         let text = "cannot connect to \(name): \(reason)"
         cells.connectFailures.add()
-        if connections.isEmpty {
+        if connections.isEmpty && connector == nil {
             failure = text
             scheduleRetry()
             failWaiting(text)
@@ -181,6 +191,12 @@ final class Endpoint {
         connections.removeAll { $0 === connection }
         cells.openConnections.subtract()
         shared.connections.end()
+        if !connection.isConfirmed && !isRemoved {
+            switch reason {
+            case .peerClosed, .failed, .protocolViolation: return noteFailure(reason.text)
+            case .complete, .local: break
+            }
+        }
         if !waiting.isEmpty && connections.isEmpty { connectOrGiveUp() }
     }
 

@@ -17,6 +17,8 @@ final class Upstream {
     let nameBytes: Bytes
     private let services: UpstreamServices
     private var config: UpstreamConfig
+    /// `nil`: cleartext.
+    private var tls: TLSClientContext?
     private var hosts: [ResolvedHost] = []
     private var endpoints: [Endpoint] = []
     /// By the index in `endpoints`.
@@ -34,7 +36,11 @@ final class Upstream {
     /// - Parameters:
     ///   - shared: what all workers share of it.
     ///   - worker: the number of this worker, which chooses its counters.
-    init(_ config: UpstreamConfig, services: UpstreamServices, shared: SharedUpstream, worker: Int) {
+    init(
+        _ config: UpstreamConfig, tls: TLSClientContext?, services: UpstreamServices, shared: SharedUpstream,
+        worker: Int
+    ) {
+        self.tls = tls
         name = config.name
         nameBytes = Bytes.allocated(config.name)
         self.shared = shared
@@ -56,11 +62,12 @@ final class Upstream {
     }
 
     /// Takes over a changed configuration.
-    func update(_ new: UpstreamConfig) {
+    func update(_ new: UpstreamConfig, tls: TLSClientContext?) {
+        use(tls)
         guard new != config else { return }
         // An endpoint counts its requests from its first to its last, or not at all.
         let needsNewEndpoints =
-            new.connectTimeout != config.connectTimeout
+            new.connectTimeout != config.connectTimeout || new.tls != config.tls
             || (new.limits.maxRequests == nil) != (config.limits.maxRequests == nil)
         config = new
         shared.use(new)
@@ -72,6 +79,15 @@ final class Upstream {
     private static func requestLimit(_ config: UpstreamConfig, _ shared: SharedUpstream) -> Unmanaged<SharedLimit>? {
         config.limits.maxRequests == nil ? nil : Unmanaged.passUnretained(shared.requests)
     }
+
+    /// Connections from now on use `new`; where nothing has changed in it, the sessions of the old one go on.
+    private func use(_ new: TLSClientContext?) {
+        if let new, let tls, new.isSame(as: tls) { return }
+        tls = new
+        for endpoint in endpoints { endpoint.tls = endpoint.tls.flatMap { peer(host: $0.host) } }
+    }
+
+    private func peer(host: String) -> TLSPeer? { tls.map { TLSPeer($0, host: host) } }
 
     /// Chooses an endpoint for a stream and finds room there. `excluding`: where it was tried already. `wish`: what a
     /// policy asks for.
@@ -184,10 +200,10 @@ final class Upstream {
     }
 
     private func addressesChanged() {
-        var wanted: [(address: SocketAddress, weight: Int)] = []
+        var wanted: [(address: SocketAddress, weight: Int, host: String)] = []
         for host in hosts {
             for address in host.addresses where !wanted.contains(where: { $0.address == address }) {
-                wanted.append((address, host.weight))
+                wanted.append((address, host.weight, host.address.host))
             }
         }
         let current = Dictionary(endpoints.map { ($0.address, $0) }, uniquingKeysWith: { first, _ in first })
@@ -196,7 +212,7 @@ final class Upstream {
             current[item.address]
                 ?? Endpoint(
                     services: services, address: item.address, connectTimeout: config.connectTimeout.nanoseconds,
-                    shared: shared, worker: worker, requestLimit: requestLimit)
+                    tls: peer(host: item.host), shared: shared, worker: worker, requestLimit: requestLimit)
         }
         weights = wanted.map(\.weight)
         balancer = Balancer(

@@ -10,6 +10,8 @@ final class UpstreamConnection: HTTP2Connection {
     let endpoint: Endpoint
     /// No new streams: the upstream said GOAWAY, the endpoint was removed, or stream ids run out.
     private(set) var isRetired = false
+    /// The server's settings have come.
+    private(set) var isConfirmed = false
 
     init(endpoint: Endpoint, transport: Transport) {
         self.endpoint = endpoint
@@ -58,7 +60,13 @@ final class UpstreamConnection: HTTP2Connection {
 
     override func goAwayReceived() { retire() }
 
-    override func settingsReceived() { endpoint.serveWaiting() }
+    override func settingsReceived() {
+        if !isConfirmed {
+            isConfirmed = true
+            endpoint.connectionConfirmed()
+        }
+        endpoint.serveWaiting()
+    }
 
     override func streamEnded(_ code: ErrorCode) {
         endpoint.streamEnded()

@@ -5,6 +5,8 @@ public struct ListenerConfig: Sendable, Equatable {
     public var address: SocketAddressConfig
     /// `nil`: cleartext HTTP/2 with prior knowledge.
     public var tls: ListenerTLSConfig?
+    /// `nil`: `sanitize`, what clients send is removed.
+    public var forwardClientCertificate: ForwardClientCertificateConfig?
     /// Run before a route is chosen, on every request of this listener.
     public var policies: [PolicyReference]
     /// `SETTINGS_MAX_CONCURRENT_STREAMS` towards clients.
@@ -24,7 +26,8 @@ public struct ListenerConfig: Sendable, Equatable {
     public var location: SourceLocation
 
     public init(
-        name: String, address: SocketAddressConfig, tls: ListenerTLSConfig? = nil, policies: [PolicyReference] = [],
+        name: String, address: SocketAddressConfig, tls: ListenerTLSConfig? = nil,
+        forwardClientCertificate: ForwardClientCertificateConfig? = nil, policies: [PolicyReference] = [],
         maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, forwarded: ForwardedConfig? = nil,
         requestID: RequestIDMode? = nil, neverIndex: [String] = [], metadata: [SettingValue.Entry] = [],
         location: SourceLocation = .unknown
@@ -32,6 +35,7 @@ public struct ListenerConfig: Sendable, Equatable {
         self.name = name
         self.address = address
         self.tls = tls
+        self.forwardClientCertificate = forwardClientCertificate
         self.policies = policies
         self.maxConcurrentStreams = maxConcurrentStreams
         self.maxHeaderBytes = maxHeaderBytes
@@ -40,30 +44,5 @@ public struct ListenerConfig: Sendable, Equatable {
         self.neverIndex = neverIndex
         self.metadata = metadata
         self.location = location
-    }
-}
-
-/// TLS of a listener. The certificate is chosen by SNI; the first one serves clients that match none.
-public struct ListenerTLSConfig: Sendable, Equatable {
-    public enum Version: String, Sendable, Equatable, CaseIterable {
-        case v1_2 = "1.2"
-        case v1_3 = "1.3"
-    }
-    public struct Certificate: Sendable, Equatable {
-        /// PEM file: the certificate, then its chain.
-        public var certificate: String
-        /// PEM file: the private key.
-        public var key: String
-        public init(certificate: String, key: String) {
-            self.certificate = certificate
-            self.key = key
-        }
-    }
-    /// At least one.
-    public var certificates: [Certificate]
-    public var minimumVersion: Version
-    public init(certificates: [Certificate], minimumVersion: Version = .v1_2) {
-        self.certificates = certificates
-        self.minimumVersion = minimumVersion
     }
 }

@@ -21,15 +21,19 @@ public struct UpstreamConfig: Sendable, Equatable {
     /// How often host names are resolved again.
     public var dnsRefresh: Duration
     public var limits = UpstreamLimitsConfig()
+    /// `nil`: cleartext.
+    public var tls: UpstreamTLSConfig?
 
     public init(
         name: String, endpoints: [Endpoint], balance: Balance = .roundRobin,
-        connectTimeout: Duration = .seconds(5), dnsRefresh: Duration = .seconds(30)
+        connectTimeout: Duration = .seconds(5), dnsRefresh: Duration = .seconds(30),
+        tls: UpstreamTLSConfig? = nil
     ) {
         self.name = name
         self.endpoints = endpoints
         self.balance = balance
         self.connectTimeout = connectTimeout
         self.dnsRefresh = dnsRefresh
+        self.tls = tls
     }
 }

@@ -23,7 +23,17 @@ extension ConfigurationReference {
               certificates:                       # chosen by SNI; the first one is the fallback
                 - certificate: certs/edge.crt
                   key: certs/edge.key
+              client_certificates:                # mutual TLS
+                mode: optional                    # required, optional or request
+                ca: certs/clients-ca.crt
+                crl: certs/clients.crl
+                depth: 2
+                names: ["*.clients.example.com", "spiffe://example.com/shop"]
               minimum_version: "1.2"
+              maximum_version: "1.3"
+              ciphers: [TLS_AES_128_GCM_SHA256, ECDHE-ECDSA-AES128-GCM-SHA256]
+              curves: [X25519, P-256]
+            forward_client_certificate: {mode: sanitize_set, details: [subject, uri]}
             policies:                             # run before a route is chosen
               - strip-port
               - name: stamp                       # a policy that stands right here
@@ -66,6 +76,20 @@ extension ConfigurationReference {
               max_pending_requests: 1000
               max_requests: 10000
               retry_budget: {percent: 20, min_concurrency: 3}
+            tls:                                  # `tls: {}` trusts the system's authorities
+              ca: certs/internal-ca.crt
+              crl: certs/internal.crl
+              server_name: greeter.internal
+              names: [greeter.internal, "spiffe://example.com/greeter"]
+              certificate: certs/edge-client.crt
+              key: certs/edge-client.key
+              minimum_version: "1.3"
+              maximum_version: "1.3"
+              ciphers: [TLS_AES_128_GCM_SHA256]
+              curves: [X25519]
+          greeter-test:
+            endpoints: [test.internal:50051]
+            tls: {insecure_skip_verify: true}
 
         routes:
           - name: greeter

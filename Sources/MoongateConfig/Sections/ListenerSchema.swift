@@ -13,7 +13,7 @@ extension ValueType<ListenerConfig> {
                     "address", \.address, .listening, required: true,
                     "Address and port: `0.0.0.0:8080`, `[::]:8080`, or `:8080` for every address of the machine. Port"
                         + " 0 is any free one."),
-                Field("tls", \.tls, .tls, absent: "no TLS", "Certificates and versions."),
+                Field("tls", \.tls, .listenerTLS, absent: "no TLS", "Certificates and versions."),
                 Field(
                     "policies", \.policies, .list(of: .policyReference),
                     "Run in this order on every request of the listener, before a route is chosen."),
@@ -23,6 +23,9 @@ extension ValueType<ListenerConfig> {
                 Field(
                     "max_header_bytes", \.maxHeaderBytes, .size(1024...(1 << 20)),
                     "Largest list of request headers: names and values, and 32 for each field (RFC 9113 §6.5.2)."),
+                Field(
+                    "forward_client_certificate", \.forwardClientCertificate, .forwardClientCertificate,
+                    absent: "sanitize", "What becomes of the header `x-forwarded-client-cert`."),
                 Field(
                     "forwarded", \.forwarded, .forwarded, absent: "as without proxies in front",
                     "`x-forwarded-for` and its kin."),
@@ -55,40 +58,5 @@ extension ValueType<ListenerConfig> {
     /// Two listeners that differ in nothing would be reported twice: for the address and for the name made from it.
     private static func isRepeated(_ listener: ListenerConfig, _ decoding: Decoding) -> Bool {
         listener.address.port != 0 && decoding.names.isDefined(listener.name, as: .listener)
-    }
-}
-
-extension ValueType<ListenerTLSConfig> {
-    fileprivate static var tls: ValueType {
-        .mapping(
-            MappingSchema(
-                name: "tls",
-                summary: "TLS of a listener.",
-                initial: ListenerTLSConfig(certificates: []),
-                fields: [
-                    Field(
-                        "certificates", \.certificates, .list(of: .certificate, atLeast: 1), required: true,
-                        "Chosen by the name that the client asks for (SNI). The first one serves clients whose name"
-                            + " fits none."),
-                    Field(
-                        "minimum_version", \.minimumVersion, .choice(),
-                        "The oldest version of TLS that is accepted."),
-                ]))
-    }
-}
-
-extension ValueType<ListenerTLSConfig.Certificate> {
-    fileprivate static var certificate: ValueType {
-        .mapping(
-            MappingSchema(
-                name: "certificate",
-                summary: "A certificate with its key. Both files are read again when they change.",
-                initial: ListenerTLSConfig.Certificate(certificate: "", key: ""),
-                fields: [
-                    Field(
-                        "certificate", \.certificate, .path, required: true,
-                        "PEM file with the certificate, followed by its chain."),
-                    Field("key", \.key, .path, required: true, "PEM file with the private key."),
-                ]))
     }
 }

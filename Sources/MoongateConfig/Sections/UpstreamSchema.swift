@@ -17,7 +17,8 @@ extension ValueType<UpstreamConfig> {
         .mapping(
             MappingSchema(
                 name: "upstream",
-                summary: "A named group of endpoints that serve the same thing, reached over HTTP/2 in cleartext.",
+                summary: "A named group of endpoints that serve the same thing, reached over HTTP/2: in cleartext, or"
+                    + " with `tls`.",
                 initial: UpstreamConfig(name: "", endpoints: []),
                 fields: [
                     Field(
@@ -39,6 +40,7 @@ extension ValueType<UpstreamConfig> {
                     Field(
                         "limits", \.limits, .upstreamLimits,
                         "What it may have under way at a time. Default: no limits."),
+                    Field("tls", \.tls, .upstreamTLS, absent: "cleartext", "TLS towards the endpoints."),
                 ]))
     }
 }

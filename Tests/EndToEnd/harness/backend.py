@@ -141,12 +141,14 @@ def _finish(order, context):
 class Backend:
     """A server on loopback. `stop()` and `start()` may be called again: the port stays the same."""
 
-    def __init__(self, name="a", address="127.0.0.1:0", options=(), threads=64):
+    def __init__(self, name="a", address="127.0.0.1:0", options=(), threads=64, credentials=None):
+        """`credentials`: of grpcio, for TLS."""
         self.name = name
         self.address = address
         self.options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1),
                         ("grpc.max_metadata_size", 1 << 20), ("grpc.absolute_max_metadata_size", 1 << 20), *options]
         self.threads = threads
+        self.credentials = credentials
         self.calls = []
         self.lock = threading.Lock()
         self.server = None
@@ -163,7 +165,10 @@ class Backend:
         probe_pb2_grpc.add_ProbeServicer_to_server(probe, self.server)
         probe_pb2_grpc.add_OtherProbeServicer_to_server(_OtherProbe(probe), self.server)
         helloworld_pb2_grpc.add_GreeterServicer_to_server(_Greeter(self), self.server)
-        port = self.server.add_insecure_port(self.address)
+        if self.credentials:
+            port = self.server.add_secure_port(self.address, self.credentials)
+        else:
+            port = self.server.add_insecure_port(self.address)
         self.address = f"{self.address.rpartition(':')[0]}:{port}"
         self.server.start()
         return self

@@ -20,16 +20,17 @@ _BASE = [
 
 
 class Client:
-    """A channel with its stubs. `authority` overrides `:authority` (and the name checked in TLS)."""
+    """A channel with its stubs. `authority` overrides `:authority` (and the name checked in TLS); `identity`: the
+    client's certificate."""
 
-    def __init__(self, target, authority=None, root=None, options=()):
+    def __init__(self, target, authority=None, root=None, options=(), identity=None):
         settings = _BASE + list(options)
         if authority:
             settings.append(("grpc.default_authority", authority))
             if root:
                 settings.append(("grpc.ssl_target_name_override", authority))
         if root:
-            self.channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(root), settings)
+            self.channel = grpc.secure_channel(target, _credentials(root, identity), settings)
         else:
             self.channel = grpc.insecure_channel(target, settings)
         self.probe = probe_pb2_grpc.ProbeStub(self.channel)
@@ -62,6 +63,12 @@ class Client:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _credentials(root, identity):
+    if identity is None:
+        return grpc.ssl_channel_credentials(root)
+    return grpc.ssl_channel_credentials(root, identity.key_pem, identity.pem)
 
 
 class OpenMessages:

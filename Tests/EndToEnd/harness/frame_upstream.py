@@ -4,6 +4,7 @@ import threading
 
 from hyperframe.frame import SettingsFrame, WindowUpdateFrame
 
+from .frame_client import TLSSocket
 from .frames import PREFACE, FrameConnection, message
 from .waiting import eventually
 
@@ -65,9 +66,13 @@ class FrameUpstream:
     With `script`, a function of connection and request head, every request is answered by calling it.
     """
 
-    def __init__(self, script=None, settings=None, refill=True, window=1 << 24, greet=True, host="127.0.0.1", port=0):
+    def __init__(self, script=None, settings=None, refill=True, window=1 << 24, greet=True, host="127.0.0.1", port=0,
+                 tls=None):
+        """`tls`: a context; `handshakes` remembers what came of each."""
         self.script = script
         self.options = (settings, refill, window, greet)
+        self.tls = tls
+        self.handshakes = []
         self.connections = []
         self.changed = threading.Condition()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -87,6 +92,11 @@ class FrameUpstream:
 
     def _serve(self, sock):
         try:
+            if self.tls:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+                self.handshakes.append({"resumed": sock.session_reused, "version": sock.version(),
+                                        "alpn": sock.selected_alpn_protocol(), "client": sock.getpeercert()})
+                sock = TLSSocket(sock)
             connection = UpstreamConnection(sock, *self.options)
             if connection._exactly(len(PREFACE)) != PREFACE:  # noqa: SLF001
                 return sock.close()

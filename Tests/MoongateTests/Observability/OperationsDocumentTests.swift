@@ -32,9 +32,17 @@ import Testing
 
     @Test func everyAccessLogFieldIsDocumented() throws {
         let something = Bytes("x")
+        var certificate = ClientCertificateFacts(nil)
+        certificate.version = something
+        certificate.cipher = something
+        certificate.serverName = something
+        certificate.subject = something
+        certificate.digest = something
+        certificate.names = something
+        certificate.fault = something
         let record = AccessRecord(
             startedAt: 1, requestID: something, listener: something, remote: something, peer: something,
-            method: something, authority: something, path: something, route: something, upstream: something,
+            certificate: certificate, method: something, authority: something, path: something, route: something, upstream: something,
             endpoint: something, policy: something, termination: something, grpcStatus: 0, httpStatus: 200, attempts: 2)
         let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: AccessRecord.longestLine)
         defer { memory.deallocate() }

@@ -50,7 +50,7 @@ class HTTP2Connection: EventHandler {
         self.maxHeaderBytes = maxHeaderBytes
         self.traffic = traffic
         descriptor = transport.fd
-        isHandshaking = transport.isTLS
+        isHandshaking = transport.needsHandshake
         core = .allocate(capacity: 1)
         core.initialize(to: HTTP2State(library))
     }
@@ -104,6 +104,8 @@ class HTTP2Connection: EventHandler {
             return close(.failed(error.description))
         }
         needsFlush()
+        // What came with the end of the handshake has left the socket, so no event will tell of it.
+        if !isHandshaking && transport.hasPendingInput { loop.runAgain(self) }
     }
 
     /// Ends the connection now. Calling it again does nothing.

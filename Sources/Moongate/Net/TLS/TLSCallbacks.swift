@@ -63,3 +63,31 @@ func useTicketKey(
     guard ticket.open(with: found.key) else { return -1 }
     return found.renew ? 2 : 1
 }
+
+/// Judges a peer's chain. 1: the handshake goes on.
+func verifyPeer(_ store: OpaquePointer?, _ verification: UnsafeMutableRawPointer?) -> Int32 {
+    guard let store, let verification else { return 0 }
+    let judge = Unmanaged<PeerVerification>.fromOpaque(verification).takeUnretainedValue()
+    return judge.accepts(store) ? 1 : 0
+}
+
+/// A server has given a session. 1: its share is taken over.
+func keepSession(_ session: OpaquePointer?, _ new: OpaquePointer?) -> Int32 {
+    guard let session, let new, let peer = TLSSession.from(session)?.peer else { return 0 }
+    peer.keep(new)
+    return 1
+}
+
+/// Whether the session in a client's ticket may be resumed. It spares the verification of the client's certificate, so
+/// one that has expired meanwhile must be shown again.
+func judgeTicket(
+    _ session: OpaquePointer?, _ found: OpaquePointer?, _ keyName: UnsafePointer<UInt8>?, _ keyNameLength: Int,
+    _ status: SSL_TICKET_STATUS, _ argument: UnsafeMutableRawPointer?
+) -> SSL_TICKET_RETURN {
+    let isGood = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW
+    guard isGood, let found else { return SSL_TICKET_RETURN_IGNORE_RENEW }
+    if let peer = SSL_SESSION_get0_peer(found), X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0 {
+        return SSL_TICKET_RETURN_IGNORE_RENEW
+    }
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+}

@@ -10,6 +10,17 @@ enum TLSError {
         return "TLS error \(code)"
     }
 
+    /// The words for a verdict on a certificate: `certificate has expired`.
+    static func text(ofVerdict verdict: Int32) -> String {
+        String(cString: X509_verify_cert_error_string(Int(verdict)))
+    }
+
+    /// Whether the code says that a certificate was refused.
+    static func isRefusal(_ code: UInt) -> Bool {
+        Int32(truncatingIfNeeded: code >> 23 & 0xFF) == ERR_LIB_SSL
+            && Int32(truncatingIfNeeded: code & 0x7F_FFFF) == SSL_R_CERTIFICATE_VERIFY_FAILED
+    }
+
     /// The reason of the latest fault on this thread; the queue is empty afterwards.
     static func takeText() -> String {
         let code = ERR_peek_last_error()

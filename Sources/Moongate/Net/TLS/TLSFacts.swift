@@ -40,6 +40,13 @@ final class TLSFacts {
             && SSL_get_verify_mode(session) & SSL_VERIFY_PEER != 0
     }
 
+    /// Why the client's certificate is not to be believed; `nil` if it is, or if there is none.
+    var peerFault: String? {
+        guard peerCertificate != nil, !isPeerValidated else { return nil }
+        let verdict = SSL_get_verify_result(session)
+        return verdict == Int(X509_V_OK) ? "not verified" : TLSError.text(ofVerdict: Int32(clamping: verdict))
+    }
+
     /// In hexadecimal; empty without one. Sessions of TLS 1.3 have none (RFC 8446 §2.2), what OpenSSL has is its own.
     var sessionID: String {
         guard SSL_version(session) < TLS1_3_VERSION, let current = SSL_get_session(session) else { return "" }

@@ -11,39 +11,51 @@ final class TLSServerContext: @unchecked Sendable {
     let pointer: OpaquePointer
     let ticketKeys: TicketKeys
     /// Faults that do not keep the server from starting, such as an expired certificate.
-    let warnings: [Diagnostic]
+    private(set) var warnings: [Diagnostic] = []
+    private(set) var expiries: [CertificateExpiry] = []
     private let certificates: [TLSCertificate]
     private let index: CertificateIndex
+    /// `nil`: clients are not asked for certificates.
+    private let verification: PeerVerification?
 
-    /// RFC 9113 §9.2.2: ephemeral key exchange and AEAD only. TLS 1.3 has no others.
-    private static let ciphers = """
-        ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:\
-        ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384
-        """
     /// Seconds until a session must be negotiated afresh.
     private static let sessionLifetime = 3600
 
-    /// Throws a `DiagnosticList` with everything that is wrong with the certificates.
+    /// Throws a `DiagnosticList` or a `Diagnostic` with what is wrong with the files.
     /// - Parameters:
-    ///   - listener: tickets are bound to this name: no other listener takes them.
+    ///   - listener: tickets are bound to this name, and to whom it trusts: no other listener takes them.
     ///   - contents: a file of the snapshot; it throws if the file cannot be read.
     init(
         listener: String, config: ListenerTLSConfig, ticketKeys: TicketKeys, contents: (String) throws -> [UInt8]
     ) throws {
         certificates = try TLSServerContext.load(config.certificates, contents)
         index = CertificateIndex(certificates.map { .init(names: $0.names, keyType: $0.keyType) })
-        warnings = zip(config.certificates, certificates).compactMap { config, certificate in
-            certificate.dateFault.map { TLSServerContext.fault(config.certificate, $0) }
-        }
         self.ticketKeys = ticketKeys
+        verification = config.clientCertificates.map {
+            PeerVerification(names: $0.names, isLenient: $0.mode == .request)
+        }
+        ERR_clear_error()
         guard let context = SSL_CTX_new(TLS_server_method()) else {
             throw DiagnosticList([TLSServerContext.fault("", "TLS is not available: \(TLSError.takeText())")])
         }
         pointer = context
-        guard configure(listener, config) else {
+        guard configure(config) else {
             throw DiagnosticList([TLSServerContext.fault("", "TLS cannot be set up: \(TLSError.takeText())")])
         }
+        for (config, certificate) in zip(config.certificates, certificates) {
+            note(
+                CertificateExpiry(
+                    owner: .listener(listener), kind: .certificate, file: config.certificate,
+                    notAfter: certificate.expiration),
+                notBefore: X509Facts(pointer: certificate.certificate).validFrom)
+        }
         try checkCertificates(config.certificates)
+        var binding = ContentDigest()
+        binding.add(listener)
+        if let clients = config.clientCertificates { try ask(clients, listener, contents, &binding) }
+        guard let sessions = binding.value,
+            SSL_CTX_set_session_id_context(pointer, sessions, UInt32(sessions.count)) == 1
+        else { throw DiagnosticList([TLSServerContext.fault("", "TLS cannot be set up: \(TLSError.takeText())")]) }
     }
 
     deinit { SSL_CTX_free(pointer) }
@@ -87,34 +99,58 @@ final class TLSServerContext: @unchecked Sendable {
 }
 
 extension TLSServerContext {
-    private func configure(_ listener: String, _ config: ListenerTLSConfig) -> Bool {
-        ERR_clear_error()
-        let version = config.minimumVersion == .v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION
+    private func configure(_ config: ListenerTLSConfig) -> Bool {
         // Sessions hold the context, so the callbacks' pointer to it never outlives it.
         let argument = Unmanaged.passUnretained(self).toOpaque()
+        mg_tls_server_defaults(pointer)
         SSL_CTX_set_timeout(pointer, TLSServerContext.sessionLifetime)
         SSL_CTX_set_client_hello_cb(pointer, inspectClientHello, nil)
         SSL_CTX_set_alpn_select_cb(pointer, selectProtocol, nil)
         SSL_CTX_set_cert_cb(pointer, chooseCertificate, argument)
         mg_tls_set_servername_callback(pointer, acceptServerName)
-        return mg_tls_server_defaults(pointer) == 1
-            && mg_tls_set_minimum_version(pointer, version) == 1
-            && SSL_CTX_set_cipher_list(pointer, TLSServerContext.ciphers) == 1
+        return TLSTrust.use(config.parameters, in: pointer)
             && SSL_CTX_set_ex_data(pointer, 0, argument) == 1
             && SSL_CTX_set_tlsext_ticket_key_evp_cb(pointer, useTicketKey) == 1
-            && bindSessions(to: listener)
+            && SSL_CTX_set_session_ticket_cb(pointer, nil, judgeTicket, nil) == 1
     }
 
-    /// A session id context has at most 32 bytes, the length of a SHA-256 digest.
-    private func bindSessions(to listener: String) -> Bool {
-        var digest = [UInt8](repeating: 0, count: Int(SSL_MAX_SID_CTX_LENGTH))
-        let name = Array(listener.utf8)
-        return EVP_Digest(name, name.count, &digest, nil, EVP_sha256(), nil) == 1
-            && SSL_CTX_set_session_id_context(pointer, digest, UInt32(digest.count)) == 1
+    /// Asks clients for certificates. Sessions are bound to everything by which those were judged: a ticket spares the
+    /// verification, so it must not outlive the rules.
+    private func ask(
+        _ clients: ClientCertificatesConfig, _ listener: String, _ contents: (String) throws -> [UInt8],
+        _ binding: inout ContentDigest
+    ) throws {
+        guard let verification else { return }
+        SSL_CTX_set_cert_verify_callback(pointer, verifyPeer, Unmanaged.passUnretained(verification).toOpaque())
+        let isRequired = clients.mode == .required
+        SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER | (isRequired ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nil)
+        SSL_CTX_set_verify_depth(pointer, Int32(clamping: clients.depth))
+        binding.add("\(clients.mode) \(clients.depth)")
+        for name in clients.names { binding.add(name.text) }
+        if let path = clients.authorities {
+            let pem = try contents(path)
+            binding.add(pem)
+            let dates = try TLSTrust.addAuthorities(pem, path: path, to: pointer, announce: true)
+            note(
+                CertificateExpiry(
+                    owner: .listener(listener), kind: .authorities, file: path, notAfter: dates.notAfter),
+                notBefore: dates.notBefore)
+        }
+        if let path = clients.revocationLists {
+            let pem = try contents(path)
+            binding.add(pem)
+            let end = try TLSTrust.addRevocationLists(pem, path: path, to: pointer)
+            note(CertificateExpiry(owner: .listener(listener), kind: .revocationLists, file: path, notAfter: end))
+        }
+    }
+
+    private func note(_ expiry: CertificateExpiry, notBefore: Int64 = 0) {
+        expiries.append(expiry)
+        if let warning = expiry.warning(notBefore: notBefore) { warnings.append(warning) }
     }
 
     private static func load(
-        _ configs: [ListenerTLSConfig.Certificate], _ contents: (String) throws -> [UInt8]
+        _ configs: [CertificateConfig], _ contents: (String) throws -> [UInt8]
     ) throws -> [TLSCertificate] {
         var certificates: [TLSCertificate] = []
         var faults: [Diagnostic] = []
@@ -136,7 +172,7 @@ extension TLSServerContext {
 
     /// OpenSSL's own verdict on each certificate, such as a key too short for its security level: better now than
     /// in the first handshake.
-    private func checkCertificates(_ configs: [ListenerTLSConfig.Certificate]) throws {
+    private func checkCertificates(_ configs: [CertificateConfig]) throws {
         var faults: [Diagnostic] = []
         for (config, certificate) in zip(configs, certificates) {
             ERR_clear_error()

@@ -1,30 +1,76 @@
 import COpenSSL
 import Glibc
 
-/// TLS on one accepted connection. Owned by the connection, used on its thread; it does not close the socket.
+/// TLS on one connection, from a client or to a server. Owned by the connection, used on its thread; it does not close
+/// the socket.
 final class TLSSession {
     let fd: Int32
     /// `SSL`
     private let pointer: OpaquePointer
-    /// Kept alive for the callbacks.
-    private let context: TLSServerContext
-    private var isEstablished = false
+    /// The context, kept alive for the callbacks.
+    private let context: AnyObject
+    /// The server that we speak to; `nil` towards a client.
+    let peer: TLSPeer?
+    private(set) var isEstablished = false
     /// Set once the connection is of no further use; OpenSSL must not be asked again after a fatal fault.
     private var failure: IOFailure?
     private var peerHasClosed = false
+    /// Whom the peer's certificate should have been for.
+    var expectedName: String?
+    /// Why its certificate was refused, where there is more to say than OpenSSL does.
+    private var refusal: String?
 
-    /// `nil` if memory is short.
+    /// Towards a client. `nil` if memory is short.
     init?(_ context: TLSServerContext, fd: Int32) {
         ERR_clear_error()
         guard let session = SSL_new(context.pointer) else { return nil }
         pointer = session
         self.context = context
         self.fd = fd
-        guard SSL_set_fd(session, fd) == 1 else { return nil }
+        peer = nil
+        guard SSL_set_fd(session, fd) == 1, isKnownToCallbacks() else { return nil }
         SSL_set_accept_state(session)
     }
 
+    /// Towards a server. `nil` if memory is short.
+    init?(to peer: TLSPeer, fd: Int32) {
+        ERR_clear_error()
+        guard let session = SSL_new(peer.context.pointer) else { return nil }
+        pointer = session
+        context = peer.context
+        self.fd = fd
+        self.peer = peer
+        guard SSL_set_fd(session, fd) == 1, isKnownToCallbacks(), expect(peer) else { return nil }
+        SSL_set_connect_state(session)
+    }
+
     deinit { SSL_free(pointer) }
+
+    /// The session that an `SSL` belongs to.
+    static func from(_ session: OpaquePointer) -> TLSSession? {
+        SSL_get_ex_data(session, 0).map { Unmanaged<TLSSession>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// The session whose peer's certificate is being judged; `store`: `X509_STORE_CTX`.
+    static func verifying(_ store: OpaquePointer) -> TLSSession? {
+        X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx())
+            .flatMap { TLSSession.from(OpaquePointer($0)) }
+    }
+
+    /// Remembers more of a refusal than OpenSSL's verdict says.
+    func noteRefusal(_ store: OpaquePointer) {
+        let verdict = X509_STORE_CTX_get_error(store)
+        guard verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH,
+            let certificate = X509_STORE_CTX_get0_cert(store)
+        else { return }
+        let facts = X509Facts(pointer: certificate)
+        let names = (facts.dnsNames + facts.uriNames + facts.addressNames).prefix(8).joined(separator: ", ")
+        let expected = expectedName.map { ", not for \($0)" } ?? ""
+        refusal = "the certificate is for \(names.isEmpty ? "no name" : names)\(expected)"
+    }
+
+    /// Why the connection is of no further use; empty while it is.
+    var failureText: String { refusal ?? failure?.reason ?? "" }
 
     func handshake() -> HandshakeResult {
         if let failure { return .failed(failure) }
@@ -40,7 +86,9 @@ final class TLSSession {
             case .closed, .bytes: return .failed(fail(.handshake, .closedByPeer))
             }
         }
-        guard hasHTTP2 else { return .failed(fail(.handshake, .noHTTP2)) }
+        guard hasHTTP2 else {
+            return .failed(fail(.handshake, peer == nil ? .noHTTP2 : .serverWithoutHTTP2))
+        }
         isEstablished = true
         return .finished
     }
@@ -115,6 +163,25 @@ final class TLSSession {
 }
 
 extension TLSSession {
+    private func isKnownToCallbacks() -> Bool {
+        SSL_set_ex_data(pointer, 0, Unmanaged.passUnretained(self).toOpaque()) == 1
+    }
+
+    /// Asks for the server's name, and says whom its certificate must be for.
+    private func expect(_ peer: TLSPeer) -> Bool {
+        if let name = peer.context.requestedName(of: peer.host), mg_tls_ask_for(pointer, name) != 1 { return false }
+        if let session = peer.sessionToResume() { SSL_set_session(pointer, session) }
+        guard let name = peer.context.expectedName(of: peer.host) else { return true }
+        guard let rules = SSL_get0_param(pointer) else { return false }
+        expectedName = name.text
+        X509_VERIFY_PARAM_set_hostflags(rules, PeerVerification.hostFlags)
+        switch name {
+        case .dns(let text): return X509_VERIFY_PARAM_set1_host(rules, text, text.utf8.count) == 1
+        case .address(let text): return X509_VERIFY_PARAM_set1_ip_asc(rules, text) == 1
+        case .uri: return false
+        }
+    }
+
     private var hasHTTP2: Bool {
         var name: UnsafePointer<UInt8>?
         var length: UInt32 = 0
@@ -134,13 +201,16 @@ extension TLSSession {
         case SSL_ERROR_SYSCALL:
             return .failed(fail(operation, code == 0 ? .closedByPeer : .system(code)))
         default:
-            return .failed(fail(operation, .tls(ERR_peek_last_error())))
+            let code = ERR_peek_last_error()
+            guard TLSError.isRefusal(code) else { return .failed(fail(operation, .tls(code))) }
+            return .failed(fail(operation, .certificate(Int32(SSL_get_verify_result(pointer)))))
         }
     }
 
     private func fail(_ operation: IOFailure.Operation, _ cause: IOFailure.Cause) -> IOFailure {
         let fault = IOFailure(operation, cause)
         failure = fault
+        if operation == .handshake { peer?.forgetSession() }
         return fault
     }
 }

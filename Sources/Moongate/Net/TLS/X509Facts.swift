@@ -16,6 +16,15 @@ struct X509Facts {
     var uriNames: [String] { alternativeNames(GEN_URI) }
     var dnsNames: [String] { alternativeNames(GEN_DNS) }
 
+    /// The same for IP addresses, as they are written.
+    var addressNames: [String] {
+        alternativeNames(GEN_IPADD) { value in
+            guard let start = ASN1_STRING_get0_data(value) else { return nil }
+            let bytes = UnsafeRawBufferPointer(start: start, count: Int(max(0, ASN1_STRING_length(value))))
+            return SocketAddress(bytes: bytes, port: 0)?.host
+        }
+    }
+
     /// In hexadecimal, lower case.
     var serialNumber: String {
         guard let number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(pointer), nil) else { return "" }
@@ -77,7 +86,9 @@ struct X509Facts {
 }
 
 extension X509Facts {
-    private func alternativeNames(_ wanted: Int32) -> [String] {
+    private func alternativeNames(
+        _ wanted: Int32, _ read: (UnsafePointer<ASN1_STRING>) -> String? = { X509Facts.text($0) }
+    ) -> [String] {
         guard let list = X509_get_ext_d2i(pointer, NID_subject_alt_name, nil, nil) else { return [] }
         let stack = OpaquePointer(list)
         defer { GENERAL_NAMES_free(stack) }
@@ -86,7 +97,7 @@ extension X509Facts {
             var kind: Int32 = 0
             let value = GENERAL_NAME_get0_value(entry.assumingMemoryBound(to: GENERAL_NAME.self), &kind)
             guard kind == wanted, let value else { return nil }
-            return X509Facts.text(value.assumingMemoryBound(to: ASN1_STRING.self))
+            return read(value.assumingMemoryBound(to: ASN1_STRING.self))
         }
     }
 
@@ -118,7 +129,7 @@ extension X509Facts {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
+    static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
         var parts = tm()
         guard let time, ASN1_TIME_to_tm(time, &parts) == 1 else { return 0 }
         return Int64(timegm(&parts))

@@ -40,7 +40,7 @@ struct TLSFactsTests {
         #expect(peer.organizationNames == [])
         #expect(peer.digest.count == 64 && peer.digest == own.digest)
         #expect(!peer.serialNumber.isEmpty && peer.serialNumber.allSatisfy { "0123456789abcdef".contains($0) })
-        #expect(peer.expiration - peer.validFrom == 2 * 86400)
+        #expect(peer.expiration - peer.validFrom == 30 * 86400)
         #expect(peer.urlEncodedPEM.hasPrefix("-----BEGIN%20CERTIFICATE-----%0A") && !peer.urlEncodedPEM.contains("\n"))
         #expect(facts.peerChain.map(\.digest) == [peer.digest])
         // Nobody asked OpenSSL to verify it.

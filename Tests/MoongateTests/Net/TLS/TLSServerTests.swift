@@ -11,12 +11,13 @@ struct TLSServerTests {
     init() throws { certificates = try TestCertificates.shared.get() }
 
     private func context(
-        _ names: [String] = ["ec"], listener: String = "main", version: ListenerTLSConfig.Version = .v1_2,
+        _ names: [String] = ["ec"], listener: String = "main", version: TLSVersion = .v1_2,
         keys: TicketKeys = TicketKeys()
     ) throws -> TLSServerContext {
         try TLSServerContext(
             listener: listener,
-            config: .init(certificates: names.map { certificates.config($0) }, minimumVersion: version),
+            config: .init(
+                certificates: names.map { certificates.config($0) }, parameters: .init(minimumVersion: version)),
             ticketKeys: keys, contents: TestCertificates.read)
     }
 
@@ -233,7 +234,8 @@ struct TLSServerTests {
         let context = try TLSServerContext(
             listener: "main", config: .init(certificates: [certificates.config("old", key: "ec")]),
             ticketKeys: TicketKeys(), contents: TestCertificates.read)
-        #expect(context.warnings.map(\.message) == ["the certificate has expired"])
+        #expect(context.warnings.map(\.message).allSatisfy { $0.hasPrefix("the certificate has expired: on ") })
+        #expect(context.warnings.count == 1)
         #expect(try self.context().warnings.isEmpty)
     }
 

@@ -30,7 +30,7 @@ struct TestCertificates {
         ])
     }
 
-    func config(_ name: String, key: String? = nil) -> ListenerTLSConfig.Certificate {
+    func config(_ name: String, key: String? = nil) -> CertificateConfig {
         .init(certificate: path("\(name).crt"), key: path("\(key ?? name).key"))
     }
 
@@ -39,7 +39,7 @@ struct TestCertificates {
     static func read(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(fileURLWithPath: path))) }
 
     private func make(_ name: String, _ key: [String], _ alternatives: String?) throws {
-        var arguments = ["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=\(name).common"] + key
+        var arguments = ["req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=\(name).common"] + key
         arguments += ["-keyout", path("\(name).key"), "-out", path("\(name).crt")]
         if let alternatives { arguments += ["-addext", "subjectAltName=\(alternatives)"] }
         try run(arguments)
