@@ -396,8 +396,8 @@ def test_expiry_in_metrics_and_check(moongate, backend, tmp_path, authority):
     proxy = moongate(settings)
 
     def ends(side, kind, path):
-        return proxy.metric("moongate_certificate_not_after_timestamp_seconds", side=side, name="main", kind=kind,
-                            file=str(path))
+        return proxy.metric("moongate_certificate_not_after_timestamp_seconds", kind=kind, file=str(path),
+                            **{side: "main"})
 
     assert ends("listener", "certificate", soon.certificate) == soon.not_after
     assert ends("listener", "ca", ca.certificate) == ca.not_after

@@ -231,8 +231,8 @@ extension MetricsRegistry {
         for certificate in certificates.withLock({ $0 }) {
             text.sample(
                 [
-                    ("side", certificate.owner.side), ("name", certificate.owner.name),
-                    ("kind", certificate.kind.rawValue), ("file", certificate.file),
+                    (certificate.owner.side, certificate.owner.name), ("kind", certificate.kind.rawValue),
+                    ("file", certificate.file),
                 ], UInt64(max(0, certificate.notAfter)))
         }
     }

@@ -8,6 +8,7 @@ struct CertificateExpiry: Sendable, Equatable {
         case listener(String)
         case upstream(String)
 
+        /// The label of metrics.
         var side: String {
             switch self {
             case .listener: "listener"
