@@ -241,10 +241,10 @@ def test_element_with_all_details(edge):
 
 def test_names_cannot_forge_elements(edge):
     edge.run(forward={"mode": "sanitize_set", "details": ["uri", "subject"]}, mode="required")
-    eve = edge.clients.issue("eve", uris=['spiffe://x;Hash=00,By="y"'], common_name='a"b')
+    eve = edge.clients.issue("eve", uris=['spiffe://x;Hash=00,By="y"\\'], common_name='a"b\\')
     value = edge.seen(eve)[XFCC][0].decode()
-    assert value == (f'By=spiffe://edge/moongate;Hash={eve.digest};Subject="CN=a\\\\"b"'
-                     ';URI="spiffe://x;Hash=00,By=\\"y\\""')
+    assert value == (f'By=spiffe://edge/moongate;Hash={eve.digest};Subject="CN=a\\"b\\5C"'
+                     ';URI="spiffe://x;Hash=00,By=\\"y\\"%5C"')
 
 
 def test_unverified_certificate_is_not_forwarded(edge):

@@ -16,6 +16,8 @@ struct ListenerSettings: Sendable {
     let maxHeaderBytes: Int
     /// `nil`: cleartext.
     let tls: TLSServerContext?
+    /// `nil`: connections speak for themselves.
+    let proxyProtocol: ProxyProtocolRules?
     /// `nil`: what clients send of `x-forwarded-client-cert` is removed.
     let forwardClientCertificate: ForwardClientCertificateConfig?
 }

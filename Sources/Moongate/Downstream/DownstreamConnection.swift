@@ -48,7 +48,7 @@ final class DownstreamConnection: HTTP2Connection {
         facts.established(
             ConnectionFacts.TLS(
                 version: session.version, cipher: session.cipher ?? "", serverName: session.serverName ?? "",
-                details: session.facts))
+                details: session.facts), session.serverContext)
     }
 
     override func handshakeFailed() { cells.handshakeFailures.add() }

@@ -196,7 +196,7 @@ extension Pooled where Record == ExchangeRecord {
         if let facts = self.facts {
             record.listener = facts.listenerBytes
             record.remote = clientText
-            if self.client != nil { record.peer = facts.remoteBytes }
+            if self.client != nil || facts.isIntroduced { record.peer = facts.directRemoteBytes }
             record.certificate = facts.clientCertificate
         }
         record.method = self.request.value(.method) ?? .empty

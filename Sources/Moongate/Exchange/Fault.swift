@@ -29,6 +29,15 @@ struct Fault {
         Fault("method_not_allowed", .unimplemented, 405, "CONNECT is not served here")
     }
 
+    /// The connection was made for another certificate (RFC 9110 §15.5.20). A gRPC caller gains nothing by trying again
+    /// on the same channel, so it is told a status that nobody retries.
+    static func misdirected(serverName: String) -> Fault {
+        Fault(
+            "misdirected_request", .failedPrecondition, 421,
+            "this connection was made for \(serverName), and the request's host has a certificate of its own: use another"
+                + " connection")
+    }
+
     static var noRoute: Fault { Fault("no_route", .unimplemented, 404, "no route matches the request") }
 
     // MARK: The upstream's

@@ -215,6 +215,10 @@ extension MetricsRegistry {
                 "moongate_downstream_handshake_failures_total", Column.handshakeFailures,
                 "Client connections that ended before TLS and HTTP/2 were agreed."
             ),
+            (
+                "moongate_downstream_proxy_protocol_failures_total", Column.proxyProtocolFailures,
+                "Client connections refused because of their PROXY header."
+            ),
             ("moongate_downstream_received_bytes_total", Column.bytesIn, "HTTP/2 bytes read from clients."),
             ("moongate_downstream_sent_bytes_total", Column.bytesOut, "HTTP/2 bytes written to clients."),
         ]

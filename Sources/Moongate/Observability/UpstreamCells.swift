@@ -36,7 +36,8 @@ struct ListenerCells {
         static let openStreams = 3
         static let bytesIn = 4
         static let bytesOut = 5
-        static let count = 6
+        static let proxyProtocolFailures = 6
+        static let count = 7
     }
 
     let row: CounterRow
@@ -52,4 +53,6 @@ struct ListenerCells {
     var bytesIn: Counter { row[Column.bytesIn] }
     /// Bytes written to client sockets, framing included, before TLS.
     var bytesOut: Counter { row[Column.bytesOut] }
+    /// Connections refused for their PROXY header.
+    var proxyProtocolFailures: Counter { row[Column.proxyProtocolFailures] }
 }

@@ -42,7 +42,9 @@ struct GenerationLoader {
             return try Generation(
                 number: number, config: config, program: program, registry: registry, upstreamTLS: tls.upstreams)
         }
-        let listeners = config.listeners.map { listener in settings(listener, tls.listeners[listener.name]) }
+        let listeners = config.listeners.compactMap { listener in
+            GenerationLoader.collect(&faults) { try settings(listener, tls.listeners[listener.name]) }
+        }
         let accessLog = GenerationLoader.collect(&faults) { try AccessLog.open(config.accessLog) }
         guard faults.isEmpty, let generation, let accessLog, let policies else { throw DiagnosticList(faults) }
         return Candidate(
@@ -106,10 +108,11 @@ struct GenerationLoader {
         }
     }
 
-    private func settings(_ listener: ListenerConfig, _ tls: TLSServerContext?) -> ListenerSettings {
+    private func settings(_ listener: ListenerConfig, _ tls: TLSServerContext?) throws -> ListenerSettings {
         ListenerSettings(
             identity: .of(listener.name), name: listener.name,
             maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes, tls: tls,
+            proxyProtocol: try listener.proxyProtocol.map { try ProxyProtocolRules($0) },
             forwardClientCertificate: listener.forwardClientCertificate)
     }
 

@@ -17,6 +17,7 @@ final class Worker: ConnectionOwner {
     private let connections: WorkerConnections
     private let replacement: EngineReplacement
     private let oldGenerations: OldGenerations
+    private var gates: ProxyProtocolGates?
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -39,6 +40,9 @@ final class Worker: ConnectionOwner {
         oldGenerations = OldGenerations(loop: loop, cells: registry.worker(plan.index))
         super.init()
         oldGenerations.endStreams = { [weak self] in self?.endStreams(of: $0) ?? 0 }
+        gates = ProxyProtocolGates(loop: loop) { [weak self] accepted, header in
+            self?.introduced(accepted, header)
+        }
         replacement.adopt = { [weak self] engine in self?.replaceEngine(engine) }
         replacement.watch(first.policies, isFresh: true)
         first.startPolicies()
@@ -48,6 +52,19 @@ final class Worker: ConnectionOwner {
     // MARK: Clients
 
     func accept(_ accepted: AcceptedConnection) {
+        guard let rules = accepted.listener.proxyProtocol else { return begin(accepted, ProxyProtocolHeader()) }
+        gates?.hold(accepted, rules)
+    }
+
+    /// A proxy has said for whom it connects, or has been refused.
+    private func introduced(_ accepted: AcceptedConnection, _ header: ProxyProtocolHeader?) {
+        if let header { return begin(accepted, header) }
+        let counters = registry.listeners.entry(accepted.listener.name)
+        ListenerCells(row: counters.block.row(index)).proxyProtocolFailures.add()
+        distributor.connectionEnded(worker: index)
+    }
+
+    private func begin(_ accepted: AcceptedConnection, _ header: ProxyProtocolHeader) {
         Socket.setNoDelay(accepted.descriptor)
         let transport: Transport
         if let tls = accepted.listener.tls {
@@ -60,8 +77,9 @@ final class Worker: ConnectionOwner {
             transport = Transport(plain: accepted.descriptor)
         }
         let facts = ConnectionFacts(
-            listener: accepted.listener.identity, listenerName: accepted.listener.name, remote: accepted.remote,
-            local: accepted.local, forwarding: accepted.listener.forwardClientCertificate)
+            listener: accepted.listener.identity, listenerName: accepted.listener.name,
+            remote: header.source ?? accepted.remote, local: header.destination ?? accepted.local,
+            direct: (accepted.remote, accepted.local), forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
             worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self)
         let connection = DownstreamConnection(
@@ -109,7 +127,10 @@ final class Worker: ConnectionOwner {
     // MARK: The end
 
     /// Sends GOAWAY to all clients; `whenDone` is called once no connection is left.
-    func drain(_ whenDone: @escaping @Sendable () -> Void) { connections.drainAll(whenDone) }
+    func drain(_ whenDone: @escaping @Sendable () -> Void) {
+        gates?.close()
+        connections.drainAll(whenDone)
+    }
 
     /// Ends every stream with `UNAVAILABLE`.
     func endStreams() {

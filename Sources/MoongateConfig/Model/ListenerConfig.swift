@@ -5,6 +5,8 @@ public struct ListenerConfig: Sendable, Equatable {
     public var address: SocketAddressConfig
     /// `nil`: cleartext HTTP/2 with prior knowledge.
     public var tls: ListenerTLSConfig?
+    /// `nil`: connections speak for themselves.
+    public var proxyProtocol: ProxyProtocolConfig?
     /// `nil`: `sanitize`, what clients send is removed.
     public var forwardClientCertificate: ForwardClientCertificateConfig?
     /// Run before a route is chosen, on every request of this listener.
@@ -27,7 +29,8 @@ public struct ListenerConfig: Sendable, Equatable {
 
     public init(
         name: String, address: SocketAddressConfig, tls: ListenerTLSConfig? = nil,
-        forwardClientCertificate: ForwardClientCertificateConfig? = nil, policies: [PolicyReference] = [],
+        proxyProtocol: ProxyProtocolConfig? = nil, forwardClientCertificate: ForwardClientCertificateConfig? = nil,
+        policies: [PolicyReference] = [],
         maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, forwarded: ForwardedConfig? = nil,
         requestID: RequestIDMode? = nil, neverIndex: [String] = [], metadata: [SettingValue.Entry] = [],
         location: SourceLocation = .unknown
@@ -35,6 +38,7 @@ public struct ListenerConfig: Sendable, Equatable {
         self.name = name
         self.address = address
         self.tls = tls
+        self.proxyProtocol = proxyProtocol
         self.forwardClientCertificate = forwardClientCertificate
         self.policies = policies
         self.maxConcurrentStreams = maxConcurrentStreams

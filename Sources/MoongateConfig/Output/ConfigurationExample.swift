@@ -33,6 +33,7 @@ extension ConfigurationReference {
               maximum_version: "1.3"
               ciphers: [TLS_AES_128_GCM_SHA256, ECDHE-ECDSA-AES128-GCM-SHA256]
               curves: [X25519, P-256]
+            proxy_protocol: {mode: required, trusted: [10.0.0.0/8, "fd00::/8"], timeout: 5s}
             forward_client_certificate: {mode: sanitize_set, details: [subject, uri]}
             policies:                             # run before a route is chosen
               - strip-port

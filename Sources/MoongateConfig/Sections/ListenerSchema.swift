@@ -24,6 +24,9 @@ extension ValueType<ListenerConfig> {
                     "max_header_bytes", \.maxHeaderBytes, .size(1024...(1 << 20)),
                     "Largest list of request headers: names and values, and 32 for each field (RFC 9113 §6.5.2)."),
                 Field(
+                    "proxy_protocol", \.proxyProtocol, .proxyProtocol, absent: "off",
+                    "Proxies in front say for whom they connect."),
+                Field(
                     "forward_client_certificate", \.forwardClientCertificate, .forwardClientCertificate,
                     absent: "sanitize", "What becomes of the header `x-forwarded-client-cert`."),
                 Field(

@@ -3,6 +3,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 
 from hyperframe.frame import SettingsFrame, WindowUpdateFrame
 
@@ -63,10 +64,16 @@ class TLSSocket:
 class FrameClient(FrameConnection):
     """Connects, sends preface and SETTINGS, and hands out stream numbers."""
 
-    def __init__(self, address, settings=None, refill=True, tls=None, server_name=None, window=1 << 24):
-        """`window`: octets that the connection window is opened by, beyond the 65,535 it begins with."""
+    def __init__(self, address, settings=None, refill=True, tls=None, server_name=None, window=1 << 24,
+                 before=b"", piecewise=False):
+        """`window`: octets that the connection window is opened by, beyond the 65,535 it begins with; `before`: sent
+        before TLS and HTTP/2, with `piecewise` octet by octet."""
         sock = socket.create_connection(split(address), timeout=10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in [before[place:place + 1] for place in range(len(before))] if piecewise else [before]:
+            sock.sendall(part)
+            if piecewise:
+                time.sleep(0.002)
         if tls:
             sock = TLSSocket(tls.wrap_socket(sock, server_hostname=server_name))
         else:

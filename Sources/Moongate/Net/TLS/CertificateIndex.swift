@@ -43,6 +43,14 @@ struct CertificateIndex: Sendable {
         return chosen.isEmpty ? fallback : chosen
     }
 
+    /// The certificates that name a host best: with the name itself, else with a wildcard for it. Empty: none does.
+    func owners(of host: String) -> [Int] {
+        var name = host.lowercased()
+        if name.last == "." { name.removeLast() }
+        if let owners = exact[name] { return owners }
+        return name.firstIndex(of: ".").flatMap { wildcard[String(name[name.index(after: $0)...])] } ?? []
+    }
+
     private func add(_ index: Int, to list: inout [Int]) {
         if !list.contains(where: { keyTypes[$0] == keyTypes[index] }) { list.append(index) }
     }

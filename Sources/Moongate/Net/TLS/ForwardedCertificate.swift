@@ -12,7 +12,7 @@ enum ForwardedCertificate {
             switch detail {
             case .cert: pairs.append("Cert=\"\(peer.urlEncodedPEM)\"")
             case .chain: pairs.append("Chain=\"\(facts.peerChain.map(\.urlEncodedPEM).joined())\"")
-            case .subject: pairs.append("Subject=\(quoted(peer.subject))")
+            case .subject: pairs.append("Subject=\"\(subject(peer.subject))\"")
             case .uri:
                 let names = peer.uriNames
                 pairs += names.isEmpty ? ["URI="] : names.map { "URI=\(value($0))" }
@@ -27,10 +27,26 @@ enum ForwardedCertificate {
         text.utf8.contains { ",;=\"\\ ".utf8.contains($0) || isUnsafe($0) } ? quoted(text) : text
     }
 
+    /// RFC 2253 has put a backslash before quotation marks and backslashes already, as the header wants it. But a pair of
+    /// backslashes is no escape to all readers, and would end the value in the eyes of some: in hexadecimal it is one to all.
+    private static func subject(_ name: String) -> String {
+        var text = ""
+        var isEscaped = false
+        for character in name.unicodeScalars {
+            if isEscaped && character == "\\" {
+                text += "5C"
+            } else {
+                text.unicodeScalars.append(character)
+            }
+            isEscaped = !isEscaped && character == "\\"
+        }
+        return text
+    }
+
     private static func quoted(_ text: String) -> String {
         var bytes: [UInt8] = [UInt8(ascii: "\"")]
         for byte in text.utf8 {
-            if isUnsafe(byte) {
+            if isUnsafe(byte) || byte == UInt8(ascii: "\\") {
                 bytes += Array("%\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))".utf8)
             } else {
                 if byte == UInt8(ascii: "\"") { bytes.append(UInt8(ascii: "\\")) }

@@ -77,6 +77,16 @@ final class TLSServerContext: @unchecked Sendable {
         return index.choose(serverName: name).first.map { certificates[$0].certificate }
     }
 
+    /// There are several certificates, so that a connection can be the wrong one for a name.
+    var servesSeveralNames: Bool { certificates.count > 1 }
+
+    /// Whether requests for `host` belong on another connection than one that was made for `serverName`: a certificate
+    /// names it better than every one that the client was offered there. A host that none names belongs anywhere.
+    func isMisdirected(_ host: String, on serverName: String) -> Bool {
+        let owners = index.owners(of: host)
+        return !owners.isEmpty && Set(owners).isDisjoint(with: index.choose(serverName: serverName))
+    }
+
     /// Gives a handshake the certificates of the name it asks for.
     func useCertificates(for session: OpaquePointer) -> Bool {
         let name = SSL_get_servername(session, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }

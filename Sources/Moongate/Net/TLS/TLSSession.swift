@@ -155,6 +155,9 @@ final class TLSSession {
         SSL_get_servername(pointer, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
     }
 
+    /// Of the listener; `nil` towards a server.
+    var serverContext: TLSServerContext? { context as? TLSServerContext }
+
     /// For policies. Keeps this session alive.
     var facts: TLSFacts { TLSFacts(pointer, owner: self) }
 

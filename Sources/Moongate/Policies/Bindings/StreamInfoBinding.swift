@@ -35,7 +35,11 @@ enum StreamInfoBinding {
                 doc: "The address and port that the client connected to.", localAddress),
             LuaBinding(
                 "downstreamDirectLocalAddress", "", type: "(): string",
-                doc: "The address and port that the client connected to.", localAddress),
+                doc: "The same as the connection has it: another one where a proxy speaks for the client."
+            ) { call in
+                if let facts = call.run?.connectionFacts { call.give(copyOf: facts.directLocal.description) }
+                return MG_RETURN
+            },
             LuaBinding(
                 "downstreamRemoteAddress", "", type: "(): string",
                 doc: """
@@ -44,7 +48,7 @@ enum StreamInfoBinding {
                     """, remoteAddress),
             LuaBinding(
                 "downstreamDirectRemoteAddress", "", type: "(): string",
-                doc: "The client's address and port, as the connection has it.", directRemoteAddress),
+                doc: "The same as the connection has it: another one where a proxy speaks for the client.", directRemoteAddress),
             LuaBinding(
                 "requestedServerName", "", type: "(): string",
                 doc: "The name in the TLS handshake (SNI); empty without one."
@@ -118,11 +122,12 @@ enum StreamInfoBinding {
             call.give(client.text)
             return MG_RETURN
         }
-        return directRemoteAddress(call)
+        if let facts = call.run?.connectionFacts { call.give(facts.remoteBytes) }
+        return MG_RETURN
     }
 
     private static let directRemoteAddress: mg_leaf = { call in
-        if let facts = call.run?.connectionFacts { call.give(facts.remoteBytes) }
+        if let facts = call.run?.connectionFacts { call.give(facts.directRemoteBytes) }
         return MG_RETURN
     }
 }

@@ -50,4 +50,14 @@ struct CertificateIndexTests {
         ])
         #expect(index.choose(serverName: "a.example") == [0])
     }
+
+    @Test func ownersAreThoseWithTheNameElseThoseWithAWildcard() {
+        let index = CertificateIndex([
+            .init(names: ["default.example"], keyType: rsa), .init(names: ["*.example.com"], keyType: ecdsa),
+            .init(names: ["api.example.com"], keyType: rsa),
+        ])
+        #expect(index.owners(of: "API.example.com.") == [2])
+        #expect(index.owners(of: "other.example.com") == [1])
+        #expect(index.owners(of: "example.com") == [] && index.owners(of: "") == [] && index.owners(of: ".") == [])
+    }
 }
