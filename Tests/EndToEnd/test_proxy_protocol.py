@@ -60,7 +60,7 @@ def listening(moongate, upstream):
     def start(more=None, **rules):
         server = upstream(lambda connection, head: connection.respond(
             head.stream, headers=[(name, value) for name, value in head.headers
-                                  if name in ("x-remote", "x-direct", "x-local", "x-direct-local")]))
+                                  if name.startswith("x-")]))
         return moongate(
             configuration(
                 server.address, routes=[route(policies=[{"policy": "policies/show.lua"}])],
@@ -74,6 +74,7 @@ def listening(moongate, upstream):
 def addresses(client):
     head = client.call(request())[0]
     assert head.get("x-direct").startswith("127.0.0.1:"), head
+    assert head.get("x-forwarded-for") == head.get("x-remote").rpartition(":")[0].strip("[]")
     return head.get("x-remote"), head.get("x-local")
 
 
@@ -109,7 +110,9 @@ def test_good_headers(listening, name, piecewise):
     client.close()
     log = proxy.folder / "access.log"
     eventually(lambda: log.exists() and log.read_text(), 5)
-    assert json.loads(log.read_text())["remote"] == (remote or own)
+    entry = json.loads(log.read_text())
+    assert entry["remote"] == (remote or own)
+    assert entry.get("peer") == (own if remote else None)
 
 
 BAD = {

@@ -17,7 +17,7 @@ final class ConnectionFacts {
     /// The client's address, and the one that it connected to.
     let remote: SocketAddress
     let local: SocketAddress
-    /// The ends of the connection itself: others where a proxy speaks for the client (PROXY protocol).
+    /// Where the connection itself ends: another one where a proxy speaks for the client (PROXY protocol).
     let directLocal: SocketAddress
     /// A proxy has said for whom it connects.
     let isIntroduced: Bool

@@ -48,7 +48,8 @@ enum StreamInfoBinding {
                     """, remoteAddress),
             LuaBinding(
                 "downstreamDirectRemoteAddress", "", type: "(): string",
-                doc: "The same as the connection has it: another one where a proxy speaks for the client.", directRemoteAddress),
+                doc: "The same as the connection has it: another one where a proxy speaks for the client.",
+                directRemoteAddress),
             LuaBinding(
                 "requestedServerName", "", type: "(): string",
                 doc: "The name in the TLS handshake (SNI); empty without one."
