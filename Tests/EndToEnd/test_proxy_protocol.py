@@ -137,7 +137,7 @@ def test_bad_headers_end_the_connection(listening, name):
     with socket.create_connection(split(proxy.address), timeout=10) as sock:
         sock.sendall(BAD[name] + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
         assert _is_closed(sock)
-    assert proxy.metric("moongate_downstream_proxy_protocol_failures_total", listener="main") == 1
+    eventually(lambda: proxy.metric("moongate_downstream_proxy_protocol_failures_total", listener="main") == 1, 5)
     assert addresses(connect(proxy.address, GOOD["v1-4"][0]))
 
 
