@@ -9,6 +9,8 @@ import time
 import grpc
 import pytest
 
+from harness.authority import Authority
+from harness.backend import Backend
 from harness.backend_process import BackendProcess
 from harness.documents import REPOSITORY
 from harness.frame_upstream import FrameUpstream, RESPONSE
@@ -233,6 +235,32 @@ class Silent:
             self.server.stop()
 
 
+class Expired:
+    """the server's certificate has expired"""
+    during = False
+
+    def __init__(self, folder):
+        self.authority = Authority(folder)
+        self.address = f"127.0.0.1:{free_port()}"
+        self.upstream = {"tls": {"ca": str(self.authority.certificate)}}
+        self.server = None
+
+    def fail(self):
+        self._serve(self.authority.issue("old", ["127.0.0.1"], days=-1))
+
+    def mend(self):
+        self.close()
+        self._serve(self.authority.issue("new", ["127.0.0.1"]))
+
+    def _serve(self, certificate):
+        credentials = grpc.ssl_server_credentials([(certificate.key_pem, certificate.pem)])
+        self.server = Backend(address=self.address, credentials=credentials)
+
+    def close(self):
+        if self.server:
+            self.server.stop()
+
+
 def outcome(call):
     """Status and message of a call; the messages that came before do not count."""
     try:
@@ -258,7 +286,8 @@ def well(caller):
     return outcome(lambda: caller.probe.Unary(Order(), timeout=2))[0] == "OK"
 
 
-FAILURES = [Killed, Refusing, Hung, Slow, BlackHole, Silent, Resetting, Refused, Dropping, GoingAway, Unended, Page]
+FAILURES = [Killed, Refusing, Hung, Slow, BlackHole, Silent, Resetting, Refused, Dropping, GoingAway, Unended, Page,
+            Expired]
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
@@ -266,7 +295,7 @@ FAILURES = [Killed, Refusing, Hung, Slow, BlackHole, Silent, Resetting, Refused,
 def test_status_message_and_recovery(moongate, client, tmp_path, failure, kind):
     broken = failure(tmp_path)
     try:
-        settings = {"endpoints": [broken.address], **getattr(failure, "upstream", {})}
+        settings = {"endpoints": [broken.address], **getattr(broken, "upstream", {})}
         proxy = moongate(configuration(
             upstreams={"main": settings}, routes=[route(**getattr(failure, "route", {}))]))
         caller = client(proxy.address)
