@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 
 import grpc
 import pytest
@@ -126,7 +127,8 @@ def test_depth(edge, authority, depth, good):
 
 
 @pytest.mark.parametrize("hosts, uris, good", [
-    (["ada.clients.example"], [], True), ([], ["spiffe://shop/cart"], True), (["ada.example"], ["spiffe://shop"], False),
+    (["ada.clients.example"], [], True), ([], ["spiffe://shop/cart"], True),
+    (["ada.example"], ["spiffe://shop"], False),
     ([], [], False),
 ])
 def test_names(edge, hosts, uris, good):
@@ -273,7 +275,7 @@ def test_access_log(edge):
 
 # Tickets
 
-def connect(address, identity, session=None, version=ssl.TLSVersion.TLSv1_3, context=None):
+def connect_once(address, identity, session=None, version=ssl.TLSVersion.TLSv1_3, context=None):
     """Makes a call over TLS; returns the session, whether it was resumed, and whether the call went through."""
     if context is None:
         context = trusting_context(minimum=version, maximum=version)
@@ -290,7 +292,7 @@ def connect(address, identity, session=None, version=ssl.TLSVersion.TLSv1_3, con
 
 def may_enter(address, identity, session, context, version):
     try:
-        _, reused, went, _ = connect(address, identity, session, version, context)
+        _, reused, went, _ = connect_once(address, identity, session, version, context)
         return went, reused
     except (ssl.SSLError, ConnectionError):
         return False, False
@@ -303,9 +305,39 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 def test_ticket_keeps_the_identity(edge, version):
     edge.run(mode="required", forward={"mode": "sanitize_set", "details": []})
     ada = edge.clients.issue("ada")
-    session, reused, went, context = connect(edge.proxy.address, ada, version=version)
+    session, reused, went, context = connect_once(edge.proxy.address, ada, version=version)
     assert went and not reused
     assert may_enter(edge.proxy.address, None, session, context, version) == (True, True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("good", [True, False])
+def test_resumed_session_is_judged_as_the_first_one(edge, connect, version, good):
+    edge.run(mode="request", ca=str(edge.clients.certificate), policies={"show.lua": SHOW}, forward="sanitize_set")
+    identity = (edge.clients if good else edge.servers).issue("ada")
+    context = trusting_context(minimum=version, maximum=version)
+    context.load_cert_chain(identity.certificate, identity.key)
+    session = None
+    for resumed in (False, True):
+        caller = connect(edge.proxy.address, tls=context, server_name="a.example", session=session)
+        answer = caller.call(request(path="/helloworld.Greeter/SayHello"), body=b"\0\0\0\0\0")
+        assert answer[-1].get("grpc-status") == "0"
+        assert caller.sock.session_reused is resumed
+        session = caller.sock.session
+        seen = dict(edge.backend.last().metadata)
+        assert (seen["x-presented"], seen["x-validated"]) == ("true", "true" if good else "false")
+        assert seen["x-digest"] == identity.digest
+        assert (XFCC in seen) is good
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ticket_of_a_certificate_that_has_expired_meanwhile(edge, version):
+    edge.run(mode="required")
+    ada = edge.clients.issue("ada", days=6 / 86400)
+    session, _, went, context = connect_once(edge.proxy.address, ada, version=version)
+    assert went
+    time.sleep(max(0.0, ada.not_after + 1.1 - time.time()))
+    assert may_enter(edge.proxy.address, ada, session, context, version)[0] is False
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -314,11 +346,11 @@ def test_ticket_of_a_listener_without_client_certificates_opens_none_with_them(e
     ca = str(edge.clients.certificate)
     edge.run(listeners=[edge.listener("open"), edge.listener("closed", mode="required", ca=ca),
                         edge.listener("asking", mode="optional", ca=ca)])
-    session, _, went, context = connect(edge.proxy.bound["open"], None, version=version)
+    session, _, went, context = connect_once(edge.proxy.bound["open"], None, version=version)
     assert went
     assert may_enter(edge.proxy.bound["open"], None, session, context, version) == (True, True)
     assert may_enter(edge.proxy.bound["closed"], None, session, context, version)[0] is False
-    session, _, _, context = connect(edge.proxy.bound["open"], None, version=version)
+    session, _, _, context = connect_once(edge.proxy.bound["open"], None, version=version)
     assert may_enter(edge.proxy.bound["asking"], None, session, context, version) == (True, False)
 
 
@@ -328,10 +360,10 @@ def test_ticket_does_not_outlive_what_it_was_judged_by(edge, version):
     ada = edge.clients.issue("ada")
     edge.crl.write_bytes(edge.clients.revocation_list())
     edge.run(mode="required", crl=str(edge.crl))
-    session, _, went, context = connect(edge.proxy.address, ada, version=version)
+    session, _, went, context = connect_once(edge.proxy.address, ada, version=version)
     assert went
     assert may_enter(edge.proxy.address, ada, session, context, version) == (True, True)
-    session, _, _, context = connect(edge.proxy.address, ada, version=version)
+    session, _, _, context = connect_once(edge.proxy.address, ada, version=version)
     edge.crl.write_bytes(edge.clients.revoke(ada).revocation_list())
     edge.proxy.reload()
     assert may_enter(edge.proxy.address, ada, session, context, version)[0] is False
@@ -340,7 +372,7 @@ def test_ticket_does_not_outlive_what_it_was_judged_by(edge, version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ticket_from_before_client_certificates_were_required(edge, version):
     edge.run(listeners=[edge.listener()])
-    session, _, went, context = connect(edge.proxy.address, None, version=version)
+    session, _, went, context = connect_once(edge.proxy.address, None, version=version)
     assert went
     settings = dict(edge.proxy.configuration)
     settings["listeners"] = [edge.listener(mode="required", ca=str(edge.clients.certificate))]

@@ -82,7 +82,7 @@ GOOD = {
     "v1-4": (b"PROXY TCP4 10.1.2.3 10.9.9.9 4000 443\r\n", "10.1.2.3:4000", "10.9.9.9:443"),
     "v1-6": (b"PROXY TCP6 2001:db8::1 2001:db8::2 4000 443\r\n", "[2001:db8::1]:4000", "[2001:db8::2]:443"),
     "v1-longest": (b"PROXY TCP6 " + b"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe " * 2 + b"65535 65535\r\n",
-                   "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"),
+                   *["[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535"] * 2),
     "v1-unknown": (b"PROXY UNKNOWN\r\n", None, None),
     "v1-unknown-more": (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None, None),
     "v2-4": (binary(), "10.1.2.3:4000", "10.9.9.9:443"),

@@ -1,6 +1,7 @@
 """TLS towards upstreams: trust, names, certificates of our own, resumption, and what callers are told of failures."""
 import socket
 import ssl
+import time
 
 import grpc
 import pytest
@@ -291,6 +292,21 @@ def test_sessions_are_resumed_also_after_a_reload_that_changes_nothing_of_tls(
             proxy.configure(settings)
             proxy.reload()
     assert [handshake["resumed"] for handshake in server.handshakes] == [False, True, True]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_session_does_not_outlive_the_servers_certificate(moongate, upstream, client, authority, version):
+    ca = authority()
+    certificate = ca.issue("server", ["127.0.0.1"], days=8 / 86400)
+    server = upstream(answer_ok, tls=server_context(certificate))
+    proxy = moongate(over_tls(server.address, ca=str(ca.certificate), maximum_version=version))
+    caller = client(proxy.address)
+    caller.unary()
+    time.sleep(max(0.0, certificate.not_after + 1.1 - time.time()))
+    caller.unary()
+    server.connections[-1].close()
+    eventually(lambda: proxy.metric("moongate_upstream_connections") == 0, 5, what="the proxy sees the end")
+    assert "TLS: certificate has expired" in caller.refused().details()
 
 
 def test_new_authority_and_certificate_are_used_by_new_connections_while_streams_go_on(

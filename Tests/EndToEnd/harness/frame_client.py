@@ -65,9 +65,9 @@ class FrameClient(FrameConnection):
     """Connects, sends preface and SETTINGS, and hands out stream numbers."""
 
     def __init__(self, address, settings=None, refill=True, tls=None, server_name=None, window=1 << 24,
-                 before=b"", piecewise=False):
+                 before=b"", piecewise=False, session=None):
         """`window`: octets that the connection window is opened by, beyond the 65,535 it begins with; `before`: sent
-        before TLS and HTTP/2, with `piecewise` octet by octet."""
+        before TLS and HTTP/2, with `piecewise` octet by octet; `session`: of TLS, to be resumed."""
         sock = socket.create_connection(split(address), timeout=10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in [before[place:place + 1] for place in range(len(before))] if piecewise else [before]:
@@ -75,7 +75,7 @@ class FrameClient(FrameConnection):
             if piecewise:
                 time.sleep(0.002)
         if tls:
-            sock = TLSSocket(tls.wrap_socket(sock, server_hostname=server_name))
+            sock = TLSSocket(tls.wrap_socket(sock, server_hostname=server_name, session=session))
         else:
             sock.settimeout(None)
         super().__init__(sock, settings, refill)
