@@ -77,6 +77,14 @@ static inline int mg_x509_name_print(BIO *target, const X509_NAME *name) {
 /// What was written to a memory BIO; valid until it is written again.
 static inline long mg_bio_contents(BIO *bio, unsigned char **start) { return BIO_get_mem_data(bio, (char **)start); }
 
+/// A new key on P-256. NULL if memory is short.
+static inline EVP_PKEY *mg_new_key(void) { return EVP_EC_gen("P-256"); }
+
+/// Adds an entry in UTF-8 at the end of a name. Returns 1 on success.
+static inline int mg_x509_name_add(X509_NAME *name, int kind, const unsigned char *text, int size) {
+    return X509_NAME_add_entry_by_NID(name, kind, MBSTRING_UTF8, text, size, -1, 0);
+}
+
 /// A public key from a parameter builder, which is freed. NULL if a part is missing or wrong.
 static inline EVP_PKEY *mg_public_key(const char *type, OSSL_PARAM_BLD *builder, int is_complete) {
     EVP_PKEY *key = NULL;

@@ -131,7 +131,7 @@ public enum SpecAnnotations {
         ---@field messages? (string|{bytes: string, compressed?: boolean})[] gRPC messages, which become the body.
         ---@field remote? string
         ---@field local_address? string
-        ---@field tls? boolean|table
+        ---@field tls? boolean|table `client` in it is the certificate of the client.
 
         ---@class SpecPolicy
         local SpecPolicy = {}

@@ -51,11 +51,25 @@ struct SpecRequest {
     private static func tls(_ table: SpecTable) throws(SpecFault) -> ConnectionFacts.TLS? {
         guard let value = table.values["tls"], value != .bool(false) else { return nil }
         let given = try SpecTable(
-            value == .bool(true) ? nil : value, "tls", known: ["cipher", "server_name", "version"])
+            value == .bool(true) ? nil : value, "tls", known: ["cipher", "client", "server_name", "version"])
         return ConnectionFacts.TLS(
             version: try given.text("version") ?? "TLSv1.3",
             cipher: try given.text("cipher") ?? "TLS_AES_128_GCM_SHA256",
-            serverName: try given.text("server_name") ?? "")
+            serverName: try given.text("server_name") ?? "", details: try certificate(given.values["client"]))
+    }
+
+    /// The client's certificate; `nil`: it has none.
+    private static func certificate(_ value: LuaValue?) throws(SpecFault) -> TLSFacts? {
+        guard let value, value != .bool(false) else { return nil }
+        let given = try SpecTable(
+            value == .bool(true) ? nil : value, "client",
+            known: ["common_name", "dns_names", "organizations", "uris", "valid"])
+        let content = MadeCertificate.Content(
+            commonName: try given.text("common_name") ?? "client", organizations: try given.texts("organizations"),
+            uriNames: try given.texts("uris"), dnsNames: try given.texts("dns_names"),
+            isValid: given.values["valid"] != .bool(false))
+        guard let made = MadeCertificate(content) else { throw SpecFault("client: no such certificate can be made") }
+        return made
     }
 }
 
@@ -107,6 +121,18 @@ struct SpecTable {
         guard let value = values[key] else { return nil }
         guard let text = value.text else { throw SpecFault("\(name): \(key) must be a text") }
         return text
+    }
+
+    /// A list of texts; empty without one.
+    func texts(_ key: String) throws(SpecFault) -> [String] {
+        switch values[key] {
+        case nil, .table([]): return []
+        case .list(let items):
+            let texts = items.compactMap(\.text)
+            guard texts.count == items.count else { fallthrough }
+            return texts
+        default: throw SpecFault("\(name): \(key) must be a list of texts")
+        }
     }
 
     func bytes(_ key: String) throws(SpecFault) -> [UInt8]? {

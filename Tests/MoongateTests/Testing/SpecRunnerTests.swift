@@ -201,6 +201,34 @@ import Testing
         #expect(failures(report) == [])
     }
 
+    @Test func clientCertificatesAreMadeForSpecs() throws {
+        let policy = """
+            function on_request(h)
+              local tls = h:streamInfo():downstreamSslConnection()
+              local subject = tls:parsedSubjectPeerCertificate()
+              h:headers():add("x", table.concat({
+                tostring(tls:peerCertificatePresented()), tostring(tls:peerCertificateValidated()),
+                subject and subject:commonName() or "nobody", subject and subject:organizationName()[1] or "none",
+                table.concat(tls:uriSanPeerCertificate(), "+"), table.concat(tls:dnsSansPeerCertificate(), "+"),
+                #tls:sha256PeerCertificateDigest(),
+              }, " "))
+            end
+            """
+        let report = try run(
+            #"""
+            it("shows them", function()
+              local policy = load_policy("p.lua")
+              local function seen(client) return policy:request({ tls = { client = client } }).request.headers.x end
+              expect(seen(nil)):to_equal("false false nobody none   0")
+              expect(seen(true)):to_equal("true true client none   64")
+              expect(seen({ common_name = "ada", organizations = { "Shöp, Inc." }, uris = { "spiffe://a,b" },
+                dns_names = { "a.example", "b.example" }, valid = false }))
+                :to_equal("true false ada Shöp, Inc. spiffe://a,b a.example+b.example 64")
+            end)
+            """#, ["p.lua": policy])
+        #expect(failures(report) == [])
+    }
+
     @Test(arguments: [
         ("load_policy('none')", "there is no policy called none"),
         ("load_policy('broken.lua')", "broken.lua:1: unexpected symbol near '='"),
@@ -209,6 +237,7 @@ import Testing
         ("load_policy('adder.lua', { f = print })", "settings hold texts, numbers, booleans"),
         ("load_policy('adder.lua'):request { grcp = '/a/b' }", "a request has no \"grcp\""),
         ("load_policy('adder.lua'):request { remote = 'here' }", "'here' is no address"),
+        ("load_policy('adder.lua'):request { tls = { client = { uris = 'x' } } }", "uris must be a list of texts"),
         ("load_policy('adder.lua'):request { headers = 'x' }", "headers must be a table"),
         ("load_policy('adder.lua'):request():respond { code = 200 }", "a response has no \"code\""),
         ("load_policy('adder.lua').request {}", "call it with a colon"),

@@ -159,7 +159,7 @@ final class TLSSession {
     var serverContext: TLSServerContext? { context as? TLSServerContext }
 
     /// For policies. Keeps this session alive.
-    var facts: TLSFacts { TLSFacts(pointer, owner: self) }
+    var facts: TLSFacts { HandshakeFacts(pointer, owner: self) }
 
     /// Whether a ticket spared the full handshake.
     var isResumed: Bool { SSL_session_reused(pointer) == 1 }

@@ -33,7 +33,7 @@ struct TLSFactsTests {
     @Test func peerCertificateIsReadWhereThereIsOne() throws {
         var pair = try pair()
         defer { pair.server.close() }
-        let facts = TLSFacts(pair.client.ssl, owner: pair.client)
+        let facts = HandshakeFacts(pair.client.ssl, owner: pair.client)
         let own = try #require(pair.server.session?.facts.localCertificate)
         let peer = try #require(facts.peerCertificate)
         #expect(peer.subject == "CN=ec.common" && peer.issuer == "CN=ec.common" && peer.commonName == "ec.common")
@@ -108,7 +108,7 @@ struct TLSFactsTests {
         #expect(server.contains("validFromPeerCertificate=0 expirationPeerCertificate=0 "))
         #expect(server.contains("peerCertificatePresented=false "))
         #expect(server.contains("parsedSubjectPeerCertificate=nil uriSanLocalCertificate= "))
-        let client = try read(TLSFacts(pair.client.ssl, owner: pair.client))
+        let client = try read(HandshakeFacts(pair.client.ssl, owner: pair.client))
         #expect(client.contains("subjectPeerCertificate=CN=ec.common "))
         #expect(client.contains("urlEncodedPemEncodedPeerCertificate=-----BEGIN%20"))
         #expect(client.contains("peerCertificatePresented=true peerCertificateValidated=false"))
