@@ -94,6 +94,10 @@ def test_required(edge):
     assert edge.is_refused(edge.servers.issue("eve", ["ada.example"]))
     assert edge.is_refused(edge.clients.issue("old", ["ada.example"], days=-1))
     eventually(lambda: edge.proxy.metric("moongate_downstream_handshake_failures_total") >= 3, 5)
+    reasons = {"TLS: peer did not return a certificate", "TLS: unable to get local issuer certificate",
+               "TLS: certificate has expired"}
+    eventually(lambda: reasons == {entry["reason"] for entry in edge.proxy.log_entries()
+                                   if entry["message"] == "client refused"}, 5, what="the reasons in the log")
 
 
 def test_optional_takes_none_but_no_bad_one(edge):

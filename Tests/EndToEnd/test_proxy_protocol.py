@@ -138,6 +138,9 @@ def test_bad_headers_end_the_connection(listening, name):
         sock.sendall(BAD[name] + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
         assert _is_closed(sock)
     eventually(lambda: proxy.metric("moongate_downstream_proxy_protocol_failures_total", listener="main") == 1, 5)
+    said = eventually(lambda: [entry["reason"] for entry in proxy.log_entries()
+                               if entry["message"] == "client refused"], 5, what="a line in the log")
+    assert said in (["PROXY protocol: no header"], ["PROXY protocol: malformed header"])
     assert addresses(connect(proxy.address, GOOD["v1-4"][0]))
 
 

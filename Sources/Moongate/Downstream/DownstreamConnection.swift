@@ -11,6 +11,7 @@ final class DownstreamConnection: HTTP2Connection {
     private let cells: ListenerCells
     private let metrics: MetricsRegistry.Entry
     private let owner: ConnectionOwner
+    private let refusals: RefusalLog
     private let maxConcurrentStreams: Int
     private var resets: ResetBudget
     private var isDraining = false
@@ -24,6 +25,7 @@ final class DownstreamConnection: HTTP2Connection {
         self.metrics = metrics
         cells = ListenerCells(row: metrics.block.row(services.worker))
         owner = services.owner
+        refusals = services.refusals
         self.maxConcurrentStreams = maxConcurrentStreams
         resets = ResetBudget(now: services.loop.now)
         super.init(
@@ -51,7 +53,17 @@ final class DownstreamConnection: HTTP2Connection {
                 details: session.facts), session.serverContext)
     }
 
-    override func handshakeFailed() { cells.handshakeFailures.add() }
+    override func handshakeFailed(_ failure: IOFailure, _ session: TLSSession?) {
+        cells.handshakeFailures.add()
+        switch failure.cause {
+        // Who leaves was not refused: balancers look whether the port is open.
+        case .closedByPeer, .system: return
+        case .tls, .noHTTP2, .serverWithoutHTTP2, .certificate: break
+        }
+        refusals.note(
+            "TLS: \(session?.failureText ?? failure.reason)", listener: facts.listenerName, remote: facts.remoteText,
+            now: loop.now)
+    }
 
     override func streamBegan() { cells.openStreams.add() }
 
@@ -102,6 +114,7 @@ struct DownstreamServices {
     /// Gets the events of client streams.
     let streams: StreamDelegate
     let owner: ConnectionOwner
+    let refusals: RefusalLog
 }
 
 /// Who keeps the connections of one worker.

@@ -15,8 +15,8 @@ struct ProxyProtocolRules: Sendable {
 
 /// A connection whose PROXY header has still to come: nothing of it is read but that.
 final class ProxyProtocolGate: EventHandler {
-    /// `nil`: the connection is refused, and closed.
-    typealias Outcome = (ProxyProtocolHeader?) -> Void
+    /// Without a header the connection was refused, and closed; the text says why.
+    typealias Outcome = (ProxyProtocolHeader?, _ refusal: String?) -> Void
 
     private let loop: EventLoop
     private let descriptor: Int32
@@ -31,7 +31,9 @@ final class ProxyProtocolGate: EventHandler {
         self.rules = rules
         self.outcome = outcome
         super.init()
-        let timer = OwnedTimer(loop) { [weak self] in self?.refuse() }
+        let timer = OwnedTimer(loop) { [weak self] in
+            self?.refuse("no header within \(rules.timeout / 1_000_000) ms")
+        }
         self.timer = timer
         timer.set(after: rules.timeout)
         do {
@@ -43,11 +45,12 @@ final class ProxyProtocolGate: EventHandler {
     }
 
     /// Refuses the connection now.
-    func refuse() {
+    /// - Parameter reason: `nil`: the client has left by itself.
+    func refuse(_ reason: String?) {
         guard !isDone else { return }
         finish()
         Socket.close(descriptor)
-        outcome(nil)
+        outcome(nil, reason.map { "PROXY protocol: \($0)" })
     }
 
     override func ready(_ events: UInt32) {
@@ -55,21 +58,21 @@ final class ProxyProtocolGate: EventHandler {
         let count = recv(descriptor, base, ProxyProtocolHeader.longest, Int32(MSG_PEEK))
         guard count > 0 else {
             if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
-            return refuse()
+            return refuse(nil)
         }
         switch ProxyProtocolHeader.read(Bytes(base.assumingMemoryBound(to: UInt8.self), count)) {
         case .incomplete:
-            if events & (EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { refuse() }
+            if events & (EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { refuse(nil) }
         case .header(let header, let length):
-            guard recv(descriptor, base, length, 0) == length else { return refuse() }
+            guard recv(descriptor, base, length, 0) == length else { return refuse(nil) }
             finish()
-            outcome(header)
+            outcome(header, nil)
         case .absent:
-            if rules.isRequired { return refuse() }
+            if rules.isRequired { return refuse("no header") }
             finish()
-            outcome(ProxyProtocolHeader())
+            outcome(ProxyProtocolHeader(), nil)
         case .malformed:
-            refuse()
+            refuse("malformed header")
         }
     }
 

@@ -6,11 +6,13 @@ final class ProxyProtocolGates {
     typealias Outcome = (AcceptedConnection, ProxyProtocolHeader?) -> Void
 
     private let loop: EventLoop
+    private let refusals: RefusalLog
     private let outcome: Outcome
     private var waiting: [Int32: ProxyProtocolGate] = [:]
 
-    init(loop: EventLoop, outcome: @escaping Outcome) {
+    init(loop: EventLoop, refusals: RefusalLog, outcome: @escaping Outcome) {
         self.loop = loop
+        self.refusals = refusals
         self.outcome = outcome
     }
 
@@ -19,19 +21,27 @@ final class ProxyProtocolGates {
         guard rules.trusts(accepted.remote) else {
             if !rules.isRequired { return outcome(accepted, ProxyProtocolHeader()) }
             Socket.close(accepted.descriptor)
-            return outcome(accepted, nil)
+            return refused(accepted, "PROXY protocol: not trusted")
         }
         let descriptor = accepted.descriptor
-        let gate = ProxyProtocolGate(loop: loop, descriptor: descriptor, rules: rules) { [weak self] header in
+        let gate = ProxyProtocolGate(loop: loop, descriptor: descriptor, rules: rules) { [weak self] header, reason in
             guard let self else { return }
             waiting[descriptor] = nil
-            outcome(accepted, header)
+            if header == nil { refused(accepted, reason) } else { outcome(accepted, header) }
         }
         waiting[descriptor] = gate
     }
 
     /// Refuses all that wait.
-    func close() { for gate in waiting.values { gate.refuse() } }
+    func close() { for gate in waiting.values { gate.refuse("the edge shuts down") } }
+
+    private func refused(_ accepted: AcceptedConnection, _ reason: String?) {
+        if let reason {
+            refusals.note(
+                reason, listener: accepted.listener.name, remote: accepted.remote.description, now: loop.now)
+        }
+        outcome(accepted, nil)
+    }
 }
 
 extension ProxyProtocolRules {

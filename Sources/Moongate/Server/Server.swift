@@ -79,7 +79,7 @@ public final class Server {
         resolver = try Resolver()
         let roster = WorkerRoster()
         let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
-        workers = try Server.startWorkers(plan, accessLog, resolver, distributor)
+        workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
         roster.set(workers)
         acceptors = try AcceptorThread(distributor: distributor)
         listeners = ListenerSet(acceptors: acceptors)
@@ -90,14 +90,16 @@ public final class Server {
     }
 
     private static func startWorkers(
-        _ plan: ServerPlan, _ accessLog: AccessLog, _ resolver: Resolver, _ distributor: ConnectionDistributor
+        _ plan: ServerPlan, _ accessLog: AccessLog, _ resolver: Resolver, _ distributor: ConnectionDistributor,
+        _ log: Logger
     ) throws -> [WorkerThread] {
         try (0..<plan.registry.workers).map { index in
             try WorkerThread(
                 WorkerPlan(
                     index: index, generation: plan.candidate.generation, registry: plan.registry,
                     accessLog: accessLog, resolver: resolver, distributor: distributor,
-                    policies: plan.candidate.policyHosts.isEmpty ? nil : plan.candidate.policyHosts[index]))
+                    policies: plan.candidate.policyHosts.isEmpty ? nil : plan.candidate.policyHosts[index],
+                    log: log))
         }
     }
 

@@ -1,3 +1,4 @@
+import Logging
 import MoongateConfig
 
 /// One event loop thread with everything that lives on it: clients' connections, upstreams, exchanges.
@@ -18,12 +19,14 @@ final class Worker: ConnectionOwner {
     private let replacement: EngineReplacement
     private let oldGenerations: OldGenerations
     private var gates: ProxyProtocolGates?
+    private let refusals: RefusalLog
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
         self.loop = loop
         registry = plan.registry
         distributor = plan.distributor
+        refusals = RefusalLog(plan.log)
         library = HTTP2Library()
         connections = WorkerConnections(loop: loop)
         calls = UpstreamCalls(loop: loop)
@@ -40,7 +43,7 @@ final class Worker: ConnectionOwner {
         oldGenerations = OldGenerations(loop: loop, cells: registry.worker(plan.index))
         super.init()
         oldGenerations.endStreams = { [weak self] in self?.endStreams(of: $0) ?? 0 }
-        gates = ProxyProtocolGates(loop: loop) { [weak self] accepted, header in
+        gates = ProxyProtocolGates(loop: loop, refusals: refusals) { [weak self] accepted, header in
             self?.introduced(accepted, header)
         }
         replacement.adopt = { [weak self] engine in self?.replaceEngine(engine) }
@@ -81,7 +84,8 @@ final class Worker: ConnectionOwner {
             remote: header.source ?? accepted.remote, local: header.destination ?? accepted.local,
             direct: (accepted.remote, accepted.local), forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
-            worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self)
+            worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self,
+            refusals: refusals)
         let connection = DownstreamConnection(
             services: services, transport: transport, facts: facts,
             maxConcurrentStreams: accepted.listener.maxConcurrentStreams,
@@ -204,4 +208,5 @@ struct WorkerPlan: Sendable {
     let distributor: ConnectionDistributor
     /// `nil` without policies.
     let policies: Handover<PolicyHost>?
+    let log: Logger
 }

@@ -71,7 +71,7 @@ class HTTP2Connection: EventHandler {
     func established(_ session: TLSSession) {}
 
     /// TLS could not be established; the connection closes.
-    func handshakeFailed() {}
+    func handshakeFailed(_ failure: IOFailure, _ session: TLSSession?) {}
 
     /// The peer announced that it takes no new streams.
     func goAwayReceived() {}
@@ -157,7 +157,7 @@ class HTTP2Connection: EventHandler {
         case .wouldBlockWrite:
             setAwaitsWritable(true)
         case .failed(let failure):
-            handshakeFailed()
+            handshakeFailed(failure, transport.session)
             close(.failed(failure.description))
         }
     }
