@@ -29,9 +29,10 @@ extension Pooled where Record == ExchangeRecord {
         if self.attempt.mayFollow { setAttemptLimit() }
         let seeker = host._withUnsafeGuaranteedRef { $0.seeker(self) }
         let tried = self.endpoint
-        let wish = self.policyRun?.subject.wish
         let assignment = generation._withUnsafeGuaranteedRef { generation in
-            generation.lendUpstream(self.upstreamIndex) { $0.assign(seeker, excluding: tried, wish: wish) }
+            generation.lendUpstream(self.upstreamIndex) { upstream in
+                upstream.assign(seeker, excluding: tried, wish: endpointWish(upstream))
+            }
         }
         switch assignment {
         case .connection(let connection): send(on: connection)

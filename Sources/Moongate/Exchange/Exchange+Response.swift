@@ -36,6 +36,7 @@ extension Pooled where Record == ExchangeRecord {
         }
         if self.hedges != nil { self.hedges?.cancelAll() }
         if self.attempt.charged > 0 { releaseRetries() }
+        if self.hashCookie != 0 { setHashCookie() }
         finishResponseHead()
     }
 

@@ -128,6 +128,7 @@ extension ExchangeRecord {
         endpointReference = nil
         lookups = 0
         attempt.forgetLastUse()
+        hashCookie = 0
         policyStage = .none
         routeChanges = 0
         repliedPolicy = -1

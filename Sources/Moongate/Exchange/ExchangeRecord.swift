@@ -71,6 +71,8 @@ struct ExchangeRecord {
     var hedges: Hedges?
     /// The stream of the one that gave the answer; `nil`: it is `upstream`.
     var takenStream: HTTP2StreamPointer?
+    /// What the client's new cookie for the choice of its endpoint says; 0: it gets none.
+    var hashCookie: UInt64 = 0
 
     // MARK: Policies
 

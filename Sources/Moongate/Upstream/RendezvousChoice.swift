@@ -14,20 +14,10 @@ enum RendezvousChoice {
         var best: (index: Int, score: Double)?
         for index in 0..<count where isUsable(index) {
             // The minimum of exponentially distributed draws, by weight; +1 keeps the logarithm off 0.
-            let draw = Double((mix(hash ^ identity(index)) >> 11) &+ 1) * 0x1p-53
+            let draw = Double((StableHash.mix(hash ^ identity(index)) >> 11) &+ 1) * 0x1p-53
             let score = -log(draw) / Double(max(1, weight(index)))
             if best.map({ score < $0.score }) ?? true { best = (index, score) }
         }
         return best?.index
-    }
-
-    /// MurmurHash3's `fmix64`.
-    private static func mix(_ value: UInt64) -> UInt64 {
-        var value = value
-        value ^= value >> 33
-        value &*= 0xff51_afd7_ed55_8ccd
-        value ^= value >> 33
-        value &*= 0xc4ce_b9fe_1a85_ec53
-        return value ^ (value >> 33)
     }
 }

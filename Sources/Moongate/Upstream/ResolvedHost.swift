@@ -8,6 +8,7 @@ final class ResolvedHost {
 
     let address: SocketAddressConfig
     var weight: Int
+    var priority: Int
     /// Nanoseconds between refreshes.
     var refresh: UInt64
     private(set) var addresses: [SocketAddress] = []
@@ -21,11 +22,12 @@ final class ResolvedHost {
     private var isStarted = false
 
     init(
-        _ address: SocketAddressConfig, weight: Int, refresh: UInt64, services: UpstreamServices,
+        _ address: SocketAddressConfig, weight: Int, priority: Int, refresh: UInt64, services: UpstreamServices,
         changed: @escaping () -> Void
     ) {
         self.address = address
         self.weight = weight
+        self.priority = priority
         self.refresh = refresh
         self.services = services
         self.changed = changed

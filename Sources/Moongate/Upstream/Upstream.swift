@@ -23,7 +23,11 @@ final class Upstream {
     private var endpoints: [Endpoint] = []
     /// By the index in `endpoints`.
     private var weights: [Int] = []
-    private var balancer: Balancer
+    private var balancer: PriorityBalancer
+    /// `nil`: the configuration hashes nothing.
+    private(set) var requestHash: RequestHash?
+    /// Whether there is a `requestHash`, for those who would count a reference to it.
+    private(set) var hashesRequests = false
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
     private var waiting: [(seeker: StreamSeeker, wish: EndpointWish?)] = []
@@ -50,8 +54,14 @@ final class Upstream {
         self.services = services
         shared.use(config)
         requestLimit = Upstream.requestLimit(config, shared)
-        balancer = Balancer(.roundRobin, weights: [], start: 0)
+        balancer = PriorityBalancer(.roundRobin, [], start: 0)
+        setRequestHash()
         setHosts()
+    }
+
+    private func setRequestHash() {
+        hashesRequests = !config.hashOn.isEmpty
+        requestHash = hashesRequests ? RequestHash(config.hashOn) : nil
     }
 
     /// With the last generation that has it; streams under way end in their own time.
@@ -69,7 +79,9 @@ final class Upstream {
         let needsNewEndpoints =
             new.connectTimeout != config.connectTimeout || new.tls != config.tls
             || (new.limits.maxRequests == nil) != (config.limits.maxRequests == nil)
+        let hashChanged = new.hashOn != config.hashOn
         config = new
+        if hashChanged { setRequestHash() }
         shared.use(new)
         requestLimit = Upstream.requestLimit(new, shared)
         if needsNewEndpoints { removeEndpoints { _ in true } }
@@ -111,7 +123,8 @@ final class Upstream {
         let named = endpoints.first { $0 !== excluded && $0.isUsable && wish.names($0.address) }
         let isBound = wish.isStrict && wish.address != nil
         if isBound && named == nil && !awaitsFirstAnswer { return .unavailable("no healthy upstream") }
-        guard let endpoint = named ?? (isBound ? nil : pick(excluded, wish) ?? pick(nil, wish)) else {
+        guard let endpoint = named ?? (isBound ? nil : pick(excluded, hash: wish.hash) ?? pick(nil, hash: wish.hash))
+        else {
             return unavailable(seeker, wish)
         }
         return endpoint.assign(seeker)
@@ -137,18 +150,6 @@ final class Upstream {
     /// Why `tryBeginRetry` says no, for people.
     var retryOverflow: String { shared.overflow(.retries) }
 
-    private func pick(_ excluded: Endpoint?, _ wish: EndpointWish) -> Endpoint? {
-        guard let hash = wish.hash else { return pick(excluded) }
-        let index = RendezvousChoice.pick(hash, count: endpoints.count) { index in
-            endpoints[index].identity
-        } weight: { index in
-            weights[index]
-        } isUsable: { index in
-            endpoints[index].isUsable && endpoints[index] !== excluded
-        }
-        return index.map { endpoints[$0] }
-    }
-
     /// The endpoints as they are now.
     var report: [EndpointReport] {
         endpoints.enumerated().map { index, endpoint in
@@ -158,10 +159,11 @@ final class Upstream {
         }
     }
 
-    private func pick(_ excluded: Endpoint?) -> Endpoint? {
+    private func pick(_ excluded: Endpoint?, hash: UInt64? = nil) -> Endpoint? {
         let endpoints = endpoints
-        let index = balancer.pick(random: random.next()) { index in
-            endpoints[index].isUsable && endpoints[index] !== excluded
+        let tried = excluded.flatMap { excluded in endpoints.firstIndex { $0 === excluded } } ?? -1
+        let index = balancer.pick(random: random.next(), hash: hash, except: tried) { index in
+            endpoints[index].isUsable
         } load: { index in
             endpoints[index].load
         }
@@ -188,11 +190,13 @@ final class Upstream {
         hosts = config.endpoints.map { endpoint in
             if let host = kept.removeValue(forKey: endpoint.address) {
                 host.weight = endpoint.weight
+                host.priority = endpoint.priority
                 host.refresh = config.dnsRefresh.nanoseconds
                 return host
             }
             return ResolvedHost(
-                endpoint.address, weight: endpoint.weight, refresh: config.dnsRefresh.nanoseconds, services: services
+                endpoint.address, weight: endpoint.weight, priority: endpoint.priority,
+                refresh: config.dnsRefresh.nanoseconds, services: services
             ) { [weak self] in self?.addressesChanged() }
         }
         for host in hosts { host.start() }
@@ -200,10 +204,10 @@ final class Upstream {
     }
 
     private func addressesChanged() {
-        var wanted: [(address: SocketAddress, weight: Int, host: String)] = []
+        var wanted: [(address: SocketAddress, weight: Int, priority: Int, host: String)] = []
         for host in hosts {
             for address in host.addresses where !wanted.contains(where: { $0.address == address }) {
-                wanted.append((address, host.weight, host.address.host))
+                wanted.append((address, host.weight, host.priority, host.address.host))
             }
         }
         let current = Dictionary(endpoints.map { ($0.address, $0) }, uniquingKeysWith: { first, _ in first })
@@ -215,9 +219,10 @@ final class Upstream {
                     tls: peer(host: item.host), shared: shared, worker: worker, requestLimit: requestLimit)
         }
         weights = wanted.map(\.weight)
-        balancer = Balancer(
-            config.balance == .roundRobin ? .roundRobin : .leastRequest, weights: weights,
-            start: random.next())
+        let members = zip(endpoints, wanted).map { endpoint, item in
+            BalancerMember(identity: endpoint.identity, weight: item.weight, priority: item.priority)
+        }
+        balancer = PriorityBalancer(Balancer.Kind(config), members, start: random.next())
         if !endpoints.isEmpty || !hosts.contains(where: \.isFirstAnswerPending) { serveWaiting() }
     }
 
@@ -237,6 +242,19 @@ final class Upstream {
             case .resolving: break
             case .unavailable(let reason): seeker.connectionFailed(reason)
             }
+        }
+    }
+}
+
+extension Balancer.Kind {
+    fileprivate init(_ config: UpstreamConfig) {
+        switch config.balance {
+        case .roundRobin: self = .roundRobin
+        case .leastRequest: self = .leastRequest
+        case .random: self = .random
+        case .ringHash:
+            self = .ringHash(minimumSize: config.ringHash.minimumSize, maximumSize: config.ringHash.maximumSize)
+        case .maglev: self = .maglev(tableSize: config.maglev.tableSize)
         }
     }
 }

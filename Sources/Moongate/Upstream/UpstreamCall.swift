@@ -161,7 +161,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         call.phase = .connecting
         call.attempts += 1
         let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        switch upstream.assign(seeker, excluding: call.endpoint) {
+        switch upstream.assign(seeker, excluding: call.endpoint, wish: upstream.wish(forCall: call.request)) {
         case .connection(let connection): send(call, on: connection)
         case .waiting(let endpoint): call.endpoint = endpoint
         case .resolving: break

@@ -3,20 +3,33 @@ public struct UpstreamConfig: Sendable, Equatable {
     public enum Balance: String, Sendable, Equatable, CaseIterable {
         case roundRobin = "round_robin"
         case leastRequest = "least_request"
+        case random
+        case ringHash = "ring_hash"
+        case maglev
+
+        /// Whether requests with the same hash go to the same endpoint.
+        public var isByHash: Bool { self == .ringHash || self == .maglev }
     }
     public struct Endpoint: Sendable, Equatable {
         public var address: SocketAddressConfig
         /// Relative share of requests, 1 to 1000.
         public var weight: Int
-        public init(address: SocketAddressConfig, weight: Int = 1) {
+        /// 0 to 127; endpoints of a higher number are for when those below fail.
+        public var priority: Int
+        public init(address: SocketAddressConfig, weight: Int = 1, priority: Int = 0) {
             self.address = address
             self.weight = weight
+            self.priority = priority
         }
     }
     public var name: String
     /// At least one.
     public var endpoints: [Endpoint]
     public var balance: Balance
+    /// What is hashed for `ring_hash` and `maglev`: the first of them that a request has.
+    public var hashOn: [HashSource]
+    public var ringHash: RingHashConfig
+    public var maglev: MaglevConfig
     public var connectTimeout: Duration
     /// How often host names are resolved again.
     public var dnsRefresh: Duration
@@ -25,13 +38,17 @@ public struct UpstreamConfig: Sendable, Equatable {
     public var tls: UpstreamTLSConfig?
 
     public init(
-        name: String, endpoints: [Endpoint], balance: Balance = .roundRobin,
+        name: String, endpoints: [Endpoint], balance: Balance = .roundRobin, hashOn: [HashSource] = [],
+        ringHash: RingHashConfig = .init(), maglev: MaglevConfig = .init(),
         connectTimeout: Duration = .seconds(5), dnsRefresh: Duration = .seconds(30),
         tls: UpstreamTLSConfig? = nil
     ) {
         self.name = name
         self.endpoints = endpoints
         self.balance = balance
+        self.hashOn = hashOn
+        self.ringHash = ringHash
+        self.maglev = maglev
         self.connectTimeout = connectTimeout
         self.dnsRefresh = dnsRefresh
         self.tls = tls

@@ -91,6 +91,21 @@ extension ConfigurationReference {
           greeter-test:
             endpoints: [test.internal:50051]
             tls: {insecure_skip_verify: true}
+          sessions:
+            endpoints:
+              - 127.0.0.1:50061
+              - {address: "127.0.0.1:50062", priority: 1}   # when too few of priority 0 are usable
+            balance: ring_hash                    # or maglev
+            hash_on:                              # the first that the request has
+              - header: x-session
+              - cookie: {name: session, ttl: 1h, path: /}
+              - query_parameter: session
+              - source_address: true
+            ring_hash: {minimum_ring_size: 1024, maximum_ring_size: 65536}
+          sessions-2:
+            endpoints: ["127.0.0.1:50061"]
+            balance: maglev
+            maglev: {table_size: 65537}
 
         routes:
           - name: greeter

@@ -74,4 +74,10 @@ extension ValueType<String> {
             try NameSyntax.absolutePath(text, folder: decoding.folder)
         }
     }
+    /// The name of a header, in lower case.
+    static var headerName: ValueType {
+        .text(MatchSyntax.headerName, expected: "the name of a header") { text, _ throws(SyntaxFault) in
+            try MatchSyntax.parseHeaderName(text)
+        }
+    }
 }

@@ -118,11 +118,6 @@ extension ValueType<String> {
             try MatchSyntax.parsePath(text)
         }
     }
-    static var headerName: ValueType {
-        .text(MatchSyntax.headerName, expected: "the name of a header") { text, _ throws(SyntaxFault) in
-            try MatchSyntax.parseHeaderName(text)
-        }
-    }
     fileprivate static func headerValue(_ parse: @escaping (String) throws(SyntaxFault) -> String) -> ValueType {
         .text(MatchSyntax.headerValue, expected: "the text of a value") { text, _ throws(SyntaxFault) in
             try parse(text)

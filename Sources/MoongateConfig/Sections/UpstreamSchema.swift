@@ -29,8 +29,15 @@ extension ValueType<UpstreamConfig> {
                             + " name are used."),
                     Field(
                         "balance", \.balance, .choice(),
-                        "How an endpoint is chosen for each request: in turn, or the one with the fewest requests of"
-                            + " two drawn at random."),
+                        "How an endpoint is chosen for each request: in turn; the one with the fewest requests, for its"
+                            + " weight, of two drawn at random; at random; or by the hash of something in the request"
+                            + " (`hash_on`), on a ring or with Maglev's table."),
+                    Field(
+                        "hash_on", \.hashOn, .list(of: .hashSource),
+                        "What is hashed for `ring_hash` and `maglev`: the first of these that a request has. One that has"
+                            + " none goes to any endpoint, unless a policy calls `setHashKey`."),
+                    Field("ring_hash", \.ringHash, .ringHash, "The ring of `balance: ring_hash`."),
+                    Field("maglev", \.maglev, .maglev, "The table of `balance: maglev`."),
                     Field(
                         "connect_timeout", \.connectTimeout, .duration(.milliseconds(1) ... .seconds(600)),
                         "Longest time to set up a connection."),
@@ -41,12 +48,28 @@ extension ValueType<UpstreamConfig> {
                         "limits", \.limits, .upstreamLimits,
                         "What it may have under way at a time. Default: no limits."),
                     Field("tls", \.tls, .upstreamTLS, absent: "cleartext", "TLS towards the endpoints."),
-                ]))
+                ]), finish: finish)
+    }
+
+    /// Settings that would do nothing are mistakes.
+    private static func finish(
+        _ upstream: UpstreamConfig, _ mapping: YAMLMapping, _ decoding: inout Decoding
+    ) -> UpstreamConfig {
+        func check(_ key: String, _ isUsed: Bool, _ hint: String) {
+            guard mapping.has(key), !isUsed else { return }
+            decoding.report(
+                mapping.location(of: key), "\(quoted(key)) does nothing with balance \(upstream.balance.rawValue)",
+                hint: hint)
+        }
+        check("hash_on", upstream.balance.isByHash, "write balance: ring_hash or balance: maglev")
+        check("ring_hash", upstream.balance == .ringHash, "write balance: ring_hash")
+        check("maglev", upstream.balance == .maglev, "write balance: maglev")
+        return upstream
     }
 }
 
 extension ValueType<UpstreamConfig.Endpoint> {
-    /// The address alone, or a mapping with address and weight.
+    /// The address alone, or a mapping with more about it.
     fileprivate static var endpoint: ValueType {
         let address = ValueType<SocketAddressConfig>.endpoint
         let full: ValueType = .mapping(
@@ -59,6 +82,9 @@ extension ValueType<UpstreamConfig.Endpoint> {
                     Field(
                         "weight", \.weight, .integer(1...1000),
                         "Share of the requests, relative to the other endpoints."),
+                    Field(
+                        "priority", \.priority, .integer(0...127),
+                        "0 is used first; a higher number when too few endpoints of those below are usable."),
                 ]))
         return ValueType(.either([address.shape, full.shape])) { node, decoding in
             if case .mapping = node.content { return full.read(node, &decoding) }

@@ -19,8 +19,8 @@ enum StableHash {
     /// A number in `0..<1`, with 53 bits.
     static func fraction(_ hash: UInt64) -> Double { Double(hash >> 11) * 0x1p-53 }
 
-    /// Keeps 0 at 0.
-    private static func mix(_ value: UInt64) -> UInt64 {
+    /// A permutation of all numbers whose every bit depends on every bit of `value`; keeps 0 at 0.
+    static func mix(_ value: UInt64) -> UInt64 {
         var value = value
         value ^= value >> 33
         value &*= 0xff51_afd7_ed55_8ccd
