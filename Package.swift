@@ -16,6 +16,7 @@ let package = Package(
     ],
     targets: [
         // System libraries: a module map and a shim header each. libnghttp2 is the peer that unit tests of HTTP/2 compare with.
+        .systemLibrary(name: "CCares", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -35,7 +36,7 @@ let package = Package(
         .target(
             name: "Moongate",
             dependencies: [
-                "CCrypt", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLint", "MoongateLua",
+                "CCares", "CCrypt", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLint", "MoongateLua",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

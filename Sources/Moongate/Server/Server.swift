@@ -76,7 +76,7 @@ public final class Server {
         accessLog = try AccessLog(metrics: registry)
         accessLog.use(plan.candidate.accessLog)
         handle = try ControlHandle()
-        resolver = try Resolver()
+        resolver = try Resolver(DNSSettings(generation.config.dns))
         let roster = WorkerRoster()
         let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
         workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
@@ -216,6 +216,7 @@ extension Server: ControlDelegate {
             listeners.abandon(bound)
             throw error
         }
+        resolver.use(DNSSettings(new.config.dns))
         for (index, worker) in workers.enumerated() {
             let policies = candidate.policyHosts.isEmpty ? nil : candidate.policyHosts[index]
             worker.post { $0.adopt(new, policies) }

@@ -186,41 +186,42 @@ final class Upstream {
     // MARK: Addresses
 
     private func setHosts() {
-        var kept = Dictionary(hosts.map { ($0.address, $0) }, uniquingKeysWith: { first, _ in first })
+        var kept = Dictionary(hosts.map { ($0.identity, $0) }, uniquingKeysWith: { first, _ in first })
+        let refresh = config.dnsRefresh.nanoseconds
         hosts = config.endpoints.map { endpoint in
-            if let host = kept.removeValue(forKey: endpoint.address) {
-                host.weight = endpoint.weight
-                host.priority = endpoint.priority
-                host.refresh = config.dnsRefresh.nanoseconds
+            if let host = kept.removeValue(forKey: ResolvedHost.Identity(endpoint)) {
+                host.update(endpoint, refresh: refresh)
                 return host
             }
-            return ResolvedHost(
-                endpoint.address, weight: endpoint.weight, priority: endpoint.priority,
-                refresh: config.dnsRefresh.nanoseconds, services: services
-            ) { [weak self] in self?.addressesChanged() }
+            return ResolvedHost(endpoint, refresh: refresh, services: services) { [weak self] in
+                self?.addressesChanged()
+            }
         }
         for host in hosts { host.start() }
         addressesChanged()
     }
 
     private func addressesChanged() {
-        var wanted: [(address: SocketAddress, weight: Int, priority: Int, host: String)] = []
+        var wanted: [(endpoint: NamedEndpoint, host: String)] = []
+        var seen: Set<SocketAddress> = []
         for host in hosts {
-            for address in host.addresses where !wanted.contains(where: { $0.address == address }) {
-                wanted.append((address, host.weight, host.priority, host.address.host))
+            for endpoint in host.endpoints where seen.insert(endpoint.address).inserted {
+                wanted.append((endpoint, host.name))
             }
         }
         let current = Dictionary(endpoints.map { ($0.address, $0) }, uniquingKeysWith: { first, _ in first })
-        removeEndpoints { endpoint in !wanted.contains { $0.address == endpoint.address } }
+        removeEndpoints { endpoint in !seen.contains(endpoint.address) }
         endpoints = wanted.map { item in
-            current[item.address]
+            current[item.endpoint.address]
                 ?? Endpoint(
-                    services: services, address: item.address, connectTimeout: config.connectTimeout.nanoseconds,
-                    tls: peer(host: item.host), shared: shared, worker: worker, requestLimit: requestLimit)
+                    services: services, address: item.endpoint.address,
+                    connectTimeout: config.connectTimeout.nanoseconds, tls: peer(host: item.host), shared: shared,
+                    worker: worker, requestLimit: requestLimit)
         }
-        weights = wanted.map(\.weight)
+        weights = wanted.map(\.endpoint.weight)
         let members = zip(endpoints, wanted).map { endpoint, item in
-            BalancerMember(identity: endpoint.identity, weight: item.weight, priority: item.priority)
+            BalancerMember(
+                identity: endpoint.identity, weight: item.endpoint.weight, priority: item.endpoint.priority)
         }
         balancer = PriorityBalancer(Balancer.Kind(config), members, start: random.next())
         if !endpoints.isEmpty || !hosts.contains(where: \.isFirstAnswerPending) { serveWaiting() }

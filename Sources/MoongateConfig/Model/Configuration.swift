@@ -17,13 +17,15 @@ public struct Configuration: Sendable, Equatable {
     public var admin: AdminConfig?
     /// `nil`: no access log.
     public var accessLog: AccessLogConfig?
+    public var dns: DNSConfig
     public var drain: DrainConfig
     public var reload: ReloadConfig
 
     public init(
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
-        admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, drain: DrainConfig = .init(),
+        admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, dns: DNSConfig = .init(),
+        drain: DrainConfig = .init(),
         reload: ReloadConfig = .init()
     ) {
         self.workers = workers
@@ -34,6 +36,7 @@ public struct Configuration: Sendable, Equatable {
         self.routes = routes
         self.admin = admin
         self.accessLog = accessLog
+        self.dns = dns
         self.drain = drain
         self.reload = reload
     }

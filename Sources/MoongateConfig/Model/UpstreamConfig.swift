@@ -11,13 +11,22 @@ public struct UpstreamConfig: Sendable, Equatable {
         public var isByHash: Bool { self == .ringHash || self == .maglev }
     }
     public struct Endpoint: Sendable, Equatable {
+        public enum Lookup: Sendable, Equatable {
+            case address
+            /// The address is the name of a service (RFC 2782) without a port; it has weights of its own.
+            case service
+        }
         public var address: SocketAddressConfig
+        public var lookup: Lookup
         /// Relative share of requests, 1 to 1000.
         public var weight: Int
         /// 0 to 127; endpoints of a higher number are for when those below fail.
         public var priority: Int
-        public init(address: SocketAddressConfig, weight: Int = 1, priority: Int = 0) {
+        public init(
+            address: SocketAddressConfig, lookup: Lookup = .address, weight: Int = 1, priority: Int = 0
+        ) {
             self.address = address
+            self.lookup = lookup
             self.weight = weight
             self.priority = priority
         }
@@ -31,7 +40,7 @@ public struct UpstreamConfig: Sendable, Equatable {
     public var ringHash: RingHashConfig
     public var maglev: MaglevConfig
     public var connectTimeout: Duration
-    /// How often host names are resolved again.
+    /// After how long host names are resolved again at the latest; sooner where DNS says so.
     public var dnsRefresh: Duration
     public var limits = UpstreamLimitsConfig()
     /// `nil`: cleartext.

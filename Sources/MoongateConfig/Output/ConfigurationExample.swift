@@ -103,7 +103,7 @@ extension ConfigurationReference {
               - source_address: true
             ring_hash: {minimum_ring_size: 1024, maximum_ring_size: 65536}
           sessions-2:
-            endpoints: ["127.0.0.1:50061"]
+            endpoints: [{dns_srv: _grpc._tcp.sessions.internal}]
             balance: maglev
             maglev: {table_size: 65537}
 
@@ -180,6 +180,11 @@ extension ConfigurationReference {
           max_generations: 8
           max_age: 24h
           when_exceeded: reset
+
+        dns:                                      # for names of endpoints
+          servers: [127.0.0.53]                   # default: those of /etc/resolv.conf
+          timeout: 2s
+          attempts: 2
 
         drain:
           delay: 5s

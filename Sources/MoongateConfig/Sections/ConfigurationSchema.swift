@@ -31,6 +31,7 @@ extension ValueType<Configuration> {
                     Field(
                         "access_log", \.accessLog, .accessLog, absent: "no access log",
                         "One line of JSON for each request."),
+                    Field("dns", \.dns, .dns, "How host names are resolved."),
                     Field("drain", \.drain, .drain, "What happens on SIGTERM."),
                     Field("reload", \.reload, .reload, "What happens to streams whose policies were replaced."),
                 ])

@@ -26,7 +26,7 @@ extension ValueType<UpstreamConfig> {
                         .list(of: .endpoint, atLeast: 1, identity: { "\($0.address.host):\($0.address.port)" }),
                         required: true,
                         "The servers: `127.0.0.1:50051`, `[::1]:50051`, `greeter.internal:50051`. All addresses of a"
-                            + " name are used."),
+                            + " name are used. `dns_srv: name` takes servers, ports and weights from DNS."),
                     Field(
                         "balance", \.balance, .choice(),
                         "How an endpoint is chosen for each request: in turn; the one with the fewest requests, for its"
@@ -43,7 +43,8 @@ extension ValueType<UpstreamConfig> {
                         "Longest time to set up a connection."),
                     Field(
                         "dns_refresh", \.dnsRefresh, .duration(.seconds(1) ... .seconds(86400)),
-                        "How often host names are resolved again."),
+                        "After how long host names are resolved again at the latest; sooner where the time to live that"
+                            + " DNS gives is shorter (1 s at least)."),
                     Field(
                         "limits", \.limits, .upstreamLimits,
                         "What it may have under way at a time. Default: no limits."),
@@ -69,26 +70,74 @@ extension ValueType<UpstreamConfig> {
 }
 
 extension ValueType<UpstreamConfig.Endpoint> {
+    private struct Draft {
+        var address: SocketAddressConfig?
+        var service: String?
+        var weight = UpstreamConfig.Endpoint.standard.weight
+        var priority = UpstreamConfig.Endpoint.standard.priority
+    }
+
     /// The address alone, or a mapping with more about it.
     fileprivate static var endpoint: ValueType {
         let address = ValueType<SocketAddressConfig>.endpoint
         let full: ValueType = .mapping(
             MappingSchema(
                 name: "endpoint",
-                summary: "One server of an upstream. In short: the address alone.",
-                initial: UpstreamConfig.Endpoint(address: SocketAddressConfig(host: "", port: 0)),
+                summary:
+                    "One server of an upstream, or a name behind which there are some. In short: the address alone.",
+                initial: Draft(),
+                alternatives: [.exactlyOne(["address"], ["dns_srv"])],
                 fields: [
-                    Field("address", \.address, address, required: true, "Host and port."),
+                    Field("address", \.address, address, "Host and port."),
+                    Field(
+                        "dns_srv", \.service, .serviceName,
+                        "Name of SRV records, such as `_grpc._tcp.greeter.internal`: hosts, ports, weights and priorities"
+                            + " are those of the records."),
                     Field(
                         "weight", \.weight, .integer(1...1000),
                         "Share of the requests, relative to the other endpoints."),
                     Field(
                         "priority", \.priority, .integer(0...127),
-                        "0 is used first; a higher number when too few endpoints of those below are usable."),
-                ]))
+                        "0 is used first; a higher number when too few endpoints of those below are usable. With"
+                            + " `dns_srv`: that of the records with the lowest priority, the others follow."),
+                ])
+        ) { draft, mapping, decoding in
+            if let service = draft.service {
+                if mapping.has("weight") {
+                    decoding.report(
+                        mapping.location(of: "weight"), "\(quoted("weight")) does nothing with \(quoted("dns_srv"))",
+                        hint: "the weights are those of the SRV records")
+                }
+                return UpstreamConfig.Endpoint(
+                    address: SocketAddressConfig(host: service, port: 0), lookup: .service, priority: draft.priority)
+            }
+            return draft.address.map {
+                UpstreamConfig.Endpoint(address: $0, weight: draft.weight, priority: draft.priority)
+            }
+        }
         return ValueType(.either([address.shape, full.shape])) { node, decoding in
             if case .mapping = node.content { return full.read(node, &decoding) }
             return address.read(node, &decoding).map { UpstreamConfig.Endpoint(address: $0) }
+        }
+    }
+}
+
+extension UpstreamConfig.Endpoint {
+    /// What holds where nothing is said.
+    fileprivate static var standard: UpstreamConfig.Endpoint {
+        UpstreamConfig.Endpoint(address: SocketAddressConfig(host: "", port: 0))
+    }
+}
+
+extension ValueType<String> {
+    fileprivate static var serviceName: ValueType {
+        let shape = TextShape(name: "service name", pattern: "^[A-Za-z0-9_.-]{1,254}$")
+        return .text(shape, expected: "a name such as _grpc._tcp.greeter.internal") { text, _ throws(SyntaxFault) in
+            guard HostSyntax.isHost(text), !HostSyntax.looksLikeIPv4(text) else {
+                throw SyntaxFault(
+                    "\(quoted(text)) is no name of SRV records", hint: "write it without a port, as DNS has it")
+            }
+            return text.lowercased()
         }
     }
 }

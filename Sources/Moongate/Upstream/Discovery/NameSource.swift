@@ -1,0 +1,44 @@
+/// Who answers questions about names: DNS, or a stand-in of tests. This one knows nothing.
+///
+/// Used on one event loop's thread. A completion runs once, on that thread, perhaps before the call returns.
+class NameSource {
+    init() {}
+
+    /// The addresses of a host, with port 0: at least one, each once.
+    func addresses(of host: String, _ completion: @escaping (Result<HostAddresses, NameFailure>) -> Void) {
+        completion(.failure(NameFailure("there is no name service")))
+    }
+
+    /// Where a service is offered (RFC 2782): at least one record.
+    func services(of name: String, _ completion: @escaping (Result<ServiceRecords, NameFailure>) -> Void) {
+        completion(.failure(NameFailure("there is no name service")))
+    }
+}
+
+/// The addresses that a host has now.
+struct HostAddresses: Equatable {
+    var addresses: [SocketAddress]
+    /// Seconds that they may be used without asking again; `nil`: no one said, as for those in `/etc/hosts`.
+    var timeToLive: UInt32?
+}
+
+/// The SRV records that a service has now.
+struct ServiceRecords: Equatable {
+    struct Record: Equatable {
+        var priority: UInt16
+        var weight: UInt16
+        var port: UInt16
+        /// Without a dot at its end.
+        var target: String
+    }
+    var records: [Record]
+    /// Seconds that they may be used without asking again.
+    var timeToLive: UInt32
+}
+
+/// Why a question about a name has no answer.
+struct NameFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    /// `Domain name not found`
+    let description: String
+    init(_ description: String) { self.description = description }
+}
