@@ -35,7 +35,7 @@ import Testing
 
     @Test(
         arguments: [
-            [0xc0, 33], [0xc0, 255], [0xff, 255], [0x40, 1], [0x80, 1], [1, 0x2e, 0], [1, 0x20, 0], [1, 0xe9, 0],
+            [0xc0, 39], [0xc0, 255], [0xff, 255], [0x40, 1], [0x80, 1], [1, 0x2e, 0], [1, 0x20, 0], [1, 0xe9, 0],
             [63, 1],
         ] as [[UInt8]])
     func badNamesAreMalformed(name: [UInt8]) {
