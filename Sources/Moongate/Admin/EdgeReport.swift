@@ -1,8 +1,9 @@
 import MoongateConfig
 
-/// What the admin listener tells about policies and generations, as JSON and as a table for people.
+/// What the admin listener tells about policies, upstreams and generations, as JSON and as a table for people.
 struct EdgeReport: Sendable {
     let roster: GenerationRoster
+    let upstreams: SharedUpstreams
     /// Refused reloads since the start.
     let reloadFailures: @Sendable () -> UInt64
     /// Why the newest files are not the ones that serve; `nil` when they are.
@@ -14,6 +15,9 @@ struct EdgeReport: Sendable {
         case "/policies":
             let policies = PolicyReport(self)
             return request.wantsText ? text(policies.table) : json(policies.json)
+        case "/upstreams":
+            let report = UpstreamReport(upstreams)
+            return request.wantsText ? text(report.table) : json(report.json)
         case "/generations": return request.wantsText ? text(generationTable) : json(generations)
         default: return nil
         }

@@ -49,6 +49,7 @@ extension Pooled where Record == ExchangeRecord {
 
     private func attemptTimedOut() {
         guard self.downstream.isOpen else { return }
+        noteNoResponse()
         if retry(after: .timedOut) { return }
         let plan = retryPlan
         fail(.perTryTimeout(plan.attemptTime, route: routeName, attempt: self.attempt.number, of: plan.maxAttempts))

@@ -29,6 +29,8 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     func deadlineReached() {
+        // What clients allow themselves is no fault of the upstream.
+        if self.deadlineCause == .route { noteNoResponse() }
         fail(.deadlineExceeded(self.deadlineCause, self.deadline &- self.started, route: routeName))
     }
 

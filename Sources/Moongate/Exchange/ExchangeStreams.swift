@@ -58,14 +58,20 @@ final class UpstreamStreams: UpstreamStreamDelegate {
     override func sectionEnded(
         _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
     ) {
-        Exchange(owner: stream).responseSectionReceived(endsStream: endsStream, tooLarge: tooLarge)
+        let exchange = Exchange(owner: stream)
+        if endsStream { exchange.noteAnswer() }
+        exchange.responseSectionReceived(endsStream: endsStream, tooLarge: tooLarge)
     }
 
     override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
         Exchange(owner: stream).responseDataReceived(bytes)
     }
 
-    override func dataEnded(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).responseEndReceived() }
+    override func dataEnded(_ stream: UnsafeMutableRawPointer) {
+        let exchange = Exchange(owner: stream)
+        exchange.noteAnswer()
+        exchange.responseEndReceived()
+    }
 
     override func readBody(
         _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
@@ -74,7 +80,9 @@ final class UpstreamStreams: UpstreamStreamDelegate {
     }
 
     override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
-        Exchange(owner: stream).upstreamClosed(code, reason)
+        let exchange = Exchange(owner: stream)
+        exchange.noteUpstreamClosed(code)
+        exchange.upstreamClosed(code, reason)
     }
 
     // MARK: Waiting for a connection

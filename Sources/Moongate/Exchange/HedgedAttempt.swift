@@ -178,6 +178,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
         guard let exchange = attempt.exchange else { return }
         if tooLarge { return drop(attempt, exchange, .upstreamHeadersTooLarge) }
         attempt.hasEnded = endsStream
+        if endsStream { attempt.noteAnswer() }
         if attempt.holdsHead {
             return exchange.hedgeAnswered(attempt, attempt.responseTrailers.pointee.value(.grpcStatus))
         }
@@ -199,6 +200,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     override func dataEnded(_ stream: UnsafeMutableRawPointer) {
         let attempt = HedgedStreams.attempt(stream)
         attempt.hasEnded = true
+        attempt.noteAnswer()
         attempt.exchange?.hedgeAnswered(attempt, nil)
     }
 
@@ -216,6 +218,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
         let attempt = HedgedStreams.attempt(stream)
         guard attempt.exchange != nil else { return HedgedStreams.release(attempt) }
+        attempt.noteClosed(code)
         let fault = Fault.upstreamReset(code, reason, endpoint: attempt.endpoint?.name ?? "")
         failed(attempt, fault, code == .refusedStream ? .refusedStream : .reset)
     }

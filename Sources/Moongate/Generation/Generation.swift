@@ -13,6 +13,10 @@ final class Generation: @unchecked Sendable {
     let upstreamNames: NameIndex
     /// By the upstream's name; those in cleartext have none.
     let upstreamTLS: [String: TLSClientContext]
+    /// Some listener answers health checks itself.
+    let hasHealthService: Bool
+    /// How the process is doing.
+    let process: ProcessMetrics
     private let routes: UnsafeMutablePointer<CompiledRoute>
     /// By the listener's index.
     private let edgeHeaders: UnsafeMutablePointer<EdgeHeaderRules>
@@ -37,6 +41,8 @@ final class Generation: @unchecked Sendable {
             registry: registry, routes: config.routes.map(\.name), upstreams: config.upstreams.map(\.name),
             listeners: config.listeners.map(\.name), policies: program.instances.map(\.name))
         for instance in program.instances { instance.ledger.loaded(in: number) }
+        hasHealthService = config.listeners.contains(where: \.grpcHealth)
+        process = registry.process
         listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }
         listeners = Generation.indexes(listenerIdentities)
         routes = Generation.compile(config, edits)

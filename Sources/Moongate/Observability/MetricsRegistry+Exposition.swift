@@ -182,6 +182,7 @@ extension MetricsRegistry {
             text.sample(
                 [("upstream", upstream.name), ("result", "failure")], upstream.block.total(Column.connectFailures))
         }
+        writeHealth(to: &text)
         text.family(
             "moongate_upstream_overflows_total", .counter,
             "Times that something was refused because a limit of the upstream was reached, by the limit.")
@@ -191,6 +192,34 @@ extension MetricsRegistry {
                     [("upstream", upstream.name), ("limit", limit.setting)],
                     upstream.block.total(Column.overflows + limit.rawValue))
             }
+        }
+    }
+
+    private func writeHealth(to text: inout PrometheusText) {
+        let upstreams = sharedUpstreams.living()
+        text.family(
+            "moongate_upstream_endpoints", .gauge,
+            "Endpoints by their state; one that cannot be reached from some worker is unreachable.")
+        for upstream in upstreams {
+            let states = upstream.members.map(\.state)
+            for state in EndpointState.allCases {
+                let count = states.count { $0 == state }
+                text.sample([("upstream", upstream.name), ("state", state.rawValue)], UInt64(count))
+            }
+        }
+        text.family("moongate_upstream_health_checks_total", .counter, "Health checks that have ended.")
+        for upstream in upstreams {
+            let checks = upstream.checks
+            text.sample([("upstream", upstream.name), ("result", "passed")], checks.passed)
+            text.sample([("upstream", upstream.name), ("result", "failed")], checks.failed)
+        }
+        text.family(
+            "moongate_upstream_ejections_total", .counter,
+            "Endpoints ejected because requests to them failed; refused where too many are ejected already.")
+        for upstream in upstreams {
+            let ejections = upstream.ejections
+            text.sample([("upstream", upstream.name), ("result", "ejected")], ejections.enforced)
+            text.sample([("upstream", upstream.name), ("result", "refused")], ejections.refused)
         }
     }
 

@@ -11,6 +11,7 @@ final class ProcessMetrics: Sendable {
     private let currentGeneration = Atomic<UInt64>(0)
     private let operationalLogDrops = Atomic<UInt64>(0)
     private let accessLogFailures = Atomic<UInt64>(0)
+    private let draining = Atomic<Bool>(false)
 
     /// Seconds since the epoch at which the process began, from the kernel.
     let startTime: Double = ProcessStatus.startTime()
@@ -36,6 +37,11 @@ final class ProcessMetrics: Sendable {
         reloadFailures.add(1, ordering: .relaxed)
         lastReloadFailed.store(true, ordering: .relaxed)
     }
+
+    /// The process is on its way out.
+    var isDraining: Bool { draining.load(ordering: .relaxed) }
+
+    func drainingBegan() { draining.store(true, ordering: .relaxed) }
 
     /// Lines that did not reach standard error.
     @Sendable func operationalLogLost(_ lines: UInt64) { operationalLogDrops.add(lines, ordering: .relaxed) }

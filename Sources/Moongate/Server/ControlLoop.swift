@@ -84,6 +84,7 @@ final class ControlLoop {
             switch action {
             case .announce:
                 handle.set(readiness: .draining)
+                metrics.drainingBegan()
                 log.notice("shutting down; a second signal stops at once")
             case .drain:
                 log.notice("draining: no new connections, streams may finish")

@@ -14,6 +14,7 @@ public final class Server {
     private let handle: ControlHandle
     private let loader: GenerationLoader
     private let resolver: Resolver
+    private let health: HealthMonitor
     private let workers: [WorkerThread]
     private let acceptors: AcceptorThread
     private let listeners: ListenerSet
@@ -77,6 +78,8 @@ public final class Server {
         accessLog.use(plan.candidate.accessLog)
         handle = try ControlHandle()
         resolver = try Resolver(DNSSettings(generation.config.dns))
+        health = try HealthMonitor(
+            registry.sharedUpstreams, resolver: resolver, log: operationalLog.logger("health"))
         let roster = WorkerRoster()
         let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
         workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
@@ -118,6 +121,7 @@ public final class Server {
         for worker in workers { worker.post { $0.loop.stop() } }
         for worker in workers { worker.join() }
         admin?.stop()
+        health.stop()
         resolver.stop()
         loader.verifier?.stop()
         loader.workshop?.stop()
@@ -146,7 +150,8 @@ public final class Server {
             endpoints: AdminEndpoints(
                 metrics: { registry.exposition() }, readiness: { handle.readiness },
                 report: EdgeReport(
-                    roster: roster, reloadFailures: { registry.process.values.reloadFailures },
+                    roster: roster, upstreams: registry.sharedUpstreams,
+                    reloadFailures: { registry.process.values.reloadFailures },
                     lastReloadFailure: { handle.lastReloadFailure })))
     }
 }

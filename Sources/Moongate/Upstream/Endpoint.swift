@@ -18,8 +18,22 @@ final class Endpoint {
     /// Stands for the address in sticky choices, the same in every process.
     let identity: UInt64
 
-    /// Streams on all connections.
-    var activeStreams = 0
+    /// What all workers know of it.
+    let state: SharedEndpoint
+    /// Streams on all connections of this worker.
+    private let streams: Counter
+    /// 1 while the last attempt to connect has failed.
+    private let failing: Counter
+    /// `state` does not keep it from being used, or too few endpoints are left to mind.
+    var isAvailable = true
+    /// A connection has failed since one was good for something.
+    private var hasFailed = false
+    /// When a connection was good again after one had failed.
+    private(set) var recoveredAt: Instant = 0
+    /// When it began to warm up; 0: it has its full share.
+    var warmsSince: Instant = 0
+    /// What counts against it; `nil`: nothing.
+    var watch: OutlierWatch?
     /// Counters of the upstream that the endpoint belongs to.
     let cells: UpstreamCells
     /// Keeps `cells` and `requestLimit`: connections of an upstream that is gone end after it.
@@ -39,17 +53,20 @@ final class Endpoint {
     private(set) var failure: String?
 
     init(
-        services: UpstreamServices, address: SocketAddress, connectTimeout: UInt64, tls: TLSPeer?,
+        services: UpstreamServices, state: SharedEndpoint, connectTimeout: UInt64, tls: TLSPeer?,
         shared: SharedUpstream, worker: Int, requestLimit: Unmanaged<SharedLimit>?
     ) {
         self.services = services
-        self.address = address
+        self.state = state
+        address = state.address
+        streams = state.streams(worker: worker)
+        failing = state.failing(worker: worker)
         self.connectTimeout = connectTimeout
         self.tls = tls
         self.shared = shared
         self.requestLimit = requestLimit
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
-        name = address.description
+        name = state.name
         nameBytes = Bytes.allocated(name)
         identity = Endpoint.identity(of: nameBytes)
     }
@@ -61,7 +78,12 @@ final class Endpoint {
         name.buffer.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 
-    var isUsable: Bool { failure == nil && !isRemoved }
+    var isUsable: Bool { isAvailable && failure == nil && !isRemoved }
+
+    /// Whether all is well with it; without a check that has ended, nothing is known against it.
+    var isHealthy: Bool { failure == nil && !isRemoved && state.ailments.isSubset(of: .unchecked) }
+
+    var activeStreams: Int { Int(truncatingIfNeeded: streams.value) }
 
     /// The measure of least request: streams under way, and those that wait for a connection or for room on one.
     var load: Int { activeStreams + waiting.count }
@@ -95,7 +117,10 @@ final class Endpoint {
 
     /// The endpoint left the configuration or the DNS answer: streams finish, new ones do not come.
     func remove() {
+        guard !isRemoved else { return }
         isRemoved = true
+        failing.set(0)
+        shared.leave(state)
         retryTimer = nil
         connector?.cancel()
         connectEnded()
@@ -108,7 +133,10 @@ final class Endpoint {
     /// Makes a connection unless one is being made.
     /// - Returns: false when there is none to wait for: the process has no connection left for this endpoint.
     @discardableResult private func connectIfNeeded() -> Bool {
-        guard connector == nil, !isRemoved, connections.count < Endpoint.connectionLimit else { return true }
+        // Counted without a connector: the attempt has failed, and is about to say so.
+        guard connector == nil, !isConnectCounted, !isRemoved, connections.count < Endpoint.connectionLimit else {
+            return true
+        }
         guard shared.connections.tryBegin() else {
             cells.overflows(.connections).add()
             return !connections.isEmpty
@@ -145,6 +173,7 @@ final class Endpoint {
         // The connection is counted in place of the attempt.
         isConnectCounted = false
         failure = nil
+        failing.set(0)
         let connection = UpstreamConnection(endpoint: self, transport: transport)
         connections.append(connection)
         cells.connects.add()
@@ -155,7 +184,13 @@ final class Endpoint {
 
     /// The server has spoken HTTP/2. That it took the connection says little: one in trouble, or one that refuses our
     /// certificate, which with TLS 1.3 happens only then, closes it at once.
-    func connectionConfirmed() { backoff.reset() }
+    func connectionConfirmed() {
+        backoff.reset()
+        guard hasFailed else { return }
+        hasFailed = false
+        recoveredAt = services.loop.now
+        shared.healthChanged()
+    }
 
     func connectFailed(_ reason: String) {
         connectEnded()
@@ -165,8 +200,12 @@ final class Endpoint {
     private func noteFailure(_ reason: String) {
         let text = "cannot connect to \(name): \(reason)"
         cells.connectFailures.add()
+        observed(.noResponse)
+        hasFailed = true
         if connections.isEmpty && connector == nil {
             failure = text
+            failing.set(1)
+            state.note { $0.connectFailure = text }
             scheduleRetry()
             failWaiting(text)
         }
@@ -211,6 +250,20 @@ final class Endpoint {
 
     // MARK: Streams
 
+    /// How an attempt here ended, for outlier detection. Whoever would have to find it out asks `watch` first.
+    func observed(_ outcome: AttemptOutcome) {
+        guard let watch else { return }
+        switch watch.verdict(outcome) {
+        case .success: state.noteSuccess()
+        case .error:
+            guard state.noteError(limit: watch.consecutiveErrors) else { return }
+            shared.suspect(state, .errors(watch.consecutiveErrors))
+        case .localError:
+            guard state.noteLocalError(limit: watch.consecutiveLocalErrors) else { return }
+            shared.suspect(state, .localErrors(watch.consecutiveLocalErrors))
+        }
+    }
+
     /// Whether another stream may be opened now; `streamOpened` or `streamRefused` follows a yes.
     @inline(__always) func admitStream() -> Bool {
         guard let requestLimit else { return true }
@@ -221,13 +274,13 @@ final class Endpoint {
     func streamRefused() { requestLimit?._withUnsafeGuaranteedRef { $0.end() } }
 
     func streamOpened() {
-        activeStreams += 1
+        streams.add()
         cells.openStreams.add()
         cells.requests.add()
     }
 
     func streamEnded() {
-        activeStreams -= 1
+        streams.subtract()
         cells.openStreams.subtract()
         requestLimit?._withUnsafeGuaranteedRef { $0.end() }
         if !waiting.isEmpty { serveWaiting() }

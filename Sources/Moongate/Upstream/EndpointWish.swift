@@ -20,7 +20,7 @@ struct EndpointReport: Equatable {
     /// `10.0.0.1:50051`
     var name: String
     var weight: Int
-    /// The last attempt to connect did not fail.
+    /// The last attempt to connect did not fail, nor does its health check, and it is not ejected.
     var isHealthy: Bool
     /// Streams of this worker.
     var active: Int

@@ -1,7 +1,7 @@
 import MoongateConfig
 import Synchronization
 
-/// What all workers share of an upstream: its limits, which hold for the process.
+/// What all workers share of an upstream: its limits, which hold for the process, and its endpoints with their health.
 ///
 /// Lives as long as some worker has an upstream of the name, over reloads.
 final class SharedUpstream: Sendable {
@@ -20,18 +20,144 @@ final class SharedUpstream: Sendable {
     /// Percent of the active requests, and the least number; see `RetryBudget`.
     private let budget = Atomic<UInt64>(RetryBudget.none)
 
-    init(name: String, metrics: MetricsRegistry.Entry) {
-        self.name = name
-        self.metrics = metrics
+    /// Counts what has changed in the health of endpoints.
+    private let version = Atomic<UInt32>(0)
+    private let passedChecks = Atomic<UInt64>(0)
+    private let failedChecks = Atomic<UInt64>(0)
+    private let enforcedEjections = Atomic<UInt64>(0)
+    private let refusedEjections = Atomic<UInt64>(0)
+    private let state: Locked<State>
+    private let bell: HealthBell
+
+    private struct State {
+        var config: UpstreamConfig
+        var tls: TLSClientContext?
+        var members: [SocketAddress: Member] = [:]
     }
 
+    private struct Member {
+        let endpoint: SharedEndpoint
+        /// Workers that have it.
+        var users: Int
+        /// When the last of them let it go.
+        var leftAt: Instant = 0
+    }
+
+    /// How long an endpoint that nobody has is remembered: reloads and answers of DNS let some go and take them back.
+    private static let memory: UInt64 = 10_000_000_000
+
+    init(name: String, metrics: MetricsRegistry.Entry, bell: HealthBell) {
+        self.name = name
+        self.metrics = metrics
+        self.bell = bell
+        state = Locked(State(config: UpstreamConfig(name: name, endpoints: [])))
+    }
+
+    /// One that nobody else has or counts.
+    convenience init(name: String) {
+        let block = CounterBlock(rows: 1, columns: UpstreamCells.Column.count)
+        self.init(name: name, metrics: MetricsRegistry.Entry(name: name, block: block), bell: HealthBell())
+    }
+
+    /// As it is in force.
+    var config: UpstreamConfig { state.withLock { $0.config } }
+
+    /// TLS with its endpoints; `nil`: cleartext.
+    var tls: TLSClientContext? { state.withLock { $0.tls } }
+
     /// Takes up a configuration. Called by every worker that does, with the same one.
-    func use(_ config: UpstreamConfig) {
+    func use(_ config: UpstreamConfig, tls: TLSClientContext?) {
+        let hasChanged = state.withLock { state in
+            let hasChanged = state.config != config || state.tls !== tls
+            state.config = config
+            state.tls = tls
+            return hasChanged
+        }
+        if hasChanged { bell.ring(.members(self)) }
         connections.setBound(config.limits.maxConnections ?? .max)
         pending.setBound(config.limits.maxPendingRequests ?? .max)
         requests.setBound(config.limits.maxRequests ?? .max)
         retries.setBound(config.limits.maxRetries ?? .max)
         budget.store(RetryBudget.packed(config.limits.retryBudget), ordering: .relaxed)
+    }
+
+    // MARK: Endpoints
+
+    /// A worker takes an endpoint in; `leave` follows.
+    /// - Parameter host: what the configuration calls it, for TLS.
+    func join(_ address: SocketAddress, host: String) -> SharedEndpoint {
+        let workers = metrics.block.rows
+        let (endpoint, isFirst) = state.withLock { state in
+            if var member = state.members[address] {
+                member.users += 1
+                state.members[address] = member
+                return (member.endpoint, member.users == 1)
+            }
+            let endpoint = SharedEndpoint(
+                address, host: host, workers: workers, ailments: state.config.healthCheck == nil ? [] : .unchecked)
+            state.members[address] = Member(endpoint: endpoint, users: 1)
+            return (endpoint, true)
+        }
+        if isFirst { bell.ring(.members(self)) }
+        return endpoint
+    }
+
+    func leave(_ endpoint: SharedEndpoint) {
+        let isLast = state.withLock { state in
+            let now = Clock.now()
+            state.members = state.members.filter {
+                $0.value.users > 0 || now &- $0.value.leftAt < SharedUpstream.memory
+            }
+            guard var member = state.members[endpoint.address], member.endpoint === endpoint else { return false }
+            member.users -= 1
+            if member.users == 0 { member.leftAt = now }
+            state.members[endpoint.address] = member
+            return member.users == 0
+        }
+        if isLast { bell.ring(.members(self)) }
+    }
+
+    /// The endpoints that some worker has, by address.
+    var members: [SharedEndpoint] {
+        state.withLock { state in
+            state.members.values.filter { $0.users > 0 }.map(\.endpoint).sorted { $0.name < $1.name }
+        }
+    }
+
+    /// Other than before: the health of some endpoint has changed. Whoever has seen the new value sees the change.
+    @inline(__always) var healthVersion: UInt32 { version.load(ordering: .acquiring) }
+
+    /// After the change.
+    func healthChanged() { version.wrappingAdd(1, ordering: .releasing) }
+
+    /// Requests to an endpoint fail: the health monitor decides what follows.
+    func suspect(_ endpoint: SharedEndpoint, _ suspicion: Suspicion) {
+        bell.ring(.suspicion(self, endpoint, suspicion))
+    }
+
+    func noteCheck(passed: Bool) {
+        if passed {
+            passedChecks.wrappingAdd(1, ordering: .relaxed)
+        } else {
+            failedChecks.wrappingAdd(1, ordering: .relaxed)
+        }
+    }
+
+    /// - Parameter isEnforced: false: too many are ejected already.
+    func noteEjection(isEnforced: Bool) {
+        if isEnforced {
+            enforcedEjections.wrappingAdd(1, ordering: .relaxed)
+        } else {
+            refusedEjections.wrappingAdd(1, ordering: .relaxed)
+        }
+    }
+
+    var checks: (passed: UInt64, failed: UInt64) {
+        (passedChecks.load(ordering: .relaxed), failedChecks.load(ordering: .relaxed))
+    }
+
+    var ejections: (enforced: UInt64, refused: UInt64) {
+        (enforcedEjections.load(ordering: .relaxed), refusedEjections.load(ordering: .relaxed))
     }
 
     // MARK: Retries

@@ -4,6 +4,8 @@ final class SharedUpstreams: Sendable {
         weak var upstream: SharedUpstream?
     }
 
+    /// Reaches the health monitor.
+    let bell = HealthBell()
     private let metrics: MetricsRegistry.Family
     private let references = Locked<[String: Reference]>([:])
 
@@ -15,7 +17,7 @@ final class SharedUpstreams: Sendable {
         let entry = metrics.entry(name)
         return references.withLock { references in
             if let upstream = references[name]?.upstream { return upstream }
-            let upstream = SharedUpstream(name: name, metrics: entry)
+            let upstream = SharedUpstream(name: name, metrics: entry, bell: bell)
             references[name] = Reference(upstream: upstream)
             return upstream
         }

@@ -23,6 +23,7 @@ final class Upstream {
     private var endpoints: [Endpoint] = []
     /// By the index in `endpoints`.
     private var weights: [Int] = []
+    private var priorities: [Int] = []
     private var balancer: PriorityBalancer
     /// `nil`: the configuration hashes nothing.
     private(set) var requestHash: RequestHash?
@@ -36,6 +37,10 @@ final class Upstream {
     private let worker: Int
     /// `nil`: any number of requests. Kept by `shared`.
     private var requestLimit: Unmanaged<SharedLimit>?
+    /// Of the endpoints' health, as far as it is known here.
+    private var seenHealth: UInt32 = 0
+    /// `nil`: no endpoint is warming up.
+    private var slowStart: SlowStart?
 
     /// - Parameters:
     ///   - shared: what all workers share of it.
@@ -52,7 +57,7 @@ final class Upstream {
         self.worker = worker
         self.config = config
         self.services = services
-        shared.use(config)
+        shared.use(config, tls: tls)
         requestLimit = Upstream.requestLimit(config, shared)
         balancer = PriorityBalancer(.roundRobin, [], start: 0)
         setRequestHash()
@@ -74,6 +79,7 @@ final class Upstream {
     /// Takes over a changed configuration.
     func update(_ new: UpstreamConfig, tls: TLSClientContext?) {
         use(tls)
+        shared.use(new, tls: self.tls)
         guard new != config else { return }
         // An endpoint counts its requests from its first to its last, or not at all.
         let needsNewEndpoints =
@@ -82,7 +88,6 @@ final class Upstream {
         let hashChanged = new.hashOn != config.hashOn
         config = new
         if hashChanged { setRequestHash() }
-        shared.use(new)
         requestLimit = Upstream.requestLimit(new, shared)
         if needsNewEndpoints { removeEndpoints { _ in true } }
         setHosts()
@@ -105,6 +110,7 @@ final class Upstream {
     /// policy asks for.
     func assign(_ seeker: StreamSeeker, excluding: Endpoint? = nil, wish: EndpointWish? = nil) -> Assignment {
         if let requestLimit, requestLimit._withUnsafeGuaranteedRef({ $0.isFull }) { return overflow(.requests) }
+        if shared.healthVersion != seenHealth { noteHealth() }
         if let wish { return assign(seeker, excluding, wish) }
         guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else {
             return unavailable(seeker, nil)
@@ -154,16 +160,56 @@ final class Upstream {
     var report: [EndpointReport] {
         endpoints.enumerated().map { index, endpoint in
             EndpointReport(
-                name: endpoint.name, weight: weights[index], isHealthy: endpoint.isUsable,
+                name: endpoint.name, weight: weights[index], isHealthy: endpoint.isHealthy,
                 active: endpoint.activeStreams)
         }
     }
 
     private func pick(_ excluded: Endpoint?, hash: UInt64? = nil) -> Endpoint? {
         let endpoints = endpoints
+        if hash == nil, let slowStart, let endpoint = pickWarming(slowStart, excluded) { return endpoint }
         let tried = excluded.flatMap { excluded in endpoints.firstIndex { $0 === excluded } } ?? -1
         let index = balancer.pick(random: random.next(), hash: hash, except: tried) { index in
             endpoints[index].isUsable
+        } load: { index in
+            endpoints[index].load
+        }
+        return index.map { endpoints[$0] }
+    }
+
+    // MARK: Health
+
+    /// The health of some endpoint has changed, or which endpoints there are.
+    private func noteHealth() {
+        seenHealth = shared.healthVersion
+        let plan = HealthPlan(
+            endpoints.map(\.state.ailments), priorities: priorities, panicThreshold: config.panicThreshold)
+        let now = Clock.now()
+        let slow = config.slowStart.map(SlowStart.init)
+        slowStart = nil
+        for (endpoint, isAvailable) in zip(endpoints, plan.isAvailable) {
+            endpoint.isAvailable = isAvailable
+            let start = max(endpoint.state.healthySince, endpoint.recoveredAt)
+            let isWarming = slow.map { !$0.isWarm(since: start, now: now) } ?? false
+            endpoint.warmsSince = isWarming ? start : 0
+            if isWarming { slowStart = slow }
+        }
+    }
+
+    /// As `pick`, where endpoints that warm up are passed over now and then; `nil` if that leaves none.
+    private func pickWarming(_ slowStart: SlowStart, _ excluded: Endpoint?) -> Endpoint? {
+        let now = services.loop.now
+        let endpoints = endpoints
+        if endpoints.allSatisfy({ $0.warmsSince == 0 || slowStart.isWarm(since: $0.warmsSince, now: now) }) {
+            self.slowStart = nil
+            return nil
+        }
+        var lots = FastRandom(seed: random.next())
+        let index = balancer.pick(random: random.next()) { index in
+            let endpoint = endpoints[index]
+            guard endpoint.isUsable && endpoint !== excluded else { return false }
+            guard endpoint.warmsSince > 0 else { return true }
+            return lots.fraction() < slowStart.share(since: endpoint.warmsSince, now: now)
         } load: { index in
             endpoints[index].load
         }
@@ -179,7 +225,8 @@ final class Upstream {
             return .resolving
         }
         let reason =
-            endpoints.lazy.compactMap(\.failure).first ?? hosts.lazy.compactMap(\.failure).first ?? "no endpoint"
+            endpoints.lazy.compactMap { $0.failure ?? $0.state.complaint }.first ?? hosts.lazy.compactMap(\.failure)
+            .first ?? "no endpoint"
         return .unavailable("upstream \(name) has no usable endpoint: \(reason)")
     }
 
@@ -214,11 +261,21 @@ final class Upstream {
         endpoints = wanted.map { item in
             current[item.endpoint.address]
                 ?? Endpoint(
-                    services: services, address: item.endpoint.address,
+                    services: services, state: shared.join(item.endpoint.address, host: item.host),
                     connectTimeout: config.connectTimeout.nanoseconds, tls: peer(host: item.host), shared: shared,
                     worker: worker, requestLimit: requestLimit)
         }
         weights = wanted.map(\.endpoint.weight)
+        priorities = wanted.map(\.endpoint.priority)
+        let watch = config.outlierDetection.map(OutlierWatch.init)
+        for (endpoint, item) in zip(endpoints, wanted) {
+            endpoint.watch = watch
+            endpoint.state.note { details in
+                details.weight = item.endpoint.weight
+                details.priority = item.endpoint.priority
+            }
+        }
+        noteHealth()
         let members = zip(endpoints, wanted).map { endpoint, item in
             BalancerMember(
                 identity: endpoint.identity, weight: item.endpoint.weight, priority: item.endpoint.priority)

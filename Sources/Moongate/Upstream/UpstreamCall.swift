@@ -56,6 +56,7 @@ final class UpstreamCall {
     // MARK: On its way
 
     fileprivate(set) var phase = Phase.new
+    /// `nil`: the call goes to one endpoint.
     fileprivate var upstream: Upstream?
     fileprivate var endpoint: Endpoint?
     fileprivate var attempts = 0
@@ -113,10 +114,21 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     ///   called for a call that is cancelled.
     func start(_ call: UpstreamCall, to upstream: Upstream, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
         guard call.phase == .new else { return }
+        call.upstream = upstream
+        start(call, completion)
+    }
+
+    /// Sends the call to `endpoint` and to no other; otherwise as `start` with an upstream.
+    func start(_ call: UpstreamCall, at endpoint: Endpoint, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
+        guard call.phase == .new else { return }
+        call.endpoint = endpoint
+        start(call, completion)
+    }
+
+    private func start(_ call: UpstreamCall, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
         let owner = Unmanaged.passRetained(call).toOpaque()
         active += 1
         call.calls = self
-        call.upstream = upstream
         call.completion = completion
         call.stream.pointee.owner = owner
         call.stream.pointee.delegate = Unmanaged.passUnretained(self)
@@ -129,6 +141,10 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     /// Ends the call; it goes when its stream is closed, too.
     fileprivate func end(_ call: UpstreamCall, _ failure: UpstreamCall.Failure?) {
         guard call.phase != .ended, call.phase != .new else { return }
+        if call.phase == .sent, let endpoint = call.endpoint, endpoint.watch != nil, let outcome = call.outcome(failure)
+        {
+            endpoint.observed(outcome)
+        }
         if call.phase == .connecting { stopWaiting(call) }
         call.phase = .ended
         active -= 1
@@ -157,11 +173,12 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     // MARK: Finding a connection
 
     private func assign(_ call: UpstreamCall) {
-        guard let upstream = call.upstream, let owner = call.stream.pointee.owner else { return }
+        guard let owner = call.stream.pointee.owner else { return }
         call.phase = .connecting
         call.attempts += 1
         let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        switch upstream.assign(seeker, excluding: call.endpoint, wish: upstream.wish(forCall: call.request)) {
+        guard let assignment = assignment(call, seeker) else { return }
+        switch assignment {
         case .connection(let connection): send(call, on: connection)
         case .waiting(let endpoint): call.endpoint = endpoint
         case .resolving: break
@@ -169,6 +186,11 @@ final class UpstreamCalls: UpstreamStreamDelegate {
             call.earlyFailure = .unavailable(reason)
             loop.set(call.timer, at: loop.now)
         }
+    }
+
+    private func assignment(_ call: UpstreamCall, _ seeker: StreamSeeker) -> Upstream.Assignment? {
+        guard let upstream = call.upstream else { return call.endpoint?.assign(seeker) }
+        return upstream.assign(seeker, excluding: call.endpoint, wish: upstream.wish(forCall: call.request))
     }
 
     private func send(_ call: UpstreamCall, on connection: UpstreamConnection) {
@@ -196,7 +218,9 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     /// Nothing was sent, so another endpoint may be tried.
     override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
         let call = UpstreamCalls.call(owner)
-        guard call.attempts < UpstreamCalls.attemptLimit else { return end(call, .unavailable(reason)) }
+        guard call.attempts < UpstreamCalls.attemptLimit, call.upstream != nil else {
+            return end(call, .unavailable(reason))
+        }
         assign(call)
     }
 
@@ -266,5 +290,14 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 }
 
 extension UpstreamCall {
+    /// What the end of the call says about the endpoint; `nil`: nothing.
+    fileprivate func outcome(_ failure: Failure?) -> AttemptOutcome? {
+        switch failure {
+        case .reset where completion != nil: return .noResponse
+        case .some: return nil
+        case nil: return AttemptOutcome(head: response, trailers: trailers)
+        }
+    }
+
     fileprivate func timeIsUp() { calls?.end(self, earlyFailure ?? .timeout) }
 }

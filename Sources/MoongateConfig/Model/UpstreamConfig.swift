@@ -45,6 +45,14 @@ public struct UpstreamConfig: Sendable, Equatable {
     public var limits = UpstreamLimitsConfig()
     /// `nil`: cleartext.
     public var tls: UpstreamTLSConfig?
+    /// `nil`: no checks.
+    public var healthCheck: HealthCheckConfig?
+    /// `nil`: nothing is ejected.
+    public var outlierDetection: OutlierDetectionConfig?
+    /// Percent of healthy endpoints below which all are used; 0: never.
+    public var panicThreshold = 50
+    /// `nil`: endpoints get their full share at once.
+    public var slowStart: SlowStartConfig?
 
     public init(
         name: String, endpoints: [Endpoint], balance: Balance = .roundRobin, hashOn: [HashSource] = [],

@@ -17,6 +17,7 @@ extension ConfigurationReference {
               forwarded: "off"
             request_id: keep                      # the client's x-request-id, or a new one
             never_index: [x-session]              # more headers that hold credentials
+            grpc_health: true                     # for balancers in front
           - name: secure
             address: "[::]:8443"
             tls:
@@ -64,6 +65,11 @@ extension ConfigurationReference {
           greeter:
             endpoints: ["127.0.0.1:50051", "127.0.0.1:50052"]
             limits: {max_retries: 3}
+            health_check:
+              http: {path: /healthz, host: greeter.internal, expected_statuses: [200, 204]}
+          plain:
+            endpoints: ["127.0.0.1:50053"]
+            health_check: {tcp: {}, no_traffic_interval: 60s}
           greeter-canary:
             endpoints:
               - address: canary.internal:50051
@@ -72,6 +78,23 @@ extension ConfigurationReference {
             balance: least_request
             connect_timeout: 2s
             dns_refresh: 30s
+            health_check:                         # once for the process
+              grpc: {service: helloworld.Greeter, authority: greeter.internal}
+              interval: 10s
+              jitter_percent: 10
+              timeout: 1s
+              healthy_threshold: 2
+              unhealthy_threshold: 3
+            outlier_detection:                    # takes out endpoints that fail
+              consecutive_errors: 5
+              error_statuses: [unavailable, internal]
+              consecutive_local_errors: 5
+              interval: 10s
+              base_ejection_time: 30s
+              max_ejection_time: 5m
+              max_ejection_percent: 10
+            panic_threshold: 50                   # percent of healthy endpoints; below, all are used
+            slow_start: {window: 30s, min_weight_percent: 10}
             limits:                               # for the whole process
               max_connections: 100
               max_pending_requests: 1000

@@ -27,7 +27,7 @@ extension ValueType<Configuration> {
                         "Secrets that policies may ask for: a mapping from a name to where the value comes from."),
                     Field(
                         "admin", \.admin, .admin, absent: "no admin listener",
-                        "The listener for `/metrics`, `/live`, `/ready`, `/policies` and `/generations`."),
+                        "The listener for `/metrics`, `/live`, `/ready`, `/policies`, `/upstreams` and `/generations`."),
                     Field(
                         "access_log", \.accessLog, .accessLog, absent: "no access log",
                         "One line of JSON for each request."),

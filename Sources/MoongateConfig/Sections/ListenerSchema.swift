@@ -41,6 +41,12 @@ extension ValueType<ListenerConfig> {
                     "Request headers that are never kept in a compression table on the way to the upstream, whose"
                         + " connections clients share (RFC 7541 §7.1). Credentials in well-known headers never are."),
                 Field(
+                    "grpc_health", \.grpcHealth,
+                    ValueType<Void>.alwaysTrue(insteadOfFalse: "remove the key").map { _, _, _ in true },
+                    "`true`: answers `grpc.health.v1.Health/Check` for balancers in front, before any policy and whatever"
+                        + " the service: `SERVING`, and `NOT_SERVING` once the process drains. Default: such calls are"
+                        + " routed like others."),
+                Field(
                     "metadata", \.metadata, .metadata,
                     "Values by namespace and key, as a route has them. `handle:virtualHost():metadata()` reads them."),
             ])

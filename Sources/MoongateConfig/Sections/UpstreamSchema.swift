@@ -46,6 +46,19 @@ extension ValueType<UpstreamConfig> {
                         "After how long host names are resolved again at the latest; sooner where the time to live that"
                             + " DNS gives is shorter (1 s at least)."),
                     Field(
+                        "health_check", \.healthCheck, .healthCheck, absent: "no checks",
+                        "How its endpoints are checked."),
+                    Field(
+                        "outlier_detection", \.outlierDetection, .outlierDetection, absent: "nothing is ejected",
+                        "When an endpoint is taken out because requests to it fail."),
+                    Field(
+                        "panic_threshold", \.panicThreshold, .integer(0...100),
+                        "Percent of the endpoints: if fewer are healthy, all are used; 0: never, so that requests fail"
+                            + " when no endpoint is healthy."),
+                    Field(
+                        "slow_start", \.slowStart, .slowStart, absent: "the full share at once",
+                        "How an endpoint that has become healthy comes to its share of the requests."),
+                    Field(
                         "limits", \.limits, .upstreamLimits,
                         "What it may have under way at a time. Default: no limits."),
                     Field("tls", \.tls, .upstreamTLS, absent: "cleartext", "TLS towards the endpoints."),

@@ -10,7 +10,7 @@ import Testing
         let upstream = registry.sharedUpstreams.upstream("greeter")
         var config = UpstreamConfig(name: "greeter", endpoints: [])
         config.limits = limits
-        upstream.use(config)
+        upstream.use(config, tls: nil)
         return upstream
     }
 

@@ -39,7 +39,8 @@ enum DestinationBinding {
                 type: "(name: string): {endpoint: string, weight: integer, healthy: boolean, active: integer}[]",
                 doc: """
                     The endpoints of an upstream as this worker sees them; `active` counts its streams, and one that \
-                    could not be connected to is not `healthy`. An unknown name raises an error.
+                    could not be connected to, fails its health check or is ejected is not `healthy`. An unknown \
+                    name raises an error.
                     """, upstreams),
             LuaBinding(
                 "canary", "t", type: "(choices: table): string",
