@@ -8,7 +8,7 @@ struct MoongateCommand: ParsableCommand {
         abstract: "A gRPC edge proxy scripted with Lua policies.",
         version: "0.1.0",
         subcommands: [
-            Run.self, Check.self, Policies.self, Upstreams.self, HashPassword.self, New.self, Schema.self, Test.self,
-            Types.self,
+            Run.self, Check.self, Explain.self, Policies.self, Upstreams.self, HashPassword.self, New.self, Schema.self,
+            Test.self, Types.self,
         ])
 }

@@ -1,4 +1,5 @@
-"""The command line: run, check, hash-password, --version, --help."""
+"""The command line: run, check, explain, hash-password, --version, --help."""
+import json
 import re
 
 import bcrypt
@@ -91,3 +92,64 @@ def test_wrong_usage_is_told(arguments):
     assert "USAGE" in (done.stdout + done.stderr).upper()
     if arguments:
         assert done.returncode == 64
+
+
+EXPLAINED = """
+listeners:
+  - {name: plain, address: "127.0.0.1:0", policies: [{name: stamp, lua: "function on_request() end"}]}
+  - {name: secure, address: "[::1]:0"}
+upstreams:
+  greeter: {endpoints: ["127.0.0.1:1"], connect_timeout: 2s}
+  canary: {endpoints: ["127.0.0.1:2"]}
+routes:
+  - name: greeter
+    match: {hosts: [api.example.com], service: helloworld.Greeter}
+    policies: [{policy: stamp, disabled: true}, {name: audit, lua: "function on_request() end"}]
+    upstreams: [{name: greeter, weight: 9}, {name: canary, weight: 1}]
+    listeners: [plain]
+    timeout: 30s
+  - {name: pro, match: {hosts: [api.example.com], headers: [{name: x-plan, exact: pro}]}, upstream: canary}
+  - {name: all, upstream: canary}
+admin: {address: "127.0.0.1:0"}
+"""
+ASKED = ["--host", "api.example.com:443", "--path", "/helloworld.Greeter/SayHello", "--header", "x-plan=free"]
+
+
+def test_explain_says_where_a_request_goes_and_why(file):
+    done = run_command("explain", "-c", file(EXPLAINED), *ASKED)
+    assert done.returncode == 0, done.stderr
+    plain, secure = done.stdout.split("\n\n")
+    assert "greeter (host api.example.com, service helloworld.Greeter): its host is the most specific" in plain
+    assert "stamp (listener, disabled by the route), audit (route)" in plain
+    assert "greeter 90 %" in plain and "canary 10 %" in plain
+    assert "timeout: 30s" in plain and "connect_timeout: 2s" in plain
+    assert "pro (host api.example.com, header x-plan: exactly pro): the header x-plan: exactly pro does not fit" in plain
+    assert "all (every request): fits, but greeter has a more specific host" in plain
+    assert "belongs to other listeners" in secure and "all (every request): nothing else fits" in secure
+
+
+def test_explain_as_json_for_one_listener_and_by_the_admin_listener(file, moongate):
+    arguments = ["--listener", "plain", *ASKED]
+    done = run_command("explain", "-c", file(EXPLAINED), "--json", *arguments)
+    said = json.loads(done.stdout)
+    [section] = said["listeners"]
+    assert (section["route"], section["decided_by"]) == ("greeter", "host")
+    assert section["settings"]["timeout"] == "30s"
+    assert [(item["route"], item["fits"]) for item in section["alternatives"]] == [
+        ("greeter", True), ("pro", False), ("all", True)]
+    proxy = moongate(EXPLAINED)
+    asked = run_command("explain", "--admin", proxy.admin, "--json", *arguments)
+    assert json.loads(asked.stdout)["listeners"] == said["listeners"]
+    asked = run_command("explain", "--admin", proxy.admin, *arguments)
+    assert asked.stdout == run_command("explain", "-c", file(EXPLAINED), *arguments).stdout
+    status, body = proxy.get("/explain?host=other.example&path=/x&header=x-a:%20b")
+    assert status == 200 and json.loads(body)["listeners"][0]["route"] == "all"
+    assert proxy.get("/explain?host=other.example")[0] == 400
+    assert proxy.get("/explain?host=a&path=/&listener=none")[0] == 400
+
+
+def test_explain_tells_what_is_wrong(file, tmp_path):
+    assert run_command("explain", "-c", file("listeners: oops\n"), *ASKED).returncode == 2
+    assert run_command("explain", "-c", tmp_path / "none.yaml", *ASKED).returncode == 2
+    done = run_command("explain", "-c", file(EXPLAINED), *ASKED, "--listener", "none")
+    assert done.returncode == 2 and "plain, secure" in done.stderr

@@ -3,6 +3,8 @@ struct AdminRequest: Equatable {
     var method: String
     /// Without the query.
     var path: String
+    /// What follows `?`.
+    var query = ""
     var keepAlive: Bool
     /// A text for people is asked for, by `format=text` in the query or an `accept` header that names no other kind.
     var wantsText = false
@@ -78,7 +80,7 @@ struct AdminRequest: Equatable {
         let path = parts[1].prefix { $0 != UInt8(ascii: "?") }
         let query = String(decoding: parts[1].dropFirst(path.count + 1), as: UTF8.self)
         let request = AdminRequest(
-            method: method, path: String(decoding: path, as: UTF8.self), keepAlive: true,
+            method: method, path: String(decoding: path, as: UTF8.self), query: query, keepAlive: true,
             wantsText: query.split(separator: "&").contains("format=text"))
         return .success((request, version == "HTTP/1.0"))
     }

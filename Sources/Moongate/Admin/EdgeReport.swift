@@ -19,7 +19,24 @@ struct EdgeReport: Sendable {
             let report = UpstreamReport(upstreams)
             return request.wantsText ? text(report.table) : json(report.json)
         case "/generations": return request.wantsText ? text(generationTable) : json(generations)
+        case "/explain": return explain(request)
         default: return nil
+        }
+    }
+
+    private func explain(_ request: AdminRequest) -> AdminResponse {
+        guard let asked = ExplainedRequest(query: request.query) else {
+            return AdminResponse(
+                .badRequest, "say of which request: /explain?host=…&path=/…, and header=name=value, method, listener")
+        }
+        guard let serving = roster.living().first(where: \.isServing)?.generation else {
+            return AdminResponse(.unavailable, "starting")
+        }
+        do {
+            let report = try ExplainReport(asked, serving.config, serving.routeTable)
+            return request.wantsText ? text(report.text) : json(report.json)
+        } catch {
+            return AdminResponse(.badRequest, error.message)
         }
     }
 

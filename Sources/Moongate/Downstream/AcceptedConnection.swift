@@ -6,6 +6,8 @@ struct AcceptedConnection: Sendable {
     let remote: SocketAddress
     let local: SocketAddress
     let listener: ListenerSettings
+    /// The connection counts as long as somebody has it.
+    let ticket: ConnectionTicket
 }
 
 /// What a connection takes from its listener; the newest configuration's at the moment it is accepted.
@@ -14,6 +16,8 @@ struct ListenerSettings: Sendable {
     let name: String
     let maxConcurrentStreams: Int
     let maxHeaderBytes: Int
+    let schedule: ConnectionSchedule.Settings
+    let limits: ConnectionLimits
     /// `nil`: cleartext.
     let tls: TLSServerContext?
     /// `nil`: connections speak for themselves.

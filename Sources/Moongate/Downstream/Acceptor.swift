@@ -11,6 +11,7 @@ final class Acceptor: EventHandler {
     private let descriptor: Int32
     private let local: SocketAddress
     private let distributor: ConnectionDistributor
+    private let census: ConnectionCensus
     private var settings: ListenerSettings
     private var timer: OwnedTimer?
     private var isStopped = false
@@ -18,13 +19,14 @@ final class Acceptor: EventHandler {
     /// - Parameter socket: a listening socket, which the acceptor closes in the end.
     init(
         loop: EventLoop, socket: Int32, local: SocketAddress, _ distributor: ConnectionDistributor,
-        _ settings: ListenerSettings
+        _ census: ConnectionCensus, _ settings: ListenerSettings
     ) {
         self.loop = loop
         descriptor = socket
         self.local = local
         self.settings = settings
         self.distributor = distributor
+        self.census = census
         super.init()
         timer = OwnedTimer(loop) { [weak self] in self?.start() }
     }
@@ -57,12 +59,23 @@ final class Acceptor: EventHandler {
         for _ in 0..<64 where !isStopped {
             do {
                 guard let (fd, peer) = try Socket.accept(descriptor) else { return }
-                distributor.distribute(
-                    AcceptedConnection(
-                        descriptor: fd, remote: peer, local: Socket.localAddress(fd) ?? local, listener: settings))
+                take(fd, peer)
             } catch {
                 return pause()
             }
+        }
+    }
+
+    private func take(_ fd: Int32, _ peer: SocketAddress) {
+        switch census.admit(settings, peer) {
+        case .ticket(let ticket):
+            distributor.distribute(
+                AcceptedConnection(
+                    descriptor: fd, remote: peer, local: Socket.localAddress(fd) ?? local, listener: settings,
+                    ticket: ticket))
+        case .refused(let limit):
+            Socket.close(fd)
+            census.refused(settings, peer, limit, row: census.acceptorRow, at: loop.now)
         }
     }
 

@@ -5,6 +5,9 @@ final class DownstreamConnection: HTTP2Connection {
     /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
     static let connectionWindow: Int32 = 1024 * 1024
 
+    /// The PING behind the first GOAWAY, as no other has it.
+    private static let drainPing: UInt32 = 1
+
     /// Facts that stay the same for the connection's life.
     let facts: ConnectionFacts
     /// Counters of the listener, and what keeps their memory.
@@ -16,21 +19,32 @@ final class DownstreamConnection: HTTP2Connection {
     private var resets: ResetBudget
     private var isDraining = false
     private var isGoAwaySent = false
+    /// Named in GOAWAY.
+    private var drainReason: StaticString = ""
+    private let ticket: ConnectionTicket
+    private let schedule: ConnectionSchedule.Settings
+    /// Made with the connection's first settings that want one.
+    private var keeper: ConnectionKeeper?
+    /// When the last stream ended, or when the connection began.
+    private var idleSince: Instant
 
     init(
-        services: DownstreamServices, transport: Transport, facts: ConnectionFacts, maxConcurrentStreams: Int,
-        maxHeaderBytes: Int, metrics: MetricsRegistry.Entry
+        services: DownstreamServices, transport: Transport, facts: ConnectionFacts, settings: ListenerSettings,
+        ticket: ConnectionTicket, metrics: MetricsRegistry.Entry
     ) {
+        self.ticket = ticket
+        schedule = settings.schedule
+        idleSince = services.loop.now
         self.facts = facts
         self.metrics = metrics
         cells = ListenerCells(row: metrics.block.row(services.worker))
         owner = services.owner
         refusals = services.refusals
-        self.maxConcurrentStreams = maxConcurrentStreams
+        maxConcurrentStreams = settings.maxConcurrentStreams
         resets = ResetBudget(now: services.loop.now)
         super.init(
             loop: services.loop, library: services.library, acceptor: services.streams, transport: transport,
-            maxHeaderBytes: maxHeaderBytes,
+            maxHeaderBytes: settings.maxHeaderBytes,
             traffic: TrafficCounters(received: cells.bytesIn, sent: cells.bytesOut))
     }
 
@@ -44,7 +58,18 @@ final class DownstreamConnection: HTTP2Connection {
                 (.initialWindowSize, UInt32(DownstreamConnection.streamWindow)),
                 (.maxHeaderListSize, UInt32(clamping: maxHeaderBytes)),
             ], window: DownstreamConnection.connectionWindow)
+        guard !isClosed, schedule != ConnectionSchedule.Settings() else { return }
+        keep()
     }
+
+    private func keep() {
+        let keeper = ConnectionKeeper(schedule, of: self, loop: loop)
+        self.keeper = keeper
+        keeper.look()
+    }
+
+    /// The client speaks HTTP/2.
+    override func settingsReceived() { keeper?.look() }
 
     override func established(_ session: TLSSession) {
         facts.established(
@@ -69,6 +94,7 @@ final class DownstreamConnection: HTTP2Connection {
 
     override func streamEnded(_ code: ErrorCode) {
         cells.openStreams.subtract()
+        if streams.count == 0 { idleSince = loop.now }
         if code == .noError { resets.streamFinished() }
     }
 
@@ -82,26 +108,53 @@ final class DownstreamConnection: HTTP2Connection {
     // MARK: Drain (C4)
 
     /// Tells the client to open no new streams; those that are under way to us are served.
-    func beginDrain() {
-        guard !isDraining else { return }
+    /// - Parameter reason: for people at the client's end.
+    func beginDrain(_ reason: StaticString = "") {
+        guard !isDraining, !isClosed else { return }
         isDraining = true
-        submitShutdownNotice()
-        submitPing()
+        drainReason = reason
+        submitShutdownNotice(reason)
+        submitPing(DownstreamConnection.drainPing)
+        if keeper == nil { keep() }
+        keeper?.drainBegan()
     }
 
     /// The client has had time to see the notice: streams from now on are not served.
     func endDrain() {
         guard isDraining, !isGoAwaySent else { return }
         isGoAwaySent = true
-        submitGoAway()
+        submitGoAway(.noError, drainReason)
     }
 
-    override func pingAcknowledged() { endDrain() }
+    override func pingAcknowledged(_ number: UInt32) { if number == DownstreamConnection.drainPing { endDrain() } }
 
     override func connectionClosed(_ reason: CloseReason) {
         cells.openConnections.subtract()
         cells.openStreams.subtract(UInt64(streams.count))
         owner.connectionClosed(self)
+    }
+}
+
+extension DownstreamConnection: KeptConnection {
+    var scheduleView: ConnectionSchedule.View? {
+        guard !isClosed else { return nil }
+        return ConnectionSchedule.View(
+            now: loop.now, isEstablished: core.pointee.peerSentSettings, heardAt: core.pointee.heardAt,
+            idleSince: streams.count == 0 ? idleSince : nil)
+    }
+
+    func perform(_ action: ConnectionSchedule.Action) {
+        switch action {
+        case .ping: submitPing()
+        case .drain(let reason):
+            cells.expired(reason).add()
+            beginDrain(reason.label)
+        case .endDrain: endDrain()
+        case .endStreams: owner.endStreams(of: self)
+        case .close(let reason):
+            if reason != .maxAge { cells.expired(reason).add() }
+            close(.failed(reason.text))
+        }
     }
 }
 
@@ -120,4 +173,7 @@ struct DownstreamServices {
 /// Who keeps the connections of one worker.
 class ConnectionOwner {
     func connectionClosed(_ connection: DownstreamConnection) {}
+
+    /// The streams of a connection that is to end have had their time.
+    func endStreams(of connection: DownstreamConnection) {}
 }

@@ -139,6 +139,11 @@ struct Fault {
 
     static var draining: Fault { Fault("draining", .unavailable, 503, "the proxy is shutting down") }
 
+    /// The client's connection has reached `max_age`, and `max_age_grace` is over.
+    static var connectionTooOld: Fault {
+        Fault("connection_max_age", .unavailable, 503, "the client's connection has reached its greatest age")
+    }
+
     /// Its policies were replaced too long or too often ago.
     static var generationRetired: Fault {
         Fault("generation_retired", .unavailable, 503, "the policies of this stream were replaced")

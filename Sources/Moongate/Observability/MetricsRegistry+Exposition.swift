@@ -255,6 +255,25 @@ extension MetricsRegistry {
             text.family(name, .counter, help)
             for listener in listeners { text.sample([("listener", listener.name)], listener.block.total(column)) }
         }
+        text.family(
+            "moongate_downstream_refused_total", .counter, "Client connections closed at once because of a limit.")
+        for listener in listeners {
+            for limit in ConnectionLimit.allCases {
+                text.sample(
+                    [("listener", listener.name), ("limit", limit.description)],
+                    listener.block.total(Column.refused + limit.rawValue))
+            }
+        }
+        text.family(
+            "moongate_downstream_expired_total", .counter,
+            "Client connections drained or closed because of `connection` of the listener.")
+        for listener in listeners {
+            for reason in ConnectionSchedule.Reason.allCases {
+                text.sample(
+                    [("listener", listener.name), ("reason", "\(reason.label)")],
+                    listener.block.total(Column.expired + reason.rawValue))
+            }
+        }
     }
 
     private func writeCertificates(to text: inout PrometheusText) {

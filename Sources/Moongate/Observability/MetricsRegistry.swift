@@ -72,7 +72,8 @@ final class MetricsRegistry: Sendable {
         routes = Family(rows: workers, columns: RouteCells.Column.count)
         upstreams = Family(rows: workers, columns: UpstreamCells.Column.count)
         sharedUpstreams = SharedUpstreams(upstreams)
-        listeners = Family(rows: workers, columns: ListenerCells.Column.count)
+        // One more for the acceptor.
+        listeners = Family(rows: workers + 1, columns: ListenerCells.Column.count)
         policies = Family(rows: workers, columns: PolicyCells.Column.count)
         process = ProcessMetrics()
         workerBlock = CounterBlock(rows: workers, columns: WorkerCells.Column.count)

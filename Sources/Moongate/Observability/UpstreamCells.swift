@@ -37,11 +37,17 @@ struct ListenerCells {
         static let bytesIn = 4
         static let bytesOut = 5
         static let proxyProtocolFailures = 6
-        static let count = 7
+        static let refused = 7
+        static let expired = refused + ConnectionLimit.allCases.count
+        static let count = expired + ConnectionSchedule.Reason.allCases.count
     }
 
     let row: CounterRow
 
+    /// Connections closed at once because of a limit.
+    func refused(_ limit: ConnectionLimit) -> Counter { row[Column.refused + limit.rawValue] }
+    /// Connections that were drained or closed by their schedule.
+    func expired(_ reason: ConnectionSchedule.Reason) -> Counter { row[Column.expired + reason.rawValue] }
     /// Gauge.
     var openConnections: Counter { row[Column.openConnections] }
     var accepted: Counter { row[Column.accepted] }

@@ -5,8 +5,8 @@ final class AcceptorThread: Sendable {
     private let thread: OSThread
 
     /// - Throws: when the system has no descriptors or threads left.
-    init(distributor: ConnectionDistributor) throws {
-        let table = AcceptorTable(loop: try EventLoop(), distributor: distributor)
+    init(distributor: ConnectionDistributor, census: ConnectionCensus) throws {
+        let table = AcceptorTable(loop: try EventLoop(), distributor: distributor, census: census)
         self.table = LoopBound(table)
         mailbox = table.loop.mailbox
         let handover = Handover(table)
@@ -48,16 +48,19 @@ struct ListeningSocket: Sendable, Hashable {
 private final class AcceptorTable {
     let loop: EventLoop
     private let distributor: ConnectionDistributor
+    private let census: ConnectionCensus
     private var acceptors: [ListeningSocket: Acceptor] = [:]
 
-    init(loop: EventLoop, distributor: ConnectionDistributor) {
+    init(loop: EventLoop, distributor: ConnectionDistributor, census: ConnectionCensus) {
+        self.census = census
         self.loop = loop
         self.distributor = distributor
     }
 
     func accept(on socket: ListeningSocket, _ settings: ListenerSettings) {
         if let acceptor = acceptors[socket] { return acceptor.use(settings) }
-        let acceptor = Acceptor(loop: loop, socket: socket.descriptor, local: socket.address, distributor, settings)
+        let acceptor = Acceptor(
+            loop: loop, socket: socket.descriptor, local: socket.address, distributor, census, settings)
         acceptors[socket] = acceptor
         acceptor.start()
     }

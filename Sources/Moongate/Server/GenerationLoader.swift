@@ -111,7 +111,9 @@ struct GenerationLoader {
     private func settings(_ listener: ListenerConfig, _ tls: TLSServerContext?) throws -> ListenerSettings {
         ListenerSettings(
             identity: .of(listener.name), name: listener.name,
-            maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes, tls: tls,
+            maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes,
+            schedule: .init(listener.connection ?? ListenerConnectionConfig()),
+            limits: ConnectionLimits(listener.limits ?? ListenerLimitsConfig()), tls: tls,
             proxyProtocol: try listener.proxyProtocol.map { try ProxyProtocolRules($0) },
             forwardClientCertificate: listener.forwardClientCertificate)
     }

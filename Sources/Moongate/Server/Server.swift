@@ -84,7 +84,8 @@ public final class Server {
         let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
         workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
         roster.set(workers)
-        acceptors = try AcceptorThread(distributor: distributor)
+        acceptors = try AcceptorThread(
+            distributor: distributor, census: ConnectionCensus(registry: registry, logger: log))
         listeners = ListenerSet(acceptors: acceptors)
         let bound = try listeners.bind(generation.config.listeners)
         admin = try makeAdmin(generation.config.admin)

@@ -28,7 +28,7 @@ final class Worker: ConnectionOwner {
         distributor = plan.distributor
         refusals = RefusalLog(plan.log)
         library = HTTP2Library()
-        connections = WorkerConnections(loop: loop)
+        connections = WorkerConnections()
         calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver)
         var upstreams: [String: Upstream] = [:]
@@ -61,7 +61,13 @@ final class Worker: ConnectionOwner {
 
     /// A proxy has said for whom it connects, or has been refused.
     private func introduced(_ accepted: AcceptedConnection, _ header: ProxyProtocolHeader?) {
-        if let header { return begin(accepted, header) }
+        if let header {
+            if accepted.ticket.move(to: header.source ?? accepted.remote, accepted.listener, row: index, at: loop.now) {
+                return begin(accepted, header)
+            }
+            Socket.close(accepted.descriptor)
+            return distributor.connectionEnded(worker: index)
+        }
         let counters = registry.listeners.entry(accepted.listener.name)
         ListenerCells(row: counters.block.row(index)).proxyProtocolFailures.add()
         distributor.connectionEnded(worker: index)
@@ -87,10 +93,8 @@ final class Worker: ConnectionOwner {
             worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self,
             refusals: refusals)
         let connection = DownstreamConnection(
-            services: services, transport: transport, facts: facts,
-            maxConcurrentStreams: accepted.listener.maxConcurrentStreams,
-            maxHeaderBytes: accepted.listener.maxHeaderBytes,
-            metrics: registry.listeners.entry(accepted.listener.name))
+            services: services, transport: transport, facts: facts, settings: accepted.listener,
+            ticket: accepted.ticket, metrics: registry.listeners.entry(accepted.listener.name))
         connections.insert(connection)
         connection.begin()
     }
@@ -98,6 +102,10 @@ final class Worker: ConnectionOwner {
     override func connectionClosed(_ connection: DownstreamConnection) {
         connections.remove(connection)
         distributor.connectionEnded(worker: index)
+    }
+
+    override func endStreams(of connection: DownstreamConnection) {
+        connection.streams.forEach { Exchange(owner: $0).fail(.connectionTooOld) }
     }
 
     // MARK: Generations

@@ -16,7 +16,7 @@ final class Connector: EventHandler {
         descriptor = try Socket.connect(to: endpoint.address)
         super.init()
         Socket.setNoDelay(descriptor)
-        Socket.setDeadPeerTimeout(descriptor)
+        Socket.setDeadPeerTimeout(descriptor, seconds: endpoint.lifetime.deadPeerSeconds)
         let loop = endpoint.services.loop
         let timer = OwnedTimer(loop) { [weak self] in self?.timedOut() }
         self.timer = timer

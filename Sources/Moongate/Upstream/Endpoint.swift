@@ -15,6 +15,7 @@ final class Endpoint {
     let connectTimeout: UInt64
     /// TLS with this endpoint, for connections to come; `nil`: cleartext.
     var tls: TLSPeer?
+    let lifetime: ConnectionLifetime
     /// Stands for the address in sticky choices, the same in every process.
     let identity: UInt64
 
@@ -54,7 +55,7 @@ final class Endpoint {
 
     init(
         services: UpstreamServices, state: SharedEndpoint, connectTimeout: UInt64, tls: TLSPeer?,
-        shared: SharedUpstream, worker: Int, requestLimit: Unmanaged<SharedLimit>?
+        shared: SharedUpstream, worker: Int, requestLimit: Unmanaged<SharedLimit>?, lifetime: ConnectionLifetime
     ) {
         self.services = services
         self.state = state
@@ -63,6 +64,7 @@ final class Endpoint {
         failing = state.failing(worker: worker)
         self.connectTimeout = connectTimeout
         self.tls = tls
+        self.lifetime = lifetime
         self.shared = shared
         self.requestLimit = requestLimit
         cells = UpstreamCells(row: shared.metrics.block.row(worker))

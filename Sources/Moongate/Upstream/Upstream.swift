@@ -263,7 +263,8 @@ final class Upstream {
                 ?? Endpoint(
                     services: services, state: shared.join(item.endpoint.address, host: item.host),
                     connectTimeout: config.connectTimeout.nanoseconds, tls: peer(host: item.host), shared: shared,
-                    worker: worker, requestLimit: requestLimit)
+                    worker: worker, requestLimit: requestLimit,
+                    lifetime: ConnectionLifetime(config.connection ?? UpstreamConnectionConfig()))
         }
         weights = wanted.map(\.endpoint.weight)
         priorities = wanted.map(\.endpoint.priority)

@@ -12,10 +12,15 @@ final class UpstreamConnection: HTTP2Connection {
     private(set) var isRetired = false
     /// The server's settings have come.
     private(set) var isConfirmed = false
+    /// When the last stream ended, or when the connection began.
+    private var idleSince: Instant
+    /// `nil`: the connection has no schedule.
+    private var keeper: ConnectionKeeper?
 
     init(endpoint: Endpoint, transport: Transport) {
         self.endpoint = endpoint
         let services = endpoint.services
+        idleSince = services.loop.now
         super.init(
             loop: services.loop, library: services.library, acceptor: nil, transport: transport, maxHeaderBytes: 1 << 20
         )
@@ -33,6 +38,10 @@ final class UpstreamConnection: HTTP2Connection {
                 (.initialWindowSize, UInt32(UpstreamConnection.streamWindow)),
                 (.maxHeaderListSize, UInt32(maxHeaderBytes)),
             ], window: UpstreamConnection.connectionWindow)
+        guard !isClosed, endpoint.lifetime.schedule != ConnectionSchedule.Settings() else { return }
+        let keeper = ConnectionKeeper(endpoint.lifetime.schedule, of: self, loop: loop)
+        self.keeper = keeper
+        keeper.look()
     }
 
     /// Takes no new streams and ends with its last one.
@@ -70,11 +79,31 @@ final class UpstreamConnection: HTTP2Connection {
 
     override func streamEnded(_ code: ErrorCode) {
         endpoint.streamEnded()
+        if streams.count == 0 { idleSince = loop.now }
         if isRetired && streams.count == 0 { submitGoAway() }
     }
 
     override func connectionClosed(_ reason: CloseReason) {
         for _ in 0..<streams.count { endpoint.streamEnded() }
         endpoint.connectionClosed(self, reason)
+    }
+}
+
+extension UpstreamConnection: KeptConnection {
+    var scheduleView: ConnectionSchedule.View? {
+        guard !isClosed else { return nil }
+        return ConnectionSchedule.View(
+            now: loop.now, isEstablished: true, heardAt: core.pointee.heardAt,
+            idleSince: streams.count == 0 ? idleSince : nil)
+    }
+
+    func perform(_ action: ConnectionSchedule.Action) {
+        switch action {
+        case .ping: submitPing()
+        case .drain: retire()
+        // Streams may go on as long as they like.
+        case .endDrain, .endStreams: break
+        case .close(let reason): close(.failed(reason.text))
+        }
     }
 }

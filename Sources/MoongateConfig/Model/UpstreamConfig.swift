@@ -42,6 +42,8 @@ public struct UpstreamConfig: Sendable, Equatable {
     public var connectTimeout: Duration
     /// After how long host names are resolved again at the latest; sooner where DNS says so.
     public var dnsRefresh: Duration
+    /// `nil`: as `UpstreamConnectionConfig` begins.
+    public var connection: UpstreamConnectionConfig?
     public var limits = UpstreamLimitsConfig()
     /// `nil`: cleartext.
     public var tls: UpstreamTLSConfig?
@@ -58,7 +60,7 @@ public struct UpstreamConfig: Sendable, Equatable {
         name: String, endpoints: [Endpoint], balance: Balance = .roundRobin, hashOn: [HashSource] = [],
         ringHash: RingHashConfig = .init(), maglev: MaglevConfig = .init(),
         connectTimeout: Duration = .seconds(5), dnsRefresh: Duration = .seconds(30),
-        tls: UpstreamTLSConfig? = nil
+        tls: UpstreamTLSConfig? = nil, connection: UpstreamConnectionConfig? = nil
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -69,5 +71,6 @@ public struct UpstreamConfig: Sendable, Equatable {
         self.connectTimeout = connectTimeout
         self.dnsRefresh = dnsRefresh
         self.tls = tls
+        self.connection = connection
     }
 }

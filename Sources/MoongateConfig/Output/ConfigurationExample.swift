@@ -9,6 +9,15 @@ extension ConfigurationReference {
             address: 0.0.0.0:8080                 # cleartext HTTP/2 with prior knowledge
             max_concurrent_streams: 1000
             max_header_bytes: 64KiB
+            connection:
+              handshake_timeout: 10s              # TLS and the beginning of HTTP/2
+              max_age: 1h                         # then clients connect anew
+              max_age_grace: 10m
+              max_idle: 15m
+              keepalive: {interval: 2m, timeout: 20s}
+            limits:
+              connections: 20000
+              connections_per_address: 100
             forwarded:                            # what upstreams are told about clients
               trusted_hops: 1                     # one proxy in front, whose word counts
               x_forwarded_for: append
@@ -77,6 +86,11 @@ extension ConfigurationReference {
               - canary2.internal:50051
             balance: least_request
             connect_timeout: 2s
+            connection:
+              max_age: 1h
+              max_idle: 10m
+              keepalive: {interval: 30s, timeout: 10s, allow_frequent: true}
+              tcp_user_timeout: 20s
             dns_refresh: 30s
             health_check:                         # once for the process
               grpc: {service: helloworld.Greeter, authority: greeter.internal}

@@ -30,6 +30,12 @@ extension ValueType<ListenerConfig> {
                     "forward_client_certificate", \.forwardClientCertificate, .forwardClientCertificate,
                     absent: "sanitize", "What becomes of the header `x-forwarded-client-cert`."),
                 Field(
+                    "connection", \.connection, .listenerConnection, absent: "10 s for the handshake, no other limit",
+                    "How long connections may live and be silent."),
+                Field(
+                    "limits", \.limits, .listenerLimits, absent: "no limits",
+                    "How many connections the listener takes."),
+                Field(
                     "forwarded", \.forwarded, .forwarded, absent: "as without proxies in front",
                     "`x-forwarded-for` and its kin."),
                 Field(

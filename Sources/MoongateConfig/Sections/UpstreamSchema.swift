@@ -59,6 +59,9 @@ extension ValueType<UpstreamConfig> {
                         "slow_start", \.slowStart, .slowStart, absent: "the full share at once",
                         "How an endpoint that has become healthy comes to its share of the requests."),
                     Field(
+                        "connection", \.connection, .upstreamConnection, absent: "20 s for a dead host, no other limit",
+                        "How long connections may live and be silent."),
+                    Field(
                         "limits", \.limits, .upstreamLimits,
                         "What it may have under way at a time. Default: no limits."),
                     Field("tls", \.tls, .upstreamTLS, absent: "cleartext", "TLS towards the endpoints."),

@@ -16,7 +16,8 @@ import Testing
         #expect(
             parse(head)
                 == .request(
-                    AdminRequest(method: "HEAD", path: "/ready", keepAlive: false), length: head.utf8.count))
+                    AdminRequest(method: "HEAD", path: "/ready", query: "x=1", keepAlive: false),
+                    length: head.utf8.count))
     }
 
     @Test func everyBeginningNeedsMore() {

@@ -94,7 +94,7 @@ extension HTTP2Connection {
     func pingReceived(_ head: FrameHead, _ payload: Bytes) {
         guard head.stream == 0 else { return fail(.protocolError, "PING on a stream") }
         guard payload.count == 8 else { return fail(.frameSizeError, "PING of \(payload.count) octets") }
-        if head.has(FrameFlag.acknowledgement) { return pingAcknowledged() }
+        if head.has(FrameFlag.acknowledgement) { return pingAcknowledged(payload.base.bigEndian(at: 4)) }
         guard mayAnswer() else { return }
         queue(FrameHead(length: 8, type: FrameType.ping, flags: FrameFlag.acknowledgement), payload)
     }

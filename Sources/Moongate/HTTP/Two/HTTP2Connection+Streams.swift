@@ -160,23 +160,24 @@ extension HTTP2Connection {
     }
 
     /// The first half of a graceful end: no stream is refused yet (C4).
-    func submitShutdownNotice() {
+    /// - Parameter reason: debug data, for people at the other end.
+    func submitShutdownNotice(_ reason: StaticString = "") {
         guard !isClosed else { return }
-        queueGoAway(.noError, last: Int32.max)
+        queueGoAway(.noError, last: Int32.max, reason)
     }
 
     /// The second half: streams that were begun are served, new ones are not (C4).
-    func submitGoAway(_ code: ErrorCode = .noError) {
+    func submitGoAway(_ code: ErrorCode = .noError, _ reason: StaticString = "") {
         guard !isClosed else { return }
         core.pointee.weAreLeaving = true
         core.pointee.lastServedStream = core.pointee.lastPeerStream
-        queueGoAway(code, last: core.pointee.lastPeerStream)
+        queueGoAway(code, last: core.pointee.lastPeerStream, reason)
     }
 
     /// `pingAcknowledged` tells when the peer has seen everything sent before.
-    func submitPing() {
+    func submitPing(_ number: UInt32 = 0) {
         guard !isClosed else { return }
-        core.pointee.output.append(FrameHead(length: 8, type: FrameType.ping), 0, 0, library.outputs)
+        core.pointee.output.append(FrameHead(length: 8, type: FrameType.ping), 0, number, library.outputs)
         needsFlush()
     }
 
@@ -262,9 +263,12 @@ extension HTTP2Connection {
         needsFlush()
     }
 
-    func queueGoAway(_ code: ErrorCode, last: Int32) {
+    func queueGoAway(_ code: ErrorCode, last: Int32, _ reason: StaticString = "") {
+        let text = Bytes(reason)
         core.pointee.output.append(
-            FrameHead(length: 8, type: FrameType.goAway), UInt32(bitPattern: last), code.rawValue, library.outputs)
+            FrameHead(length: 8 + text.count, type: FrameType.goAway), UInt32(bitPattern: last), code.rawValue,
+            library.outputs)
+        if !text.isEmpty { core.pointee.output.append(text, library.outputs) }
         needsFlush()
     }
 }

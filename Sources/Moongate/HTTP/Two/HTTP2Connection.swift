@@ -79,8 +79,8 @@ class HTTP2Connection: EventHandler {
     /// The peer's settings arrived or changed.
     func settingsReceived() {}
 
-    /// The peer answered a PING of ours.
-    func pingAcknowledged() {}
+    /// The peer answered a PING of ours that was sent with `number`.
+    func pingAcknowledged(_ number: UInt32) {}
 
     /// The peer reset a stream, or made us reset it.
     func resetReceived() {}
@@ -174,6 +174,7 @@ class HTTP2Connection: EventHandler {
             switch transport.read(into: loop.readBuffer) {
             case .bytes(let count):
                 traffic?.received.add(UInt64(count))
+                core.pointee.heardAt = loop.now
                 take(Bytes(base, count))
                 loop.takeBack()
                 guard !isClosed else { return }

@@ -48,6 +48,8 @@ struct HTTP2State {
 
     // MARK: Reading
 
+    /// When bytes came last.
+    var heardAt: Instant = 0
     /// Octets of the client's preface that have not come.
     var prefaceLeft = 0
     /// The beginning of a frame whose rest has not come.

@@ -1,0 +1,41 @@
+/// Keeps one connection to its schedule. Made only for connections that have one.
+final class ConnectionKeeper {
+    private let loop: EventLoop
+    private weak var connection: (any KeptConnection)?
+    private var schedule: ConnectionSchedule
+    private var timer: OwnedTimer?
+
+    init(_ settings: ConnectionSchedule.Settings, of connection: any KeptConnection, loop: EventLoop) {
+        self.loop = loop
+        self.connection = connection
+        schedule = ConnectionSchedule(settings, at: loop.now, random: UInt64.random(in: 0...UInt64.max))
+        timer = OwnedTimer(loop) { [weak self] in self?.look() }
+    }
+
+    /// Does what is due, and waits for what comes next. To be called when the connection has begun, and when it is
+    /// established.
+    func look() {
+        while let view = connection?.scheduleView {
+            guard let action = schedule.next(view) else {
+                guard let due = schedule.due(view) else { timer?.clear(); return }
+                timer?.set(after: due > loop.now ? due - loop.now : 0)
+                return
+            }
+            connection?.perform(action)
+        }
+        timer?.clear()
+    }
+
+    /// A drain has begun.
+    func drainBegan() {
+        schedule.drainBegan(at: loop.now)
+        look()
+    }
+}
+
+/// A connection with a schedule.
+protocol KeptConnection: AnyObject {
+    /// `nil`: it is closed.
+    var scheduleView: ConnectionSchedule.View? { get }
+    func perform(_ action: ConnectionSchedule.Action)
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Foundation
+import Moongate
+import MoongateConfig
+
+/// `moongate explain`: where a request goes, and why.
+struct Explain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Show which route a request takes and why, its policies, upstreams and settings.",
+        discussion: """
+            Reads the configuration file, or asks a running edge by its admin listener. The request is a gRPC call \
+            unless its headers say otherwise. Policies are not run: one that changes the request may change its route. \
+            The exit code is 2 if the configuration cannot be used.
+            """)
+
+    @Option(name: [.short, .long], help: "The configuration file.")
+    var config: String?
+
+    @Option(help: "Address and port of the admin listener of a running edge, such as 127.0.0.1:9901.")
+    var admin: String?
+
+    @Option(help: "The host that the client asks for, with a port or without.")
+    var host: String
+
+    @Option(help: "The path: /package.Service/Method.")
+    var path: String
+
+    @Option(help: "The HTTP method.")
+    var method = "POST"
+
+    @Option(name: .customLong("header"), help: "A header, name=value; may be given several times.")
+    var headers: [String] = []
+
+    @Option(help: "The listener. Default: every one.")
+    var listener: String?
+
+    @Flag(help: "Print JSON in place of a text.")
+    var json = false
+
+    func validate() throws {
+        guard (admin == nil) != (config == nil) else {
+            throw ValidationError("Say by what: --config file, or --admin host:port.")
+        }
+        for header in headers where ExplainedRequest.header(header) == nil {
+            throw ValidationError("\(header) is no header: write name=value.")
+        }
+        guard path.hasPrefix("/") || path == "*" else { throw ValidationError("The path begins with a slash.") }
+    }
+
+    func run() throws {
+        do {
+            FileHandle.standardOutput.write(Data(try answer()))
+        } catch let faults as DiagnosticList {
+            complain(faults.description)
+            throw ExitCode(2)
+        } catch let failure as ExplainReport.Failure {
+            complain(failure.message)
+            throw ExitCode(2)
+        } catch let failure as AdminClient.Failure {
+            complain(failure.description)
+            throw ExitCode(1)
+        }
+    }
+
+    private func answer() throws -> [UInt8] {
+        let request = ExplainedRequest(
+            method: method, host: host, path: path, headers: headers.compactMap(ExplainedRequest.header),
+            listener: listener)
+        if let admin {
+            return try AdminClient.get("/explain?\(request.query)\(json ? "" : "&format=text")", from: admin)
+        }
+        let file = absolutePath(config ?? "")
+        guard let bytes = FileManager.default.contents(atPath: file) else {
+            throw DiagnosticList([
+                Diagnostic(
+                    location: SourceLocation(file: file, line: 0, column: 0), message: "the file cannot be read",
+                    hint: "name the configuration with --config")
+            ])
+        }
+        let report = try ExplainReport(request, try ConfigurationParser.parse(utf8: Array(bytes), file: file))
+        return Array((json ? report.json.text() + "\n" : report.text).utf8)
+    }
+
+    private func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+}
