@@ -178,6 +178,14 @@ def test_routes_rewrite_paths_and_the_log_has_what_the_client_sent(
     assert line["path"] == path and line["authority"] == "test.example"
 
 
+def test_upstreams_hear_their_own_name(moongate, upstream, connect):
+    server = upstream(lambda connection, head: connection.respond(head.stream))
+    address = f"localhost:{server.port}"
+    proxy = moongate(configuration(address, routes=[route(rewrite={"authority_of_endpoint": True})]))
+    connect(proxy.address).call()
+    assert server.heads()[0].get(":authority") == "localhost"
+
+
 def test_a_rewrite_that_makes_no_path_is_an_error_and_nothing_is_sent(moongate, upstream, connect):
     server = upstream()
     rewrite = {"path_regex": {"pattern": "^/", "substitution": ""}}

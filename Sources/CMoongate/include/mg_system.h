@@ -6,7 +6,10 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /// accept4 is a GNU extension that Swift's Glibc module leaves out.
 int mg_accept(int fd, struct sockaddr *address, socklen_t *length);
@@ -16,3 +19,15 @@ void mg_set_thread_name(const char *name);
 
 /// Cores that the scheduler lets this process run on; sched_getaffinity is a GNU extension.
 int mg_usable_cores(void);
+
+/// Starts `path` (looked for in PATH if it has no slash) with the arguments, an array that ends with NULL. The child gets
+/// the descriptors from 3 on, and in its environment LISTEN_FDS and LISTEN_FDNAMES (`names`) for all but the last, whose
+/// number is in MOONGATE_READY_FD. Returns 0 or what is wrong, as errno has it.
+int mg_spawn_successor(
+    const char *path, char *const *arguments, const int *descriptors, size_t count, const char *names, pid_t *child);
+
+/// Makes an inherited descriptor non-blocking and keeps it from children. Returns 0 or an errno.
+int mg_take_descriptor(int fd);
+
+/// Removes what `mg_spawn_successor` and systemd put into the environment.
+void mg_forget_handover(void);

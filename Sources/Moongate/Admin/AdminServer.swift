@@ -14,7 +14,8 @@ final class AdminServer: Sendable {
 
     /// The address that was bound; port 0 has become a real one.
     let address: SocketAddress
-    private let listener: Int32
+    /// The listening socket, for a process that takes over.
+    let listener: Int32
     private let endpoints: AdminEndpoints
     private let limits: Limits
     private let bell: Doorbell
@@ -24,9 +25,12 @@ final class AdminServer: Sendable {
     /// Binds the address.
     ///
     /// - Throws: `IOFailure` when the address cannot be had, `SystemError` when the system has no descriptors.
-    init(address: SocketAddress, endpoints: AdminEndpoints, limits: Limits = Limits()) throws {
+    /// - Parameter inherited: a socket that listens on the address already; the server closes it.
+    init(
+        address: SocketAddress, inherited: Int32? = nil, endpoints: AdminEndpoints, limits: Limits = Limits()
+    ) throws {
         bell = try Doorbell()
-        listener = try Socket.listen(on: address, backlog: 128)
+        listener = try inherited ?? Socket.listen(on: address, backlog: 128)
         self.address = Socket.localAddress(listener) ?? address
         self.endpoints = endpoints
         self.limits = limits

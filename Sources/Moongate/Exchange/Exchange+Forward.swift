@@ -51,6 +51,7 @@ extension Pooled where Record == ExchangeRecord {
     func send(on connection: UpstreamConnection) {
         tries(connection.endpoint)
         writeTimeout()
+        nameEndpoint(connection.endpoint, in: requestPointer)
         let isComplete = self.requestEnded && self.requestBody.isEmpty && self.requestTrailers.isEmpty
         guard connection.open(upstreamPointer, requestPointer, hasBody: !isComplete) else { return assign() }
         self.phase = .forwarded

@@ -48,6 +48,15 @@ extension Pooled where Record == ExchangeRecord {
         return isSendable
     }
 
+    /// The upstream hears its own name, where the route wants that.
+    @inline(__always) func nameEndpoint(_ endpoint: Endpoint, in request: UnsafeMutablePointer<HeaderList>) {
+        guard let edits = self.edits else { return }
+        edits._withUnsafeGuaranteedRef { edits in
+            guard edits.rewrite?.namesEndpoint == true else { return }
+            request.pointee.set(name: Bytes(":authority"), value: endpoint.authority)
+        }
+    }
+
     /// - Parameter isWhole: nothing follows the head.
     @inline(__always) func editResponse(isWhole: Bool) {
         guard let edits = self.edits else { return }

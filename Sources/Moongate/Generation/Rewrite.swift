@@ -13,7 +13,10 @@ struct Rewrite {
     private static let longestPath = 64 * 1024
 
     private let path: Path?
+    /// `nil`: the client's stays, or the endpoint has one.
     private let authority: Bytes?
+    /// `:authority` is the endpoint's host.
+    let namesEndpoint: Bool
 
     /// - Throws: what is wrong with the pattern or its substitution.
     init(_ config: RewriteConfig, of route: RouteConfig) throws(Diagnostic) {
@@ -24,7 +27,8 @@ struct Rewrite {
         case .pattern(let text, let substitution):
             path = .pattern(try Rewrite.pattern(text, substitution, route), Bytes.allocated(substitution))
         }
-        authority = config.authority.map { Bytes.allocated($0) }
+        if case .literal(let text) = config.authority { authority = Bytes.allocated(text) } else { authority = nil }
+        namesEndpoint = config.authority == .endpoint
     }
 
     /// The rewrite must not be used afterwards.

@@ -33,6 +33,12 @@ protocol ControlDelegate: AnyObject {
 
     func reopenLogs()
 
+    /// Starts the program anew with the listening sockets of this process.
+    func startSuccessor() throws(Successor.Failure) -> Successor
+
+    /// Another process serves on the same sockets: `drain` follows.
+    func successorServes()
+
     /// The settings in force now.
     var drainSettings: DrainConfig { get }
 

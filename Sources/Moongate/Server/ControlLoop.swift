@@ -8,6 +8,11 @@ final class ControlLoop {
     private let watcher: FileWatcher
     private let metrics: ProcessMetrics
     private let log: Logger
+    private let service = ServiceManager()
+    /// A process that is to take over and is not ready yet.
+    private var successor: Successor?
+    /// Another process is the service now.
+    private var isSucceeded = false
     private var debounce = Debounce()
     private var lifecycle = Lifecycle()
     private var files: FileSnapshot
@@ -34,10 +39,12 @@ final class ControlLoop {
         watch(at: Clock.now())
         handle.set(readiness: .ready)
         delegate.becameReady()
+        service.ready()
         while lifecycle.phase != .stopped {
             wait()
             for command in handle.takeCommands() { obey(command, delegate) }
             while let signal = signals.next() { obey(signal, delegate) }
+            watchSuccessor(delegate)
             look()
             if debounce.take(at: Clock.now()) { filesChanged(delegate) }
             perform(lifecycle.timePassed(at: Clock.now()), delegate)
@@ -47,10 +54,10 @@ final class ControlLoop {
     private func wait() {
         let now = Clock.now()
         let look = watcher.file < 0 ? nextLook : nil
-        let wake = [debounce.due, lifecycle.deadline, look].compactMap { $0 }.min()
+        let wake = [debounce.due, lifecycle.deadline, look, successor?.deadline].compactMap { $0 }.min()
         // Rounded up: waking just before the moment would spin.
         let milliseconds = wake.map { $0 > now ? Int32(min(($0 - now + 999_999) / 1_000_000, 60_000)) : 0 } ?? -1
-        var waits = [handle.file, signals.file, watcher.file].map {
+        var waits = [handle.file, signals.file, watcher.file, successor?.file ?? -1].map {
             pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
         }
         poll(&waits, nfds_t(waits.count), milliseconds)
@@ -70,6 +77,7 @@ final class ControlLoop {
             delegate.reopenLogs()
             reload(.signal, delegate)
         case .terminate: terminate(skipDelay: false, delegate)
+        case .upgrade: upgrade(delegate)
         case .interrupt: terminate(skipDelay: true, delegate)
         }
     }
@@ -79,12 +87,54 @@ final class ControlLoop {
         perform(lifecycle.terminate(settings, skipDelay: skipDelay, at: Clock.now()), delegate)
     }
 
+    // MARK: Upgrade
+
+    private func upgrade(_ delegate: any ControlDelegate) {
+        guard lifecycle.phase == .running, successor == nil else {
+            let reason = successor == nil ? "shutting down" : "one is under way"
+            return log.notice("no upgrade: \(reason)")
+        }
+        do throws(Successor.Failure) {
+            let next = try delegate.startSuccessor()
+            successor = next
+            log.notice("upgrade: a new process starts", metadata: ["process": "\(next.process)"])
+        } catch {
+            reportUpgradeFailure(error.description)
+        }
+    }
+
+    private func reportUpgradeFailure(_ reason: String) {
+        log.error("upgrade failed, this process goes on", metadata: ["error": "\(reason)"])
+    }
+
+    private func watchSuccessor(_ delegate: any ControlDelegate) {
+        guard let current = successor else { return }
+        // Whoever ends the service means both processes.
+        if lifecycle.phase != .running { current.end() }
+        switch current.progress(at: Clock.now()) {
+        case .starting: return
+        case .ready where lifecycle.phase == .running:
+            service.succeeded(by: current.process)
+            isSucceeded = true
+            log.notice("upgrade: the new process serves", metadata: ["process": "\(current.process)"])
+            delegate.successorServes()
+            terminate(skipDelay: true, delegate)
+        case .ready: break
+        case .failed(let reason): reportUpgradeFailure(reason)
+        }
+        current.forget()
+        successor = nil
+    }
+
+    // MARK: The end
+
     private func perform(_ actions: [Lifecycle.Action], _ delegate: any ControlDelegate) {
         for action in actions {
             switch action {
             case .announce:
                 handle.set(readiness: .draining)
                 metrics.drainingBegan()
+                if !isSucceeded { service.stopping() }
                 log.notice("shutting down; a second signal stops at once")
             case .drain:
                 log.notice("draining: no new connections, streams may finish")
@@ -119,6 +169,8 @@ final class ControlLoop {
             return
         }
         debounce.forget()
+        service.reloading()
+        defer { service.ready() }
         let began = Clock.now()
         let result = delegate.reload(reason)
         let now = Clock.now()

@@ -21,9 +21,20 @@ final class ListenerSet {
     }
 
     private let acceptors: AcceptorThread
+    private let inherited: InheritedSockets
     private var sockets: [Key: ListeningSocket] = [:]
+    /// By socket: for a successor on any free port.
+    private var names: [Key: String] = [:]
 
-    init(acceptors: AcceptorThread) { self.acceptors = acceptors }
+    init(acceptors: AcceptorThread, inherited: InheritedSockets) {
+        self.acceptors = acceptors
+        self.inherited = inherited
+    }
+
+    /// For another process: the sockets, and the names of listeners that have them.
+    var handover: [(descriptor: Int32, name: String)] {
+        sockets.map { ($0.value.descriptor, names[$0.key] ?? "") }
+    }
 
     /// Binds what is not bound yet; nothing changes for those that are.
     /// - Throws: what cannot be bound; sockets that could be are closed again.
@@ -37,7 +48,9 @@ final class ListenerSet {
                 continue
             }
             do {
-                let socket = try ListenerSet.listen(listener.address)
+                let socket =
+                    try inherited.take(listener.address, name: listener.name).map(ListeningSocket.init)
+                    ?? ListenerSet.listen(listener.address)
                 bound.sockets[key] = socket
                 bound.new.append(socket)
             } catch {
@@ -65,6 +78,7 @@ final class ListenerSet {
         sockets = bound.sockets
         for socket in gone.values { acceptors.stop(socket) }
         for (config, settings) in listeners {
+            names[Key(config)] = config.name
             if let socket = sockets[Key(config)] { acceptors.accept(on: socket, settings) }
         }
     }

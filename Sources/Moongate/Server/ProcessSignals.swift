@@ -10,6 +10,8 @@ final class ProcessSignals {
         case terminate
         /// SIGINT.
         case interrupt
+        /// SIGUSR2.
+        case upgrade
     }
 
     /// Readable when `next` has something.
@@ -42,6 +44,7 @@ final class ProcessSignals {
             case SIGHUP: return .reload
             case SIGTERM: return .terminate
             case SIGINT: return .interrupt
+            case SIGUSR2: return .upgrade
             default: continue
             }
         }
@@ -51,7 +54,7 @@ final class ProcessSignals {
     private static func mask() -> sigset_t {
         var mask = sigset_t()
         sigemptyset(&mask)
-        for signal in [SIGHUP, SIGTERM, SIGINT] { sigaddset(&mask, signal) }
+        for signal in [SIGHUP, SIGTERM, SIGINT, SIGUSR2] { sigaddset(&mask, signal) }
         return mask
     }
 }

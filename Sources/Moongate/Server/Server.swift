@@ -18,6 +18,7 @@ public final class Server {
     private let workers: [WorkerThread]
     private let acceptors: AcceptorThread
     private let listeners: ListenerSet
+    private let inherited: InheritedSockets
     private let roster = GenerationRoster()
     private var admin: AdminServer?
     private var generation: Generation
@@ -29,10 +30,11 @@ public final class Server {
     /// that cannot be used (reported on standard error as `moongate check` does), 1 if the system refuses something.
     /// - Parameter path: of the configuration file.
     public static func run(path: String) -> Int32 {
+        let inherited = InheritedSockets()
         ProcessSignals.takeOver()
         do {
             let signals = try ProcessSignals()
-            let server = try Server(path: path)
+            let server = try Server(path: path, inherited)
             server.serve(signals)
             return 0
         } catch let faults as DiagnosticList {
@@ -51,8 +53,9 @@ public final class Server {
     }
 
     /// Loads the configuration, binds the listeners and starts all threads.
-    private init(path: String) throws {
+    private init(path: String, _ inherited: InheritedSockets) throws {
         self.path = path
+        self.inherited = inherited
         try FileLimit.raise()
         var logs: [OperationalLog] = []
         let parts = ServerPlan.Parts(
@@ -86,11 +89,20 @@ public final class Server {
         roster.set(workers)
         acceptors = try AcceptorThread(
             distributor: distributor, census: ConnectionCensus(registry: registry, logger: log))
-        listeners = ListenerSet(acceptors: acceptors)
+        listeners = ListenerSet(acceptors: acceptors, inherited: inherited)
         let bound = try listeners.bind(generation.config.listeners)
         admin = try makeAdmin(generation.config.admin)
         switchListeners(bound, plan.candidate)
         try admin?.start()
+        settleInheritance()
+    }
+
+    /// Sockets that no listener has taken: those of listeners that the process before had, or too many by systemd.
+    private func settleInheritance() {
+        if inherited.isSuccession { return inherited.closeLeftOver() }
+        for address in inherited.leftOver {
+            log.warning("no listener for an inherited socket", metadata: ["address": "\(address)"])
+        }
     }
 
     private static func startWorkers(
@@ -146,8 +158,9 @@ public final class Server {
         }
         let registry = registry
         let handle = handle
+        let taken = inherited.take(config.address, name: InheritedSockets.adminName)
         return try AdminServer(
-            address: address,
+            address: address, inherited: taken?.descriptor,
             endpoints: AdminEndpoints(
                 metrics: { registry.exposition() }, readiness: { handle.readiness },
                 report: EdgeReport(
@@ -168,6 +181,19 @@ extension Server: ControlDelegate {
         }
         if let admin { fields["admin"] = "\(admin.address)" }
         log.notice("ready", metadata: fields)
+        inherited.tellReady()
+    }
+
+    func startSuccessor() throws(Successor.Failure) -> Successor {
+        var sockets = listeners.handover
+        if let admin { sockets.append((admin.listener, InheritedSockets.adminName)) }
+        return try Successor(sockets, at: Clock.now())
+    }
+
+    func successorServes() {
+        // Who asks is to hear of the process that serves.
+        admin?.stop()
+        admin = nil
     }
 
     func reopenLogs() { accessLog.reopen() }

@@ -16,6 +16,8 @@ final class Endpoint {
     /// TLS with this endpoint, for connections to come; `nil`: cleartext.
     var tls: TLSPeer?
     let lifetime: ConnectionLifetime
+    /// The endpoint's host as the configuration names it, in the form of `:authority`, for the life of the endpoint.
+    let authority: Bytes
     /// Stands for the address in sticky choices, the same in every process.
     let identity: UInt64
 
@@ -55,7 +57,8 @@ final class Endpoint {
 
     init(
         services: UpstreamServices, state: SharedEndpoint, connectTimeout: UInt64, tls: TLSPeer?,
-        shared: SharedUpstream, worker: Int, requestLimit: Unmanaged<SharedLimit>?, lifetime: ConnectionLifetime
+        shared: SharedUpstream, worker: Int, requestLimit: Unmanaged<SharedLimit>?, lifetime: ConnectionLifetime,
+        host: String
     ) {
         self.services = services
         self.state = state
@@ -65,6 +68,7 @@ final class Endpoint {
         self.connectTimeout = connectTimeout
         self.tls = tls
         self.lifetime = lifetime
+        authority = Bytes.allocated(host.contains(":") ? "[\(host)]" : host)
         self.shared = shared
         self.requestLimit = requestLimit
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
@@ -73,7 +77,10 @@ final class Endpoint {
         identity = Endpoint.identity(of: nameBytes)
     }
 
-    deinit { nameBytes.base.deallocate() }
+    deinit {
+        nameBytes.base.deallocate()
+        authority.base.deallocate()
+    }
 
     /// FNV-1a with 64 bits.
     private static func identity(of name: Bytes) -> UInt64 {

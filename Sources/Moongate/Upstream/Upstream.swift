@@ -264,7 +264,7 @@ final class Upstream {
                     services: services, state: shared.join(item.endpoint.address, host: item.host),
                     connectTimeout: config.connectTimeout.nanoseconds, tls: peer(host: item.host), shared: shared,
                     worker: worker, requestLimit: requestLimit,
-                    lifetime: ConnectionLifetime(config.connection ?? UpstreamConnectionConfig()))
+                    lifetime: ConnectionLifetime(config.connection ?? UpstreamConnectionConfig()), host: item.host)
         }
         weights = wanted.map(\.endpoint.weight)
         priorities = wanted.map(\.endpoint.priority)

@@ -102,9 +102,14 @@ public struct RewriteConfig: Sendable, Equatable {
         case pattern(String, substitution: String)
     }
     public var path: Path?
+    public enum Authority: Sendable, Equatable {
+        case literal(String)
+        /// The endpoint's host as the configuration names it.
+        case endpoint
+    }
     /// `:authority` for the upstream.
-    public var authority: String?
-    public init(path: Path? = nil, authority: String? = nil) {
+    public var authority: Authority?
+    public init(path: Path? = nil, authority: Authority? = nil) {
         self.path = path
         self.authority = authority
     }

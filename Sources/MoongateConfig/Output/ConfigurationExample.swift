@@ -193,7 +193,7 @@ extension ConfigurationReference {
               - path_prefix: /files
             rewrite:                              # for the upstream; or path: /…, or path_prefix: /…
               path_regex: {pattern: "^/files/v[0-9]+", substitution: /files}
-              authority: files.internal
+              authority: files.internal           # or authority_of_endpoint: true
             policies:
               - {policy: stamp, disabled: true}   # the listener's policy does not run here
             upstream: greeter

@@ -77,6 +77,7 @@ private struct RewriteDraft {
     var pathPrefix: String?
     var pathRegex: Pattern?
     var authority: String?
+    var authorityOfEndpoint: Void?
 
     var newPath: RewriteConfig.Path? {
         if let path { return .whole(path) }
@@ -91,7 +92,10 @@ extension ValueType<RewriteConfig> {
             name: "rewrite",
             summary: "How path and authority change on the way to the upstream, behind the policies. The query stays.",
             initial: RewriteDraft(),
-            alternatives: [.atMostOne(["path"], ["path_prefix"], ["path_regex"])],
+            alternatives: [
+                .atMostOne(["path"], ["path_prefix"], ["path_regex"]),
+                .atMostOne(["authority"], ["authority_of_endpoint"]),
+            ],
             fields: [
                 Field("path", \.path, .requestPath, "The whole path: `/pkg.v2.Service/Method`."),
                 Field(
@@ -102,13 +106,19 @@ extension ValueType<RewriteConfig> {
                 Field(
                     "authority", \.authority, .authority,
                     "The `:authority` that the upstream gets: `api.internal:8080`."),
+                Field(
+                    "authority_of_endpoint", \.authorityOfEndpoint,
+                    .alwaysTrue(insteadOfFalse: "leave it out to keep the client's"),
+                    "The upstream gets the host of its endpoint, as the configuration names it, in `:authority`."),
             ])
         return .mapping(schema) { draft, mapping, decoding in
             let path = draft.newPath
-            if path == nil, draft.authority == nil {
+            let authority: RewriteConfig.Authority? =
+                draft.authority.map { .literal($0) } ?? draft.authorityOfEndpoint.map { .endpoint }
+            if path == nil, authority == nil {
                 decoding.report(mapping.location, "rewrite changes nothing", hint: "give a path or an authority")
             }
-            return RewriteConfig(path: path, authority: draft.authority)
+            return RewriteConfig(path: path, authority: authority)
         }
     }
 }

@@ -9,7 +9,7 @@ import time
 class ManagedProcess:
     """Starts a program, collects its standard error (and output) by line, and ends it by its pid."""
 
-    def __init__(self, arguments, cwd=None, env=None, stdout=None, cpus=None):
+    def __init__(self, arguments, cwd=None, env=None, stdout=None, cpus=None, pass_fds=()):
         """`stdout`: a file descriptor or file for standard output; by default it is collected like standard error."""
         self.lines = []
         self.changed = threading.Condition()
@@ -17,7 +17,8 @@ class ManagedProcess:
         self.child = subprocess.Popen(
             [str(argument) for argument in arguments], cwd=cwd, env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if stdout is None else stdout,
-            stderr=subprocess.PIPE, preexec_fn=before, start_new_session=True)
+            stderr=subprocess.PIPE, preexec_fn=before, pass_fds=pass_fds,
+            start_new_session=True)
         self.readers = [self._collect(pipe) for pipe in (self.child.stdout, self.child.stderr) if pipe]
 
     @property

@@ -95,7 +95,7 @@ import Testing
     }
 
     @Test func thePathAndTheAuthorityAsAWhole() throws {
-        let config = RewriteConfig(path: .whole("/pkg.Svc/New"), authority: "internal:80")
+        let config = RewriteConfig(path: .whole("/pkg.Svc/New"), authority: .literal("internal:80"))
         #expect(try rewrite("/pkg.Svc/Old?a=b", config) == "/pkg.Svc/New?a=b")
         #expect(list.value(.authority)?.string == "internal:80")
     }

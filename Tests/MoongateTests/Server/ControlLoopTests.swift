@@ -85,6 +85,9 @@ import Testing
             self.during = during
         }
 
+        func startSuccessor() throws(Successor.Failure) -> Successor { throw Successor.Failure(description: "none") }
+        func successorServes() {}
+
         func reload(_ reason: ReloadReason) -> ReloadResult {
             let attempt = FileSnapshot.consistent { String(decoding: try $0.read(fixture.path), as: UTF8.self) }
             defer { note("reload \(reason.rawValue) \((try? attempt.result.get()) ?? "-")") }
