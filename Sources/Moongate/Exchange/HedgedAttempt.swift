@@ -114,7 +114,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     private func send(_ attempt: HedgedAttempt, on connection: UpstreamConnection) {
         attempt.endpoint = connection.endpoint
         attempt.isWaiting = false
-        nameEndpoint(connection.endpoint, in: attempt.request)
+        attempt.exchange?.nameEndpoint(connection.endpoint, in: attempt.request)
         let hasBody = !attempt.body.isEmpty || !attempt.requestTrailers.pointee.isEmpty
         guard connection.open(attempt.stream, attempt.request, hasBody: hasBody) else { return assign(attempt) }
     }

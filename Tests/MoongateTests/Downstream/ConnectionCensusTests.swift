@@ -23,7 +23,9 @@ import Testing
     }
 
     private func admit(_ settings: ListenerSettings, _ address: String) throws -> ConnectionTicket? {
-        guard case .ticket(let ticket) = census.admit(settings, try #require(SocketAddress(address))) else { return nil }
+        guard case .ticket(let ticket) = census.admit(settings, try #require(SocketAddress(address))) else {
+            return nil
+        }
         return ticket
     }
 
@@ -65,7 +67,7 @@ import Testing
     }
 
     @Test func refusalsAreToldNowAndThen() {
-        var log = RefusalLog()
+        var log = RefusalPace()
         #expect(log.add(at: 1_000_000_000) == 1)
         #expect((0..<5).map { log.add(at: 2_000_000_000 + $0) } == [0, 0, 0, 0, 0])
         #expect(log.add(at: 11_000_000_000) == 6)
