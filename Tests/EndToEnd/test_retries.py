@@ -429,3 +429,18 @@ def test_retries_beyond_the_upstreams_limit_are_not_made(moongate, upstream, con
         connection, head = server.next_request()
         connection.respond(head.stream)
         assert client.end(stream).get("grpc-status") == "0"
+
+
+def test_limit_that_is_reached_is_not_retried(moongate, upstream, connect):
+    """Trying again would add to what the limit is there against."""
+    server = upstream()
+    proxy = moongate(configuration(
+        upstreams={"main": {"endpoints": [server.address], "limits": {"max_requests": 1}}},
+        routes=[route(retry=retrying(["unavailable", "connect_failure"], max_attempts=5))]))
+    client = connect(proxy.address)
+    held = call(client)
+    server.next_request()
+    last = client.end(call(client))
+    assert last.get("grpc-status") == "14" and "max_requests (1) reached" in last.get("grpc-message")
+    assert proxy.metric("moongate_retries_total") == 0
+    client.reset(held)

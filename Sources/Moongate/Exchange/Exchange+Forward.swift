@@ -39,6 +39,7 @@ extension Pooled where Record == ExchangeRecord {
         case .waiting(let endpoint): tries(endpoint)
         case .resolving: break
         case .unavailable(let reason): unavailable(reason)
+        case .overflow(let reason): fail(.overflow(reason))
         }
     }
 

@@ -44,6 +44,9 @@ struct Fault {
 
     static func unavailable(_ reason: String) -> Fault { Fault("upstream_unavailable", .unavailable, 503, reason) }
 
+    /// A limit of the upstream is reached; `reason` names it.
+    static func overflow(_ reason: String) -> Fault { Fault("upstream_overflow", .unavailable, 503, reason) }
+
     static var upstreamHeadersTooLarge: Fault {
         Fault("upstream_headers_too_large", .internal, 502, "the upstream's headers are too large")
     }

@@ -107,7 +107,8 @@ final class HedgedStreams: UpstreamStreamDelegate {
         case .connection(let connection): send(attempt, on: connection)
         case .waiting(let endpoint): attempt.endpoint = endpoint
         case .resolving: break
-        case .unavailable(let reason): failed(attempt, .unavailable(reason), [.connectFailure])
+        case .unavailable(let reason): failed(attempt, .unavailable(reason), .connectFailure)
+        case .overflow(let reason): failed(attempt, .overflow(reason), [])
         }
     }
 
@@ -157,7 +158,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
         let attempt = HedgedStreams.attempt(owner)
         guard attempt.lookups < HedgedStreams.lookupLimit else {
-            return failed(attempt, .unavailable(reason), [.connectFailure])
+            return failed(attempt, .unavailable(reason), .connectFailure)
         }
         assign(attempt)
     }

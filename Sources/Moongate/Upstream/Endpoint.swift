@@ -106,12 +106,12 @@ final class Endpoint {
     private func wait(_ seeker: StreamSeeker) -> Upstream.Assignment {
         guard shared.pending.tryBegin() else {
             cells.overflows(.pending).add()
-            return .unavailable(shared.overflow(.pending))
+            return .overflow(shared.overflow(.pending))
         }
         waiting.append(seeker)
         if connectIfNeeded() { return .waiting(self) }
         stopWaiting(waiting.count - 1)
-        return .unavailable(shared.overflow(.connections))
+        return .overflow(shared.overflow(.connections))
     }
 
     /// A stream that waits is gone.

@@ -11,6 +11,8 @@ final class Upstream {
         /// It waits for the first DNS answer.
         case resolving
         case unavailable(String)
+        /// A limit of the upstream is reached: trying again would not help.
+        case overflow(String)
     }
 
     let name: String
@@ -140,7 +142,7 @@ final class Upstream {
 
     private func overflow(_ limit: UpstreamLimit) -> Assignment {
         cells.overflows(limit).add()
-        return .unavailable(shared.overflow(limit))
+        return .overflow(shared.overflow(limit))
     }
 
     /// Whether another attempt at a request may be made now (`max_retries`, `retry_budget`). Every `true` is followed by
@@ -299,7 +301,7 @@ final class Upstream {
             case .connection(let connection): seeker.connectionReady(connection)
             case .waiting(let endpoint): seeker.waits(endpoint)
             case .resolving: break
-            case .unavailable(let reason): seeker.connectionFailed(reason)
+            case .unavailable(let reason), .overflow(let reason): seeker.connectionFailed(reason)
             }
         }
     }

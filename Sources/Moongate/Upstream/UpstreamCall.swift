@@ -182,7 +182,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         case .connection(let connection): send(call, on: connection)
         case .waiting(let endpoint): call.endpoint = endpoint
         case .resolving: break
-        case .unavailable(let reason):
+        case .unavailable(let reason), .overflow(let reason):
             call.earlyFailure = .unavailable(reason)
             loop.set(call.timer, at: loop.now)
         }
