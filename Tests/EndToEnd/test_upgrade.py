@@ -28,10 +28,11 @@ def entry(proxy, message, timeout=30, after=0):
 @contextlib.contextmanager
 def upgraded(proxy):
     """Upgrades, and ends the new process afterwards."""
+    after = len(proxy.lines)
     proxy.signal(signal.SIGUSR2)
-    process = int(entry(proxy, "upgrade: a new process starts")["process"])
+    process = int(entry(proxy, "upgrade: a new process starts", after=after)["process"])
     try:
-        entry(proxy, "upgrade: the new process serves")
+        entry(proxy, "upgrade: the new process serves", after=after)
         yield process
     finally:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):

@@ -59,10 +59,10 @@ import Testing
         #expect(try #require(proxied[0]).move(to: first, one, row: 0, at: 1))
         #expect(try #require(proxied[1]).move(to: second, one, row: 0, at: 1))
         #expect(try #require(proxied[2]).move(to: second, one, row: 0, at: 1) == false)
-        let refused = registry.listeners.entry("census").block
-        withExtendedLifetime(refused) {
+        let counters = registry.listeners.entry("census")
+        withExtendedLifetime(counters) {
             census.refused(one, first, .connectionsPerAddress, row: census.acceptorRow, at: 2)
-            #expect(ListenerCells(row: refused.row(1)).refused(.connectionsPerAddress).value == 1)
+            #expect(ListenerCells(row: counters.block.row(1)).refused(.connectionsPerAddress).value == 1)
         }
     }
 
