@@ -100,7 +100,8 @@ final class HealthDesk {
             let own = SharedUpstream(name: upstream.name)
             return Endpoint(
                 services: services, state: own.join(endpoint.address, host: endpoint.host), connectTimeout: timeout,
-                tls: tls.map { TLSPeer($0, host: endpoint.host) }, shared: own, worker: 0, requestLimit: nil)
+                tls: tls.map { TLSPeer($0, host: endpoint.host) }, shared: own, worker: 0, requestLimit: nil,
+                lifetime: ConnectionLifetime(UpstreamConnectionConfig()), host: endpoint.host)
         }
     }
 
