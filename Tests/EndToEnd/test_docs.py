@@ -56,6 +56,8 @@ class Folder:
     def _make_missing(self, text):
         for name in re.findall(r"[\w./-]+\.lua\b", text):
             self._make(name, "function on_request() end\n")
+        for name in re.findall(r"\bendpoints_file: *([\w./-]+)", text):
+            self._make(name, "- 127.0.0.1:50051\n")
         for name in re.findall(r"\busers: *([\w./-]+)", text):
             self._make(name, 'ada: {password: "$2b$10$…", allow: ["*"]}\n')
         for name in re.findall(r"\{file: *(secrets/[\w./-]+)", text):

@@ -16,6 +16,7 @@ extension Pooled where Record == ExchangeRecord {
         self.attempt.mayFollow = route.pointee.mayFollow(self.request.value(.path) ?? .empty)
         guard editRequest() else { return }
         watchSilence(route.pointee.idleTimeout)
+        self.wantsMirrors = route.pointee.mirrors != nil
         self.requestBody.retain()
         assign()
     }
@@ -55,6 +56,7 @@ extension Pooled where Record == ExchangeRecord {
         nameEndpoint(connection.endpoint, in: requestPointer)
         let isComplete = self.requestEnded && self.requestBody.isEmpty && self.requestTrailers.isEmpty
         guard connection.open(upstreamPointer, requestPointer, hasBody: !isComplete) else { return assign() }
+        if self.wantsMirrors { beginMirrors(isComplete: isComplete) }
         self.phase = .forwarded
         if let host = self.host { self.sentAt = host.loop.now }
     }

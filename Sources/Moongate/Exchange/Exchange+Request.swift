@@ -37,6 +37,7 @@ extension Pooled where Record == ExchangeRecord {
     private func passRequest(_ bytes: Bytes) -> Int {
         guard self.requestBody.isEmpty, !self.requestBody.retains else { return 0 }
         let count = upstreamPointer.pass(bytes)
+        if self.mirrors != nil { mirror(bytes[0..<count]) }
         downstreamPointer.consume(count)
         return count
     }
@@ -58,6 +59,7 @@ extension Pooled where Record == ExchangeRecord {
         let again = self.requestBody.reread
         let count = self.requestBody.read(into: target, limit: limit, host.loop.blocks)
         if count > 0 {
+            if self.mirrors != nil { mirror(Bytes(target, count)) }
             if let run = self.policyRun, run.requestBody != nil {
                 run.queueWasRead()
             } else {
@@ -68,6 +70,7 @@ extension Pooled where Record == ExchangeRecord {
             if self.requestBody.retained > retryBuffer { self.requestBody.commit(host.loop.blocks) }
         }
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
+        if self.mirrors != nil { finishMirrors() }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
         upstreamPointer.submitTrailers(requestTrailersPointer)
         return .lastBeforeTrailers(count)

@@ -10,12 +10,15 @@ final class ExchangeHost {
     private let upstreamStreams = UpstreamStreams()
     let hedgedStreams = HedgedStreams()
     let lostStreams = LostStreams()
+    let mirrorStreams: MirrorStreams
     private let accessLog: AccessLogger
     /// The last request's number; they go up from a random start, so that two runs do not share them.
     private var numbers = UInt64.random(in: 0...UInt64.max)
     private var numbersForChoice = FastRandom()
 
-    init(loop: EventLoop, generation: WorkerGeneration, accessLog: AccessLogger) {
+    /// - Parameter worker: the number of this worker, which chooses its counters.
+    init(loop: EventLoop, generation: WorkerGeneration, accessLog: AccessLogger, worker: Int) {
+        mirrorStreams = MirrorStreams(loop: loop, worker: worker)
         self.loop = loop
         self.generation = generation
         self.accessLog = accessLog
@@ -76,6 +79,7 @@ final class ExchangeHost {
         exchange.endpointReference?.release()
         exchange.endRun()
         if exchange.hedges != nil { exchange.endHedges() }
+        if exchange.mirrors != nil { exchange.endMirrors() }
         if exchange.attempt.charged > 0 { exchange.releaseRetries() }
         exchange.generationReference?._withUnsafeGuaranteedRef { $0.metrics.exchanges.subtract() }
         exchange.generationReference?.release()
@@ -129,6 +133,7 @@ extension ExchangeRecord {
         lookups = 0
         attempt.forgetLastUse()
         hashCookie = 0
+        wantsMirrors = false
         policyStage = .none
         routeChanges = 0
         repliedPolicy = -1

@@ -71,6 +71,10 @@ struct ExchangeRecord {
     var hedges: Hedges?
     /// The stream of the one that gave the answer; `nil`: it is `upstream`.
     var takenStream: HTTP2StreamPointer?
+    /// The route has mirrors, and the request has not been sent.
+    var wantsMirrors = false
+    /// `nil`: there are none.
+    var mirrors: RequestMirrors?
     /// What the client's new cookie for the choice of its endpoint says; 0: it gets none.
     var hashCookie: UInt64 = 0
 

@@ -10,6 +10,8 @@ struct CompiledRoute {
     let absentGRPCTimeout: UInt64
     let longestGRPCTimeout: UInt64
     let retry: RetryPlan
+    /// `nil`: none. Kept by the route.
+    let mirrors: Unmanaged<RouteMirrors>?
     /// Which methods the route hedges; kept by the route.
     private let hedgedMethods: Unmanaged<HedgedMethods>?
     /// What the route changes of requests and responses; `nil`: nothing.
@@ -18,8 +20,10 @@ struct CompiledRoute {
     private let upstreams: FlatArray<Int32>
     private let choice: WeightedChoice
 
-    /// - Parameter upstreams: where each of the route's upstreams stands in the generation.
-    init(_ config: RouteConfig, upstreams: [Int32], edits: RouteEdits?) {
+    /// - Parameters:
+    ///   - upstreams: where each of the route's upstreams stands in the generation.
+    ///   - mirrors: `nil`: it has none.
+    init(_ config: RouteConfig, upstreams: [Int32], edits: RouteEdits?, mirrors: RouteMirrors?) {
         name = Bytes.allocated(config.name)
         timeout = config.timeout.nanoseconds
         idleTimeout = config.idleTimeout.nanoseconds
@@ -27,6 +31,7 @@ struct CompiledRoute {
         longestGRPCTimeout = config.grpcTimeout.maximum.nanoseconds
         retry = config.retry.map { RetryPlan($0) } ?? config.hedge.map { RetryPlan($0) } ?? RetryPlan()
         hedgedMethods = config.hedge.map { Unmanaged.passRetained(HedgedMethods($0)) }
+        self.mirrors = mirrors.map { Unmanaged.passRetained($0) }
         self.edits = edits.map { Unmanaged.passRetained($0) }
         self.upstreams = FlatArray(copying: upstreams)
         choice = WeightedChoice(weights: config.upstreams.map(\.weight))
@@ -46,6 +51,7 @@ struct CompiledRoute {
 
     func free() {
         hedgedMethods?.release()
+        mirrors?.release()
         name.base.deallocate()
         edits?.release()
         upstreams.free()

@@ -45,7 +45,7 @@ final class Generation: @unchecked Sendable {
         process = registry.process
         listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }
         listeners = Generation.indexes(listenerIdentities)
-        routes = Generation.compile(config, edits)
+        routes = Generation.compile(config, edits, registry)
         edgeHeaders = .allocate(capacity: max(1, config.listeners.count))
         for (index, listener) in config.listeners.enumerated() {
             (edgeHeaders + index).initialize(to: EdgeHeaderRules(listener))
@@ -93,14 +93,17 @@ final class Generation: @unchecked Sendable {
         return indexes
     }
 
-    private static func compile(_ config: Configuration, _ edits: [RouteEdits?]) -> UnsafeMutablePointer<CompiledRoute>
-    {
+    private static func compile(
+        _ config: Configuration, _ edits: [RouteEdits?], _ registry: MetricsRegistry
+    ) -> UnsafeMutablePointer<CompiledRoute> {
         let places = Dictionary(
             config.upstreams.enumerated().map { ($1.name, Int32($0)) }, uniquingKeysWith: { first, _ in first })
         let routes = UnsafeMutablePointer<CompiledRoute>.allocate(capacity: max(1, config.routes.count))
         for (index, route) in config.routes.enumerated() {
             let upstreams = route.upstreams.compactMap { places[$0.name] }
-            (routes + index).initialize(to: CompiledRoute(route, upstreams: upstreams, edits: edits[index]))
+            let mirrors = route.mirrors.isEmpty ? nil : RouteMirrors(route, places: places, registry: registry)
+            (routes + index).initialize(
+                to: CompiledRoute(route, upstreams: upstreams, edits: edits[index], mirrors: mirrors))
         }
         return routes
     }

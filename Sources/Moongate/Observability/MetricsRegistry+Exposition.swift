@@ -10,6 +10,7 @@ extension MetricsRegistry {
         writePolicyMemory(to: &text)
         writeDicts(to: &text)
         writeUpstreams(to: &text)
+        writeMirrors(to: &text)
         writeListeners(to: &text)
         writeCertificates(to: &text)
         writeLogs(to: &text)

@@ -51,6 +51,8 @@ final class MetricsRegistry: Sendable {
     let workers: Int
     let routes: Family
     let upstreams: Family
+    /// By `mirror(route:upstream:)`.
+    let mirrors: Family
     let listeners: Family
     let policies: Family
     let process: ProcessMetrics
@@ -72,6 +74,7 @@ final class MetricsRegistry: Sendable {
         routes = Family(rows: workers, columns: RouteCells.Column.count)
         upstreams = Family(rows: workers, columns: UpstreamCells.Column.count)
         sharedUpstreams = SharedUpstreams(upstreams)
+        mirrors = Family(rows: workers, columns: MirrorCells.Column.count)
         // One more for the acceptor.
         listeners = Family(rows: workers + 1, columns: ListenerCells.Column.count)
         policies = Family(rows: workers, columns: PolicyCells.Column.count)

@@ -93,7 +93,9 @@ struct GenerationLoader {
 
     private func configuration(_ reader: FileSnapshotReader) throws -> Configuration {
         let bytes = try GenerationLoader.read(path, reader)
-        return try ConfigurationParser.parse(utf8: bytes, file: path)
+        var config = try ConfigurationParser.parse(utf8: bytes, file: path)
+        try UpstreamFiles.read(&config, reader)
+        return config
     }
 
     static func read(_ path: String, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {

@@ -37,7 +37,8 @@ final class Worker: ConnectionOwner {
             Worker.prepared(plan.policies, loop)
         )
         self.upstreams = upstreams
-        host = ExchangeHost(loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index))
+        host = ExchangeHost(
+            loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index), worker: plan.index)
         downstreamStreams = DownstreamStreams(host)
         replacement = EngineReplacement(loop: loop, cells: registry.worker(plan.index))
         oldGenerations = OldGenerations(loop: loop, cells: registry.worker(plan.index))

@@ -11,6 +11,8 @@ public struct RouteConfig: Sendable, Equatable {
     public var disabledPolicies: [DisabledPolicy]
     /// At least one; requests are split by weight.
     public var upstreams: [WeightedUpstream]
+    /// Upstreams that get copies of the requests.
+    public var mirrors: [MirrorConfig] = []
     /// Longest time from the request's head to the response's end; `.zero` means none. The smaller of this
     /// and the client's `grpc-timeout` counts.
     public var timeout: Duration

@@ -32,8 +32,10 @@ public struct UpstreamConfig: Sendable, Equatable {
         }
     }
     public var name: String
-    /// At least one.
+    /// At least one; none where a file has them, until it was read.
     public var endpoints: [Endpoint]
+    /// Absolute path of a file that has the endpoints.
+    public var endpointsFile: String?
     public var balance: Balance
     /// What is hashed for `ring_hash` and `maglev`: the first of them that a request has.
     public var hashOn: [HashSource]

@@ -143,6 +143,8 @@ extension ConfigurationReference {
             endpoints: [{dns_srv: _grpc._tcp.sessions.internal}]
             balance: maglev
             maglev: {table_size: 65537}
+          shadow:
+            endpoints_file: endpoints/shadow.yaml # watched
 
         routes:
           - name: greeter
@@ -167,6 +169,8 @@ extension ConfigurationReference {
             upstreams:                            # 95 % and 5 % of the requests
               - {name: greeter, weight: 95}
               - {name: greeter-canary, weight: 5}
+            mirror:                               # copies, whose answers are dropped
+              - {upstream: shadow, percent: 12.5, buffer: 1MiB}
             timeout: 30s
             idle_timeout: 1h                      # no byte of either body for so long
             grpc_timeout:

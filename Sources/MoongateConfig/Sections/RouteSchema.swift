@@ -7,6 +7,7 @@ private struct RouteDraft {
     var policies: [PolicyEntry] = []
     var upstream: String?
     var upstreams: [WeightedUpstream]?
+    var mirrors: [MirrorConfig] = []
     var timeout: Duration = RouteConfig(name: "").timeout
     var idleTimeout: Duration = RouteConfig(name: "").idleTimeout
     var grpcTimeout = GRPCTimeoutConfig()
@@ -53,6 +54,9 @@ extension ValueType<RouteConfig> {
                 Field(
                     "upstreams", \.upstreams, .list(of: .weightedUpstream, atLeast: 1, identity: { $0.name }),
                     "Several upstreams that share the requests by weight."),
+                Field(
+                    "mirror", \.mirrors, .list(of: .mirror, identity: { $0.upstream }),
+                    "Upstreams that get copies of the requests, see [Routing](routing.md#mirroring)."),
                 Field(
                     "timeout", \.timeout, .duration(.zero ... .seconds(86400)),
                     "Longest time from the request's head to the end of the response; `0s`: no limit. The client's"
@@ -103,7 +107,7 @@ extension ValueType<RouteConfig> {
                 hint: "give at least one of them a weight above 0")
         }
         checkRewrite(draft, mapping, &decoding)
-        return RouteConfig(
+        var route = RouteConfig(
             name: draft.name, listeners: draft.listeners,
             matches: draft.matches ?? [draft.match ?? RouteMatch()],
             policies: draft.policies.filter { !$0.isDisabled }.map(\.reference),
@@ -115,6 +119,8 @@ extension ValueType<RouteConfig> {
             responseHeaders: draft.responseHeaders, responseTrailers: draft.responseTrailers,
             rewrite: draft.rewrite, metadata: draft.metadata, filterContext: draft.filterContext,
             location: mapping.location)
+        route.mirrors = draft.mirrors
+        return route
     }
 }
 

@@ -20,13 +20,15 @@ extension ValueType<UpstreamConfig> {
                 summary: "A named group of endpoints that serve the same thing, reached over HTTP/2: in cleartext, or"
                     + " with `tls`.",
                 initial: UpstreamConfig(name: "", endpoints: []),
+                alternatives: [.exactlyOne(["endpoints"], ["endpoints_file"])],
                 fields: [
                     Field(
-                        "endpoints", \.endpoints,
-                        .list(of: .endpoint, atLeast: 1, identity: { "\($0.address.host):\($0.address.port)" }),
-                        required: true,
+                        "endpoints", \.endpoints, .endpoints,
                         "The servers: `127.0.0.1:50051`, `[::1]:50051`, `greeter.internal:50051`. All addresses of a"
                             + " name are used. `dns_srv: name` takes servers, ports and weights from DNS."),
+                    Field(
+                        "endpoints_file", \.endpointsFile, .path,
+                        "A file that has the list of `endpoints` instead, in YAML or JSON. It is watched."),
                     Field(
                         "balance", \.balance, .choice(),
                         "How an endpoint is chosen for each request: in turn; the one with the fewest requests, for its"
@@ -82,6 +84,15 @@ extension ValueType<UpstreamConfig> {
         check("ring_hash", upstream.balance == .ringHash, "write balance: ring_hash")
         check("maglev", upstream.balance == .maglev, "write balance: maglev")
         return upstream
+    }
+}
+
+extension ValueType<[UpstreamConfig.Endpoint]> {
+    static var endpoints: ValueType {
+        let list: ValueType = .list(
+            of: .endpoint, atLeast: 1, identity: { "\($0.address.host):\($0.address.port)" })
+        // Without a default to show: an upstream has endpoints or a file of them.
+        return list.map { endpoints, _, _ in endpoints }
     }
 }
 

@@ -1,0 +1,254 @@
+/// A copy of one request on its way to a mirror (F7): it takes what the request's own upstream gets, and drops what comes back.
+///
+/// Given up as soon as it would have to be waited for. Kept by its stream, or by the wait for a connection; the exchange keeps
+/// it while it has something to hand over.
+final class MirrorCopy {
+    /// What connections and the loop point into; its address stays the same.
+    struct Record {
+        var stream = HTTP2Stream()
+        var request = HeaderList()
+        var requestTrailers = HeaderList()
+        var response = HeaderList()
+        var responseTrailers = HeaderList()
+        var timer = Timer()
+    }
+
+    fileprivate let record: UnsafeMutablePointer<Record>
+    fileprivate let upstream: Upstream
+    fileprivate let loop: EventLoop
+    fileprivate let buffer: Int
+    fileprivate let cells: MirrorCells
+    /// Keeps the memory of `cells`.
+    private let metrics: MetricsRegistry.Entry
+    fileprivate var endpoint: Endpoint?
+    fileprivate var body = ByteQueue()
+    fileprivate var hasBody: Bool
+    /// The whole request has been handed over.
+    fileprivate(set) var isComplete: Bool
+    fileprivate var isWaiting = false
+    fileprivate var isHeadKnown = false
+    /// Answered or given up.
+    fileprivate(set) var isOver = false
+    fileprivate var lookups = 0
+
+    /// - Parameter isComplete: the head is the whole request.
+    fileprivate init(
+        _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, loop: EventLoop, worker: Int, isComplete: Bool
+    ) {
+        self.upstream = upstream
+        self.loop = loop
+        self.isComplete = isComplete
+        hasBody = !isComplete
+        buffer = mirror.buffer
+        metrics = mirror.metrics
+        cells = MirrorCells(row: mirror.metrics.block.row(worker))
+        record = .allocate(capacity: 1)
+        record.initialize(to: Record())
+    }
+
+    deinit {
+        loop.clear(timer)
+        body.clear(loop.blocks)
+        record.pointee.request.destroy()
+        record.pointee.requestTrailers.destroy()
+        record.pointee.response.destroy()
+        record.pointee.responseTrailers.destroy()
+        record.deinitialize(count: 1)
+        record.deallocate()
+    }
+
+    fileprivate var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
+    fileprivate var request: UnsafeMutablePointer<HeaderList> {
+        withUnsafeMutablePointer(to: &record.pointee.request) { $0 }
+    }
+    fileprivate var timer: UnsafeMutablePointer<Timer> { withUnsafeMutablePointer(to: &record.pointee.timer) { $0 } }
+
+    /// Bytes that the request's own upstream gets.
+    func append(_ bytes: Bytes) {
+        guard !isOver else { return }
+        guard body.count + bytes.count <= buffer else { return drop(.buffer) }
+        body.append(bytes, loop.blocks)
+        stream.resume()
+    }
+
+    /// The request is complete.
+    func finish(_ trailers: UnsafePointer<HeaderList>) {
+        guard !isOver, !isComplete else { return }
+        isComplete = true
+        record.pointee.requestTrailers.append(contentsOf: trailers.pointee)
+        stream.resume()
+    }
+
+    /// There is nothing more to hand over. A copy that is complete may be answered for a while.
+    func requestEnded(within time: UInt64) {
+        guard !isOver else { return }
+        guard isComplete else { return drop(.incomplete) }
+        loop.set(timer, at: loop.now &+ time)
+    }
+
+    func drop(_ reason: MirrorCells.Drop) {
+        guard !isOver else { return }
+        cells.drops(reason).add()
+        end()
+    }
+
+    /// Answered or given up: the stream goes at the end of the turn if it is still open.
+    fileprivate func end() {
+        guard !isOver else { return }
+        isOver = true
+        loop.clear(timer)
+        body.clear(loop.blocks)
+        guard isWaiting, let owner = stream.pointee.owner else { return stream.reset(.cancel) }
+        isWaiting = false
+        endpoint?.forget(owner)
+        upstream.forget(owner)
+        release()
+    }
+
+    fileprivate func release() {
+        guard let owner = stream.pointee.owner else { return }
+        stream.pointee.owner = nil
+        Unmanaged<MirrorCopy>.fromOpaque(owner).release()
+    }
+}
+
+/// The streams of all copies of a worker. A stream's owner is its copy, retained until the stream is closed.
+final class MirrorStreams: UpstreamStreamDelegate {
+    private static let lookupLimit = 3
+    private let loop: EventLoop
+    private let worker: Int
+
+    init(loop: EventLoop, worker: Int) {
+        self.loop = loop
+        self.worker = worker
+    }
+
+    /// Sends a copy of a request's head.
+    func begin(
+        _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, _ request: UnsafePointer<HeaderList>, isComplete: Bool
+    ) -> MirrorCopy {
+        let copy = MirrorCopy(mirror, upstream, loop: loop, worker: worker, isComplete: isComplete)
+        copy.request.pointee.append(contentsOf: request.pointee)
+        let owner = Unmanaged.passRetained(copy).toOpaque()
+        copy.stream.pointee.owner = owner
+        copy.stream.pointee.delegate = Unmanaged.passUnretained(self)
+        copy.timer.pointee.target = owner
+        copy.timer.pointee.action = { MirrorStreams.copy($0).drop(.timeout) }
+        copy.cells.requests.add()
+        assign(copy)
+        return copy
+    }
+
+    private static func copy(_ owner: UnsafeMutableRawPointer) -> MirrorCopy {
+        Unmanaged<MirrorCopy>.fromOpaque(owner).takeUnretainedValue()
+    }
+
+    // MARK: Finding a connection
+
+    private func assign(_ copy: MirrorCopy) {
+        guard !copy.isOver, let owner = copy.stream.pointee.owner else { return }
+        copy.lookups += 1
+        copy.isWaiting = true
+        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        let wish = copy.upstream.wish(forCall: copy.request)
+        switch copy.upstream.assign(seeker, excluding: copy.endpoint, wish: wish) {
+        case .connection(let connection): send(copy, on: connection)
+        case .waiting(let endpoint): copy.endpoint = endpoint
+        case .resolving: break
+        case .unavailable: unavailable(copy)
+        }
+    }
+
+    private func send(_ copy: MirrorCopy, on connection: UpstreamConnection) {
+        copy.endpoint = connection.endpoint
+        copy.isWaiting = false
+        guard connection.open(copy.stream, copy.request, hasBody: copy.hasBody) else {
+            return copy.lookups < MirrorStreams.lookupLimit ? assign(copy) : unavailable(copy)
+        }
+    }
+
+    private func unavailable(_ copy: MirrorCopy) {
+        copy.isWaiting = false
+        copy.drop(.unavailable)
+        copy.release()
+    }
+
+    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+        send(MirrorStreams.copy(owner), on: connection)
+    }
+
+    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+        MirrorStreams.copy(owner).endpoint = endpoint
+    }
+
+    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+        let copy = MirrorStreams.copy(owner)
+        copy.lookups < MirrorStreams.lookupLimit ? assign(copy) : unavailable(copy)
+    }
+
+    // MARK: The stream
+
+    override func readBody(
+        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+    ) -> BodyRead {
+        let copy = MirrorStreams.copy(stream)
+        let count = copy.body.read(into: target, limit: limit, loop.blocks)
+        guard copy.isComplete, copy.body.isEmpty else { return count > 0 ? .bytes(count) : .later }
+        guard !copy.record.pointee.requestTrailers.isEmpty else { return .last(count) }
+        copy.stream.submitTrailers(withUnsafeMutablePointer(to: &copy.record.pointee.requestTrailers) { $0 })
+        return .lastBeforeTrailers(count)
+    }
+
+    override func sectionBegan(
+        _ stream: UnsafeMutableRawPointer, _ section: Section
+    ) -> UnsafeMutablePointer<HeaderList>? {
+        let copy = MirrorStreams.copy(stream)
+        guard !copy.isOver else { return nil }
+        return copy.isHeadKnown
+            ? withUnsafeMutablePointer(to: &copy.record.pointee.responseTrailers) { $0 }
+            : withUnsafeMutablePointer(to: &copy.record.pointee.response) { $0 }
+    }
+
+    override func sectionEnded(
+        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+    ) {
+        let copy = MirrorStreams.copy(stream)
+        guard !copy.isOver else { return }
+        if !copy.isHeadKnown {
+            let status = copy.record.pointee.response.value(.status).map(HTTPStatus.parse) ?? 0
+            if status < 200 { return copy.record.pointee.response.reset() }
+            copy.isHeadKnown = true
+        }
+        if endsStream { answered(copy) }
+    }
+
+    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+        MirrorStreams.copy(stream).stream.consume(bytes.count)
+    }
+
+    override func dataEnded(_ stream: UnsafeMutableRawPointer) { answered(MirrorStreams.copy(stream)) }
+
+    private func answered(_ copy: MirrorCopy) {
+        guard !copy.isOver else { return }
+        let record = copy.record
+        let status = record.pointee.responseTrailers.value(.grpcStatus) ?? record.pointee.response.value(.grpcStatus)
+        copy.cells.countAnswer(status: status.map { Int(GRPCStatus(parsing: $0)?.rawValue ?? 255) } ?? -1)
+        // A stream that both sides have ended closes by itself.
+        guard copy.isComplete, copy.body.isEmpty else { return copy.end() }
+        copy.settle()
+    }
+
+    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+        let copy = MirrorStreams.copy(stream)
+        copy.drop(.reset)
+        copy.release()
+    }
+}
+
+extension MirrorCopy {
+    /// The answer is there and the request is out.
+    fileprivate func settle() {
+        isOver = true
+        loop.clear(timer)
+    }
+}
