@@ -155,7 +155,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
         case .connection(let connection): send(copy, on: connection)
         case .waiting(let endpoint): copy.endpoint = endpoint
         case .resolving: break
-        case .unavailable: unavailable(copy)
+        case .unavailable, .overflow: unavailable(copy)
         }
     }
 
