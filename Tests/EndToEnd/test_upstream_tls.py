@@ -268,7 +268,7 @@ def test_missing_client_certificate_counts_as_failure_to_connect(moongate, upstr
     proxy = moongate(over_tls(server.address, ca=str(ca.certificate), maximum_version=maximum))
     caller = client(proxy.address)
     assert caller.refused().code() == grpc.StatusCode.UNAVAILABLE
-    eventually(lambda: "alert" in caller.refused().details(), 5, what="the alert's text")
+    eventually(lambda: "alert" in caller.refused().details(), 30, what="the alert's text")
     assert proxy.metric("moongate_upstream_connects_total", result="failure") > 0
 
 

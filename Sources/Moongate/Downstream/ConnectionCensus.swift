@@ -92,7 +92,9 @@ final class ConnectionCensus: Sendable {
     func refused(
         _ listener: ListenerSettings, _ peer: SocketAddress, _ limit: ConnectionLimit, row: Int, at now: Instant
     ) {
-        ListenerCells(row: registry.listeners.entry(listener.name).block.row(row)).refused(limit).add()
+        let counters = registry.listeners.entry(listener.name)
+        // A reload may have taken the listener away, and then nobody else keeps them.
+        withExtendedLifetime(counters) { ListenerCells(row: counters.block.row(row)).refused(limit).add() }
         let count = state.withLock { $0.log[listener.identity, default: RefusalPace()].add(at: now) }
         guard count > 0 else { return }
         logger.warning(

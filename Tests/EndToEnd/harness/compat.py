@@ -193,6 +193,10 @@ class EnvoyEdge(Edge):
         return [entry for entry in self.process.script_log(self.log_start) if entry[0] != "error"]
 
 
+# Like an Envoy that does not say `use_remote_address`.
+LISTENER = {"name": "main", "address": "127.0.0.1:0", "forwarded": {"x_forwarded_for": "pass"}}
+
+
 class MoongateEdge(Edge):
     name = "moongate"
 
@@ -205,7 +209,7 @@ class MoongateEdge(Edge):
                 policies[f"{case.name}-{number}.lua"] = given.script
                 routes.append(self.route(case, number, given))
         self.process = Moongate(
-            folder, configuration(upstreams=self.addresses(), routes=routes, policies={
+            folder, configuration(upstreams=self.addresses(), routes=routes, listeners=[LISTENER], policies={
                 "path": ["policies"], "body_limit": "512KiB"}), policies=policies)
 
     def route(self, case, number, given):
