@@ -21,7 +21,15 @@ from harness.stubs import Order
 from harness.waiting import eventually
 
 TABLE = REPOSITORY / "docs" / "reliability.md"
-RESULTS = {}
+
+
+@pytest.fixture(scope="module")
+def table(request):
+    """The rows; printed when all are there."""
+    lines = []
+    yield lines
+    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print("\n| Upstream | Call | Status | Message | Well again after |\n|---|---|---|---|---|", *lines, sep="\n")
 
 
 class Real:
@@ -292,7 +300,7 @@ FAILURES = [Killed, Refusing, Hung, Slow, BlackHole, Silent, Resetting, Refused,
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
-def test_status_message_and_recovery(moongate, client, tmp_path, failure, kind):
+def test_status_message_and_recovery(moongate, client, tmp_path, table, failure, kind):
     broken = failure(tmp_path)
     try:
         settings = {"endpoints": [broken.address], **getattr(broken, "upstream", {})}
@@ -315,25 +323,9 @@ def test_status_message_and_recovery(moongate, client, tmp_path, failure, kind):
         broken.mend()
         began = time.monotonic()
         eventually(lambda: well(caller), 20, interval=0.01, what="calls that succeed again")
-        RESULTS[failure.__doc__, kind] = (*status, time.monotonic() - began)
+        line = f"| {failure.__doc__} | {kind} | `{status[0]}` | {status[1]} |"
+        table.append(f"{line} {time.monotonic() - began:.2f} s |")
         assert proxy.running()
+        assert line in TABLE.read_text(encoding="utf-8"), "docs/reliability.md says something else"
     finally:
         broken.close()
-
-
-def rows():
-    for (failure, kind), (status, text, took) in RESULTS.items():
-        yield failure, kind, status, text, took
-
-
-def test_table_of_the_document_says_the_same(capsys):
-    if len(RESULTS) < 2 * len(FAILURES):
-        pytest.skip("needs the results of all failures, run the file as a whole")
-    lines = [f"| {failure} | {kind} | `{status}` | {text} |" for failure, kind, status, text, _ in rows()]
-    with capsys.disabled():
-        print("\n| Upstream | Call | Status | Message | Well again after |\n|---|---|---|---|---|")
-        for line, (*_, took) in zip(lines, rows()):
-            print(f"{line} {took:.2f} s |")
-    said = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
-    missing = [line for line in lines if line not in said]
-    assert not missing, "docs/reliability.md says something else:\n" + "\n".join(missing)
