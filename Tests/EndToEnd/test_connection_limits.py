@@ -151,7 +151,7 @@ def test_one_connection_too_many_is_closed_at_once(moongate, backend, connect, l
         assert refused(proxy.address)
     assert not refused(proxy.bound["other"])
     assert proxy.metric("moongate_downstream_refused_total", listener="main", limit=limit) == 3
-    told = [entry for entry in proxy.log_entries() if entry["message"].startswith("connections refused")]
+    told = proxy.wait_entries("connections refused: too many")
     assert len(told) == 1 and told[0]["limit"] == limit and told[0]["last_address"] == "127.0.0.1"
     kept[0].close()
     eventually(lambda: not refused(proxy.address), 10, what="there is room again")

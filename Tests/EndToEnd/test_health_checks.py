@@ -65,9 +65,9 @@ def test_K2_endpoint_that_is_not_serving_gets_nothing(moongate, servers, client)
     until(proxy, two, "healthy")
     for caller in callers:
         assert set(spread(caller, 20)) == {"a", "b"}
-    said = [(entry["message"], entry.get("reason")) for entry in proxy.log_entries()
-            if entry.get("endpoint") == two.address]
-    assert ("endpoint is unhealthy", "NOT_SERVING") in said and said[-1][0] == "endpoint is healthy"
+    said = proxy.wait_entries(lambda entry: entry.get("endpoint") == two.address, 3)
+    assert ("endpoint is unhealthy", "NOT_SERVING") in [(entry["message"], entry.get("reason")) for entry in said]
+    assert said[-1]["message"] == "endpoint is healthy"
 
 
 def test_K2_named_service_and_authority(moongate, servers):

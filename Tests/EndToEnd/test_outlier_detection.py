@@ -69,7 +69,7 @@ def test_errors_in_a_row_eject_for_all_workers(moongate, pair, client):
     [out] = [endpoint for endpoint in endpoints(proxy) if endpoint["state"] == "ejected"]
     assert out["reason"] == "3 errors in a row" and out["ejected_until"] and out["ejections"] == 1
     assert ejections(proxy) == 1
-    assert any(entry["message"] == "endpoint ejected" for entry in proxy.log_entries())
+    proxy.wait_entries("endpoint ejected")
 
 
 def test_errors_on_several_workers_add_up(moongate, pair, client):
@@ -128,7 +128,7 @@ def test_ejection_ends_and_the_next_one_is_longer(moongate, pair, client):
     for _ in range(3):
         eventually(eject, 10)
         eventually(lambda: states(proxy)[two.address] == "healthy", 10)
-    times = [entry["milliseconds"] for entry in proxy.log_entries() if entry["message"] == "endpoint ejected"]
+    times = [entry["milliseconds"] for entry in proxy.wait_entries("endpoint ejected", 3)]
     assert times[:3] == [300, 600, 900], times
     two.code = 0
     eventually(lambda: states(proxy)[two.address] == "healthy", 10)

@@ -155,7 +155,7 @@ def test_endless_streams_keep_only_so_many_old_generations(moongate, backend, cl
     for stream in streams:
         stream.finish()
         assert stream.call.code() is grpc.StatusCode.OK
-    assert sum("old script engine alive" in line for line in proxy.output().splitlines()) == 2
+    assert len(proxy.wait_entries(lambda entry: "old script engine alive" in entry["message"], 2)) == 2
 
 
 def test_old_generations_end_with_their_age(moongate, backend, client):

@@ -79,8 +79,8 @@ def test_errors_of_timers_are_logged_and_counted_and_the_timer_goes_on(timed):
         function on_init() moon.timer.every(0.01, function() error("no luck") end) end""")
     eventually(lambda: proxy.metric(
         "moongate_policy_errors_total", policy="test", hook="timer", reason="script") >= 3, 5, what="three errors")
-    assert any("no luck" in entry["message"] and entry["hook"] == "timer" and entry["policy"] == "test"
-               for entry in proxy.log_entries())
+    entries = proxy.wait_entries(lambda entry: "no luck" in entry["message"])
+    assert {(entry["hook"], entry["policy"]) for entry in entries} == {("timer", "test")}
 
 
 @pytest.mark.plain

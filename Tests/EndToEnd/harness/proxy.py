@@ -154,6 +154,17 @@ class Moongate(ManagedProcess):
                 entries.append(entry)
         return entries
 
+    def wait_entries(self, wanted, count=1, timeout=5):
+        """The entries of the log with the message `wanted`, or for which `wanted(entry)` is true, as soon as there are
+        `count`: lines reach us a moment after what they tell of."""
+        matches = wanted if callable(wanted) else (lambda entry: entry.get("message") == wanted)
+
+        def found():
+            return [entry for entry in self.log_entries() if matches(entry)]
+
+        eventually(lambda: len(found()) >= count, timeout, what=f"{count} entries with {wanted!r} in the log")
+        return found()
+
 
 def _is_ready(line):
     try:
