@@ -1,9 +1,9 @@
 import MoongateConfig
 
 /// A route's `retry` or `hedge`, compiled. Trivial: it lies in the route.
-struct RetryPlan {
+struct RetryPlan: BitwiseCopyable {
     /// How an attempt has ended, as a set of bits: one for each gRPC status, and one for each other condition.
-    struct Endings: OptionSet {
+    struct Endings: OptionSet, BitwiseCopyable {
         let rawValue: UInt32
 
         static let connectFailure = Endings(rawValue: 1 << 17)
@@ -75,22 +75,7 @@ extension RetryPlan.Endings {
 
     private init(_ condition: RetryConfig.Condition) {
         switch condition {
-        case .cancelled: self = .status(.cancelled)
-        case .unknown: self = .status(.unknown)
-        case .invalidArgument: self = .status(.invalidArgument)
-        case .deadlineExceeded: self = .status(.deadlineExceeded)
-        case .notFound: self = .status(.notFound)
-        case .alreadyExists: self = .status(.alreadyExists)
-        case .permissionDenied: self = .status(.permissionDenied)
-        case .resourceExhausted: self = .status(.resourceExhausted)
-        case .failedPrecondition: self = .status(.failedPrecondition)
-        case .aborted: self = .status(.aborted)
-        case .outOfRange: self = .status(.outOfRange)
-        case .unimplemented: self = .status(.unimplemented)
-        case .internal: self = .status(.internal)
-        case .unavailable: self = .status(.unavailable)
-        case .dataLoss: self = .status(.dataLoss)
-        case .unauthenticated: self = .status(.unauthenticated)
+        case .status(let status): self.init(rawValue: 1 << UInt32(status.code))
         case .connectFailure: self = .connectFailure
         case .reset: self = .reset
         case .refusedStream: self = .refusedStream

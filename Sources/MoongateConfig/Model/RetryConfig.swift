@@ -4,30 +4,18 @@ public struct RetryConfig: Sendable, Equatable {
     ///
     /// The statuses of gRPC count wherever they come from: the upstream's head or trailers, or the proxy where it
     /// would answer with them itself.
-    public enum Condition: String, Sendable, Equatable, CaseIterable {
-        case cancelled, unknown
-        case invalidArgument = "invalid_argument"
-        case deadlineExceeded = "deadline_exceeded"
-        case notFound = "not_found"
-        case alreadyExists = "already_exists"
-        case permissionDenied = "permission_denied"
-        case resourceExhausted = "resource_exhausted"
-        case failedPrecondition = "failed_precondition"
-        case aborted
-        case outOfRange = "out_of_range"
-        case unimplemented, `internal`, unavailable
-        case dataLoss = "data_loss"
-        case unauthenticated
+    public enum Condition: Sendable, Hashable {
+        case status(GRPCStatusName)
         /// No connection to any endpoint that was tried.
-        case connectFailure = "connect_failure"
+        case connectFailure
         /// The stream or its connection ended before a response began.
         case reset
         /// The upstream did not look at the request, more than once.
-        case refusedStream = "refused_stream"
+        case refusedStream
         /// HTTP 502, 503 or 504.
-        case gatewayError = "gateway_error"
+        case gatewayError
         /// Any HTTP status from 500.
-        case serverError = "5xx"
+        case serverError
     }
 
     public var on: [Condition]
@@ -76,7 +64,7 @@ public struct HedgeConfig: Sendable, Equatable {
 
     public init(
         methods: [String], maxAttempts: Int = 2, delay: Duration = .milliseconds(100),
-        nonFatal: [RetryConfig.Condition] = [.unavailable], buffer: Int = 65536
+        nonFatal: [RetryConfig.Condition] = [.status(.unavailable)], buffer: Int = 65536
     ) {
         self.methods = methods
         self.maxAttempts = maxAttempts
@@ -95,5 +83,28 @@ public struct GRPCTimeoutConfig: Sendable, Equatable {
     public init(absent: Duration = .zero, maximum: Duration = .zero) {
         self.absent = absent
         self.maximum = maximum
+    }
+}
+
+/// Conditions by the words of the configuration.
+extension RetryConfig.Condition: RawRepresentable, CaseIterable {
+    public static let allCases =
+        GRPCStatusName.allCases.map(Self.status)
+        + [.connectFailure, .reset, .refusedStream, .gatewayError, .serverError]
+
+    public init?(rawValue: String) {
+        guard let condition = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+        self = condition
+    }
+
+    public var rawValue: String {
+        switch self {
+        case .status(let status): status.rawValue
+        case .connectFailure: "connect_failure"
+        case .reset: "reset"
+        case .refusedStream: "refused_stream"
+        case .gatewayError: "gateway_error"
+        case .serverError: "5xx"
+        }
     }
 }

@@ -60,28 +60,9 @@ public struct HealthCheckConfig: Sendable, Equatable {
 
 /// When an endpoint is taken out because of how requests to it end.
 public struct OutlierDetectionConfig: Sendable, Equatable {
-    /// The statuses of gRPC, by their numbers; the words are those of the configuration.
-    public enum Status: String, Sendable, Equatable, CaseIterable {
-        case cancelled, unknown
-        case invalidArgument = "invalid_argument"
-        case deadlineExceeded = "deadline_exceeded"
-        case notFound = "not_found"
-        case alreadyExists = "already_exists"
-        case permissionDenied = "permission_denied"
-        case resourceExhausted = "resource_exhausted"
-        case failedPrecondition = "failed_precondition"
-        case aborted
-        case outOfRange = "out_of_range"
-        case unimplemented, `internal`, unavailable
-        case dataLoss = "data_loss"
-        case unauthenticated
-
-        /// As `grpc-status` has it, 1 to 16.
-        public var code: Int { (Status.allCases.firstIndex(of: self) ?? 0) + 1 }
-    }
     /// Responses in a row with a status of `errorStatuses`, or HTTP's 5xx; 0: never mind.
     public var consecutiveErrors: Int
-    public var errorStatuses: [Status]
+    public var errorStatuses: [GRPCStatusName]
     /// Attempts in a row without a response: connections refused or lost, streams reset, time run out; 0: never mind.
     public var consecutiveLocalErrors: Int
     /// After this long without an ejection, one of the earlier ones is forgotten.
@@ -93,7 +74,7 @@ public struct OutlierDetectionConfig: Sendable, Equatable {
     public var maxEjectionPercent: Int
 
     public init(
-        consecutiveErrors: Int = 5, errorStatuses: [Status] = [.unknown, .internal, .unavailable, .dataLoss],
+        consecutiveErrors: Int = 5, errorStatuses: [GRPCStatusName] = [.unknown, .internal, .unavailable, .dataLoss],
         consecutiveLocalErrors: Int = 5, interval: Duration = .seconds(10), baseEjectionTime: Duration = .seconds(30),
         maxEjectionTime: Duration = .seconds(300), maxEjectionPercent: Int = 10
     ) {

@@ -6,7 +6,7 @@ import Testing
 @Suite struct RetryPlanTests {
     private static func plan(_ initial: Duration, _ maximum: Duration) -> RetryPlan {
         RetryPlan(
-            RetryConfig(on: [.unavailable], backoff: RetryConfig.Backoff(initial: initial, maximum: maximum)))
+            RetryConfig(on: [.status(.unavailable)], backoff: RetryConfig.Backoff(initial: initial, maximum: maximum)))
     }
 
     @Test(arguments: [(1, 100), (2, 200), (3, 400), (4, 500), (200, 500)] as [(UInt8, UInt64)])
@@ -23,7 +23,7 @@ import Testing
     }
 
     @Test func conditionsCoverWhatTheyName() {
-        let plan = RetryPlan(RetryConfig(on: [.unavailable, .gatewayError]))
+        let plan = RetryPlan(RetryConfig(on: [.status(.unavailable), .gatewayError]))
         #expect(!plan.covered.isDisjoint(with: .status(.unavailable)))
         #expect(plan.covered.isDisjoint(with: .status(.internal)))
         #expect(!plan.covered.isDisjoint(with: .http(503)))

@@ -230,7 +230,7 @@ import Testing
     @Test func noResponseIsALocalError() { #expect(watch.verdict(.noResponse) == .localError) }
 
     @Test func configuredNamesHaveTheCodesOfGRPC() {
-        for status in OutlierDetectionConfig.Status.allCases {
+        for status in GRPCStatusName.allCases {
             let known = GRPCStatus(rawValue: UInt8(status.code)).map { "\($0.name)".lowercased() }
             #expect(known == status.rawValue)
         }
