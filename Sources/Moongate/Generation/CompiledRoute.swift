@@ -1,7 +1,7 @@
 import MoongateConfig
 
-/// What a request needs of its route once it is found.
-struct CompiledRoute {
+/// What a request needs of its route once it is found. Trivial, so that looking at one field copies and retains nothing.
+struct CompiledRoute: BitwiseCopyable {
     /// Kept by the generation.
     let name: Bytes
     /// Nanoseconds, 0 for none.
@@ -43,10 +43,10 @@ struct CompiledRoute {
     }
 
     /// Whether a further attempt may follow, or be made beside, the first one at `path`.
-    func mayFollow(_ path: Bytes) -> Bool {
+    @inline(__always) func mayFollow(_ path: @autoclosure () -> Bytes) -> Bool {
         guard retry.isEnabled else { return false }
         guard let hedgedMethods else { return true }
-        return hedgedMethods._withUnsafeGuaranteedRef { $0.contain(path) }
+        return hedgedMethods._withUnsafeGuaranteedRef { $0.contain(path()) }
     }
 
     func free() {
@@ -55,6 +55,7 @@ struct CompiledRoute {
         name.base.deallocate()
         edits?.release()
         upstreams.free()
+        choice.free()
     }
 }
 
