@@ -125,6 +125,11 @@ def test_failures_keep_the_last_addresses(moongate, dns, two, client, trouble):
     dns.silence()
     dns.fail()
     eventually(lambda: called(caller) == "b", 20, what="the name is asked again after failures")
+    [first] = proxy.wait_entries("cannot resolve name")
+    assert first["name"] == NAME and first["reason"]
+    assert proxy.wait_entries("name resolves again")[0]["name"] == NAME
+    assert proxy.metric("moongate_dns_questions_total", result="failure") >= 1
+    assert proxy.metric("moongate_dns_questions_total", result="success") >= 2
 
 
 def test_a_name_that_does_not_exist_is_asked_again_with_pauses(moongate, dns, two, client):

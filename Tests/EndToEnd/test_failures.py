@@ -12,6 +12,7 @@ import pytest
 from harness.authority import Authority
 from harness.backend import Backend
 from harness.backend_process import BackendProcess
+from harness.dns_server import DNSServer
 from harness.documents import REPOSITORY
 from harness.frame_upstream import FrameUpstream, RESPONSE
 from harness.frames import message
@@ -269,6 +270,46 @@ class Expired:
             self.server.stop()
 
 
+class Nameless:
+    """the name does not exist in DNS"""
+    during = False
+
+    def __init__(self, folder):
+        self.dns = DNSServer()
+        self.server = BackendProcess()
+        port = self.server.address.rpartition(":")[2]
+        self.address = f"greeter.test:{port}"
+        self.more = {"dns": {"servers": [self.dns.address], "timeout": "300ms", "attempts": 1}}
+
+    def fail(self):
+        pass
+
+    def mend(self):
+        self.dns.set("greeter.test", "127.0.0.1", ttl=1)
+
+    def close(self):
+        self.server.stop()
+        self.dns.close()
+
+
+class DNSGone(Nameless):
+    """the DNS servers are gone, the addresses are known"""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.mend()
+
+    def fail(self):
+        eventually(lambda: self.dns.asked("greeter.test"), 10, what="the name is asked for")
+        self.dns.silence("greeter.test")
+        asked = self.dns.asked("greeter.test")
+        eventually(lambda: self.dns.asked("greeter.test") > asked, 10, what="the addresses are out of date")
+
+    def mend(self):
+        self.dns.silence()
+        super().mend()
+
+
 def outcome(call):
     """Status and message of a call; the messages that came before do not count."""
     try:
@@ -295,7 +336,7 @@ def well(caller):
 
 
 FAILURES = [Killed, Refusing, Hung, Slow, BlackHole, Silent, Resetting, Refused, Dropping, GoingAway, Unended, Page,
-            Expired]
+            Expired, Nameless, DNSGone]
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
@@ -305,7 +346,8 @@ def test_status_message_and_recovery(moongate, client, tmp_path, table, failure,
     try:
         settings = {"endpoints": [broken.address], **getattr(broken, "upstream", {})}
         proxy = moongate(configuration(
-            upstreams={"main": settings}, routes=[route(**getattr(failure, "route", {}))]))
+            upstreams={"main": settings}, routes=[route(**getattr(failure, "route", {}))],
+            **getattr(broken, "more", {})))
         caller = client(proxy.address)
         if failure.during:
             eventually(lambda: well(caller), 20, what="the upstream works")

@@ -15,6 +15,7 @@ extension MetricsRegistry {
         writeCertificates(to: &text)
         writeLogs(to: &text)
         writeReloads(to: &text)
+        writeNames(to: &text)
         writeProcess(to: &text)
         scripts.write(to: &text)
         return text.bytes
@@ -319,6 +320,13 @@ extension MetricsRegistry {
         text.sample(UInt64(max(0, values.lastSuccess)))
         text.family("moongate_generation", .gauge, "Number of the serving generation.")
         text.sample(values.generation)
+    }
+
+    private func writeNames(to text: inout PrometheusText) {
+        let values = process.values
+        text.family("moongate_dns_questions_total", .counter, "Questions about names of endpoints, by how they ended.")
+        text.sample([("result", "success")], values.namesResolved)
+        text.sample([("result", "failure")], values.nameFailures)
     }
 
     private func writeProcess(to text: inout PrometheusText) {

@@ -11,6 +11,8 @@ final class ProcessMetrics: Sendable {
     private let currentGeneration = Atomic<UInt64>(0)
     private let operationalLogDrops = Atomic<UInt64>(0)
     private let accessLogFailures = Atomic<UInt64>(0)
+    private let namesResolved = Atomic<UInt64>(0)
+    private let nameFailures = Atomic<UInt64>(0)
     private let draining = Atomic<Bool>(false)
 
     /// Seconds since the epoch at which the process began, from the kernel.
@@ -49,6 +51,11 @@ final class ProcessMetrics: Sendable {
     /// Lines that the access log's destination refused, for example because the disk is full.
     @Sendable func accessLogLost(_ lines: UInt64) { accessLogFailures.add(lines, ordering: .relaxed) }
 
+    /// A question to DNS or the hosts file was answered.
+    func nameResolved() { namesResolved.add(1, ordering: .relaxed) }
+
+    func nameFailed() { nameFailures.add(1, ordering: .relaxed) }
+
     struct Values {
         var reloadSuccesses: UInt64
         var reloadsUnchanged: UInt64
@@ -59,6 +66,8 @@ final class ProcessMetrics: Sendable {
         var generation: UInt64
         var operationalLogDrops: UInt64
         var accessLogFailures: UInt64
+        var namesResolved: UInt64
+        var nameFailures: UInt64
     }
 
     var values: Values {
@@ -70,6 +79,7 @@ final class ProcessMetrics: Sendable {
             lastSuccess: lastSuccess.load(ordering: .relaxed),
             generation: currentGeneration.load(ordering: .relaxed),
             operationalLogDrops: operationalLogDrops.load(ordering: .relaxed),
-            accessLogFailures: accessLogFailures.load(ordering: .relaxed))
+            accessLogFailures: accessLogFailures.load(ordering: .relaxed),
+            namesResolved: namesResolved.load(ordering: .relaxed), nameFailures: nameFailures.load(ordering: .relaxed))
     }
 }

@@ -80,7 +80,9 @@ public final class Server {
         accessLog = try AccessLog(metrics: registry)
         accessLog.use(plan.candidate.accessLog)
         handle = try ControlHandle()
-        resolver = try Resolver(DNSSettings(generation.config.dns))
+        resolver = try Resolver(
+            DNSSettings(generation.config.dns),
+            journal: NameJournal(registry.process, log: operationalLog.logger("dns")))
         health = try HealthMonitor(
             registry.sharedUpstreams, resolver: resolver, log: operationalLog.logger("health"))
         let roster = WorkerRoster()

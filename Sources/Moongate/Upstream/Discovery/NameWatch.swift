@@ -13,6 +13,7 @@ final class NameWatch {
 
     private let question: NameQuestion
     private let source: NameSource
+    private let journal: NameJournal
     private var timer: OwnedTimer?
     private var listeners: [UInt64: Listener] = [:]
     /// What the listeners heard last; `nil`: nothing yet.
@@ -24,9 +25,10 @@ final class NameWatch {
     /// The last addresses of the service's hosts: one that does not resolve now keeps them.
     private var hosts: [String: [SocketAddress]] = [:]
 
-    init(_ question: NameQuestion, source: NameSource, loop: EventLoop) {
+    init(_ question: NameQuestion, source: NameSource, journal: NameJournal, loop: EventLoop) {
         self.question = question
         self.source = source
+        self.journal = journal
         timer = OwnedTimer(loop) { [weak self] in self?.ask() }
     }
 
@@ -122,12 +124,14 @@ final class NameWatch {
         let longest = listeners.values.map(\.refresh).min() ?? NameWatch.shortest
         switch result {
         case .success(let (endpoints, timeToLive)):
+            journal.answered(question, wasFailing: failures > 0)
             failures = 0
             let time = timeToLive.map { UInt64($0) * 1_000_000_000 } ?? longest
             timer?.set(after: max(NameWatch.shortest, min(time, longest)))
             tell(.success(endpoints))
         case .failure(let failure):
             timer?.set(after: pause(longest))
+            journal.failed(question, failure, isFirst: failures == 0)
             failures = min(failures + 1, 16)
             tell(.failure(failure))
         }

@@ -14,10 +14,10 @@ final class Resolver: Sendable {
     private let numbers = Locked<UInt64>(0)
 
     /// - Throws: when the system has no descriptors or threads left, or c-ares does not begin.
-    convenience init(_ settings: DNSSettings) throws {
+    convenience init(_ settings: DNSSettings, journal: NameJournal) throws {
         let loop = try EventLoop()
         let client = try DNSClient(loop: loop, settings: settings)
-        try self.init(ResolverNames(loop: loop, source: client))
+        try self.init(ResolverNames(loop: loop, source: client, journal: journal))
     }
 
     /// - Parameter names: nobody else uses them or their loop.
@@ -66,17 +66,19 @@ final class Resolver: Sendable {
 final class ResolverNames {
     let loop: EventLoop
     private let source: NameSource
+    private let journal: NameJournal
     private var watches: [NameQuestion: NameWatch] = [:]
 
-    init(loop: EventLoop, source: NameSource) {
+    init(loop: EventLoop, source: NameSource, journal: NameJournal) {
         self.loop = loop
         self.source = source
+        self.journal = journal
     }
 
     func add(
         _ question: NameQuestion, _ number: UInt64, refresh: UInt64, _ observer: @escaping NameWatch.Observer
     ) {
-        let watch = watches[question] ?? NameWatch(question, source: source, loop: loop)
+        let watch = watches[question] ?? NameWatch(question, source: source, journal: journal, loop: loop)
         watches[question] = watch
         watch.add(number, refresh: refresh, observer)
     }

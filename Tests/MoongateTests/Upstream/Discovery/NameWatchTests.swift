@@ -1,3 +1,4 @@
+import Logging
 import Testing
 
 @testable import Moongate
@@ -53,6 +54,13 @@ private final class Heard: Sendable {
     var last: [NamedEndpoint] { list.withLock { (try? $0.last?.get()) ?? [] } }
 }
 
+extension NameJournal {
+    /// Its log goes nowhere.
+    static var silent: NameJournal {
+        NameJournal(ProcessMetrics(), log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+}
+
 @Suite struct NameWatchTests {
     private let second: UInt64 = 1_000_000_000
 
@@ -64,7 +72,7 @@ private final class Heard: Sendable {
     @Test func observersShareQuestionsAndHearEachChangeOnce() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let names = ResolverNames(loop: loop, source: source)
+        let names = ResolverNames(loop: loop, source: source, journal: .silent)
         source.set("a.test", "10.0.0.1")
         let one = Heard()
         let two = Heard()
@@ -80,7 +88,7 @@ private final class Heard: Sendable {
     @Test func anAnswerRunsOutAndIsAskedAgain() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let names = ResolverNames(loop: loop, source: source)
+        let names = ResolverNames(loop: loop, source: source, journal: .silent)
         source.set("a.test", "10.0.0.1", timeToLive: 1)
         let heard = Heard()
         names.add(.host("a.test"), 1, refresh: 3600 * second, heard.observer)
@@ -95,7 +103,7 @@ private final class Heard: Sendable {
     @Test func aFailureIsToldAndAskedAgainWithPauses() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let names = ResolverNames(loop: loop, source: source)
+        let names = ResolverNames(loop: loop, source: source, journal: .silent)
         let heard = Heard()
         names.add(.host("a.test"), 1, refresh: 3600 * second, heard.observer)
         #expect(heard.texts == ["failed: not found"])
@@ -107,7 +115,7 @@ private final class Heard: Sendable {
     @Test func anAnswerToAQuestionThatWasGivenUpIsNotHeard() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let watch = NameWatch(.host("a.test"), source: source, loop: loop)
+        let watch = NameWatch(.host("a.test"), source: source, journal: .silent, loop: loop)
         let heard = Heard()
         source.set("a.test", "10.0.0.1")
         source.isHolding = true
@@ -121,7 +129,7 @@ private final class Heard: Sendable {
     @Test func servicesAreResolvedToTheirHosts() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let watch = NameWatch(.service("s"), source: source, loop: loop)
+        let watch = NameWatch(.service("s"), source: source, journal: .silent, loop: loop)
         source.set("a.test", "10.0.0.1")
         source.set("b.test", "10.0.0.2", "10.0.0.3")
         source.records["s"] = .success(
@@ -143,7 +151,7 @@ private final class Heard: Sendable {
     @Test func aHostThatDoesNotResolveNowKeepsItsAddresses() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let watch = NameWatch(.service("s"), source: source, loop: loop)
+        let watch = NameWatch(.service("s"), source: source, journal: .silent, loop: loop)
         source.set("a.test", "10.0.0.1")
         source.set("b.test", "10.0.0.2")
         source.records["s"] = .success(
