@@ -2,12 +2,14 @@
 import time
 
 import pytest
+from hyperframe.frame import RstStreamFrame
 
 from harness.frame_client import request
 from harness.frame_upstream import RESPONSE
 from harness.frames import CANCEL, message
 from harness.settings import configuration, route
 from harness.stubs import Order
+from harness.waiting import eventually
 
 PATH = "/moongate.test.Probe/Unary"
 
@@ -179,3 +181,25 @@ def test_grpcio_calls_are_quick_beside_a_slow_backend(moongate, backends, upstre
     for _ in range(20):
         assert caller.unary(Order(payload=b"x" * 3000), timeout=10).backend == "good"
     assert silent.heads()
+
+
+def test_hash_on_holds_for_further_attempts_too(moongate, upstream, connect):
+    """The same user's calls go to the same endpoints in the same order."""
+    order = {}
+    servers = [upstream(lambda connection, head, number=number: order.setdefault(
+        (head.get("x-user"), head.get("x-try")), []).append(number)) for number in range(4)]
+    proxy = moongate(configuration(
+        upstreams={"main": {"endpoints": [server.address for server in servers], "balance": "ring_hash",
+                            "hash_on": [{"header": "x-user"}]}},
+        routes=[route(hedge={"methods": ["*/*"], "delay": "20ms"})]))
+    client = connect(proxy.address)
+    for user in range(8):
+        for attempt in range(3):
+            key = (f"user-{user}", str(attempt))
+            stream = client.open([*request(PATH), ("x-user", key[0]), ("x-try", key[1])])
+            client.send_data(stream, message(b"request"), end_stream=True)
+            eventually(lambda: len(order.get(key, [])) == 2, 10, what="two attempts")
+            client.send(RstStreamFrame(stream, error_code=CANCEL))
+    for user in range(8):
+        first, *others = (order[f"user-{user}", str(attempt)] for attempt in range(3))
+        assert first[0] != first[1] and all(other == first for other in others), order

@@ -295,6 +295,15 @@ def test_C89_strict_override_of_an_endpoint_that_is_down_fails(three):
     assert {caller.unary().backend for _ in range(6)} <= {"b", "c"}
 
 
+def test_a_strict_override_holds_for_further_attempts_too(three):
+    proxy, caller, servers = three("""
+        function envoy_on_request(h) h:setUpstreamOverrideHost(h:headers():get("x-host"), true) end""",
+        retry={"on": ["unavailable"], "backoff": {"initial": "1ms"}})
+    error = caller.refused(Order(code=14, message="not now"), metadata=[("x-host", servers[1].address)])
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "not now")
+    assert proxy.metric("moongate_retries_total", route="all") == 2
+
+
 def test_hash_key_keeps_callers_on_their_endpoint(three):
     _, caller, _ = three("""function on_request(h) h:setHashKey(h:headers():get("x-user")) end""")
     homes = {}

@@ -97,13 +97,12 @@ final class HedgedStreams: UpstreamStreamDelegate {
 
     /// Finds an endpoint. What goes wrong is told to the exchange at once.
     func assign(_ attempt: HedgedAttempt) {
-        guard let upstream = attempt.upstream, let owner = attempt.stream.pointee.owner, attempt.exchange != nil else {
-            return
-        }
+        guard let upstream = attempt.upstream, let owner = attempt.stream.pointee.owner, let exchange = attempt.exchange
+        else { return }
         attempt.lookups += 1
         attempt.isWaiting = true
         let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        switch upstream.assign(seeker, excluding: attempt.endpoint) {
+        switch upstream.assign(seeker, excluding: attempt.endpoint, wish: exchange.endpointWish(upstream)) {
         case .connection(let connection): send(attempt, on: connection)
         case .waiting(let endpoint): attempt.endpoint = endpoint
         case .resolving: break

@@ -128,8 +128,8 @@ final class Upstream {
     }
 
     private func assign(_ seeker: StreamSeeker, _ excluded: Endpoint?, _ wish: EndpointWish) -> Assignment {
-        let named = endpoints.first { $0 !== excluded && $0.isUsable && wish.names($0.address) }
         let isBound = wish.isStrict && wish.address != nil
+        let named = endpoints.first { (isBound || $0 !== excluded) && $0.isUsable && wish.names($0.address) }
         if isBound && named == nil && !awaitsFirstAnswer { return .unavailable("no healthy upstream") }
         guard let endpoint = named ?? (isBound ? nil : pick(excluded, hash: wish.hash) ?? pick(nil, hash: wish.hash))
         else {
