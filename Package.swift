@@ -3,6 +3,11 @@ import PackageDescription
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]
 
+// Checks of exclusive access at run time cost 4 % of a request. Builds for development and tests keep them, and a release
+// that met such a fault could only end the process.
+let fast: [SwiftSetting] =
+    strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
 let package = Package(
     name: "moongate",
     products: [
@@ -39,7 +44,7 @@ let package = Package(
                 "CCares", "CCrypt", "COpenSSL", "CMoongate", "CRE2", "MoongateConfig", "MoongateLint", "MoongateLua",
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: strict),
+            swiftSettings: fast),
         .executableTarget(
             name: "MoongateCommand",
             dependencies: [
