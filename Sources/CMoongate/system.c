@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "mg_system.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 #include <pthread.h>
@@ -11,6 +12,10 @@ int mg_accept(int fd, struct sockaddr *address, socklen_t *length) {
 
 void mg_set_thread_name(const char *name) {
     pthread_setname_np(pthread_self(), name);
+}
+
+void mg_trim_memory(void) {
+    malloc_trim(0);
 }
 
 int mg_usable_cores(void) {

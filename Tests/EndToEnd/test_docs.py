@@ -17,7 +17,7 @@ from harness.proxy import run_command
 
 ALL = documents.documents()
 README = next(document for document in ALL if document.name == "README.md")
-TOP_LEVEL = {"workers", "dns", "policies", "secrets", "upstreams", "routes", "admin", "access_log", "drain"}
+TOP_LEVEL = {"workers", "dns", "overload", "policies", "secrets", "upstreams", "routes", "admin", "access_log", "drain"}
 
 
 # Configurations and policies

@@ -20,6 +20,9 @@ void mg_set_thread_name(const char *name);
 /// Cores that the scheduler lets this process run on; sched_getaffinity is a GNU extension.
 int mg_usable_cores(void);
 
+/// malloc_trim: gives free memory back to the system. Locks each arena of the allocator for a moment.
+void mg_trim_memory(void);
+
 /// Starts `path` (looked for in PATH if it has no slash) with the arguments, an array that ends with NULL. The child gets
 /// the descriptors from 3 on, and in its environment LISTEN_FDS and LISTEN_FDNAMES (`names`) for all but the last, whose
 /// number is in MOONGATE_READY_FD. Returns 0 or what is wrong, as errno has it.

@@ -12,6 +12,8 @@ final class Acceptor: EventHandler {
     private let local: SocketAddress
     private let distributor: ConnectionDistributor
     private let census: ConnectionCensus
+    private let overload: OverloadState
+    private var rate: AcceptRate?
     private var settings: ListenerSettings
     private var timer: OwnedTimer?
     private var isStopped = false
@@ -19,7 +21,7 @@ final class Acceptor: EventHandler {
     /// - Parameter socket: a listening socket, which the acceptor closes in the end.
     init(
         loop: EventLoop, socket: Int32, local: SocketAddress, _ distributor: ConnectionDistributor,
-        _ census: ConnectionCensus, _ settings: ListenerSettings
+        _ census: ConnectionCensus, _ overload: OverloadState, _ settings: ListenerSettings
     ) {
         self.loop = loop
         descriptor = socket
@@ -27,6 +29,8 @@ final class Acceptor: EventHandler {
         self.settings = settings
         self.distributor = distributor
         self.census = census
+        self.overload = overload
+        rate = settings.limits.connectionRate.map { AcceptRate($0, now: loop.now) }
         super.init()
         timer = OwnedTimer(loop) { [weak self] in self?.start() }
     }
@@ -42,7 +46,12 @@ final class Acceptor: EventHandler {
     }
 
     /// Connections that are accepted from now on get `settings`.
-    func use(_ settings: ListenerSettings) { self.settings = settings }
+    func use(_ settings: ListenerSettings) {
+        if settings.limits.connectionRate != self.settings.limits.connectionRate {
+            rate = settings.limits.connectionRate.map { AcceptRate($0, now: loop.now) }
+        }
+        self.settings = settings
+    }
 
     /// Closes the socket; the kernel refuses further clients.
     func stop() {
@@ -57,31 +66,42 @@ final class Acceptor: EventHandler {
     override func ready(_ events: UInt32) {
         // Bounded, so that a flood on one listener leaves the others their turn.
         for _ in 0..<64 where !isStopped {
+            if let wait = rate?.wait(now: loop.now) {
+                census.paused(settings)
+                return pause(wait)
+            }
             do {
                 guard let (fd, peer) = try Socket.accept(descriptor) else { return }
+                rate?.took()
                 take(fd, peer)
             } catch {
-                return pause()
+                return pause(Acceptor.exhaustionPause)
             }
         }
     }
 
     private func take(_ fd: Int32, _ peer: SocketAddress) {
+        if overload.isTooHigh(fd) { return refuse(fd, peer, .descriptors) }
+        if overload.level >= .refuseConnections { return refuse(fd, peer, .memory) }
         switch census.admit(settings, peer) {
         case .ticket(let ticket):
             distributor.distribute(
                 AcceptedConnection(
                     descriptor: fd, remote: peer, local: Socket.localAddress(fd) ?? local, listener: settings,
                     ticket: ticket))
-        case .refused(let limit):
-            Socket.close(fd)
-            census.refused(settings, peer, limit, row: census.acceptorRow, at: loop.now)
+        case .refused(let limit): refuse(fd, peer, limit)
         }
     }
 
-    private func pause() {
+    private func refuse(_ fd: Int32, _ peer: SocketAddress, _ limit: ConnectionLimit) {
+        Socket.close(fd)
+        census.refused(settings, peer, limit, row: census.acceptorRow, at: loop.now)
+    }
+
+    /// - Parameter time: in nanoseconds.
+    private func pause(_ time: UInt64) {
         loop.remove(descriptor)
-        timer?.set(after: Acceptor.exhaustionPause)
+        timer?.set(after: time)
     }
 }
 

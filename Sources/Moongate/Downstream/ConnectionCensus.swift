@@ -86,6 +86,12 @@ final class ConnectionCensus: Sendable {
     /// The row of the acceptor thread in the counters of listeners.
     var acceptorRow: Int { registry.workers }
 
+    /// The listener takes a pause because of its `connection_rate`.
+    func paused(_ listener: ListenerSettings) {
+        let counters = registry.listeners.entry(listener.name)
+        withExtendedLifetime(counters) { ListenerCells(row: counters.block.row(acceptorRow)).acceptPauses.add() }
+    }
+
     /// Counts a connection that was refused, and says so at most every ten seconds for a listener.
     ///
     /// - Parameter row: of the calling thread in the counters of listeners.
@@ -155,17 +161,23 @@ final class ConnectionTicket: Sendable {
 struct ConnectionLimits: Sendable {
     var connections = Int.max
     var connectionsPerAddress = Int.max
+    /// New ones per second; `nil`: any.
+    var connectionRate: Int?
 }
 
 /// The limit that a connection did not fit into.
 enum ConnectionLimit: Int, CaseIterable, Sendable, CustomStringConvertible {
     case connections, connectionsPerAddress
+    /// Those of the whole process (`overload`).
+    case memory, descriptors
 
     /// The setting's name.
     var description: String {
         switch self {
         case .connections: "connections"
         case .connectionsPerAddress: "connections_per_address"
+        case .memory: "memory"
+        case .descriptors: "descriptors"
         }
     }
 }

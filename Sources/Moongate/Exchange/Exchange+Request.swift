@@ -8,7 +8,7 @@ extension Pooled where Record == ExchangeRecord {
         self.isGRPC = self.request.value(.contentType).map(GRPCContentType.isGRPC) ?? false
         if tooLarge { return fail(.headersTooLarge) }
         if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
-        if answeredHealthCheck() { return }
+        if answeredHealthCheck() || refusedForOverload() { return }
         guard admitsAuthority() else { return }
         settleClientCertificate()
         writeEdgeHeaders()

@@ -12,12 +12,16 @@ final class ExchangeHost {
     let lostStreams = LostStreams()
     let mirrorStreams: MirrorStreams
     private let accessLog: AccessLogger
+    let overload: OverloadState
     /// The last request's number; they go up from a random start, so that two runs do not share them.
     private var numbers = UInt64.random(in: 0...UInt64.max)
     private var numbersForChoice = FastRandom()
 
     /// - Parameter worker: the number of this worker, which chooses its counters.
-    init(loop: EventLoop, generation: WorkerGeneration, accessLog: AccessLogger, worker: Int) {
+    init(
+        loop: EventLoop, generation: WorkerGeneration, accessLog: AccessLogger, overload: OverloadState, worker: Int
+    ) {
+        self.overload = overload
         mirrorStreams = MirrorStreams(loop: loop, worker: worker)
         self.loop = loop
         self.generation = generation

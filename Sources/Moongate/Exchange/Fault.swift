@@ -78,6 +78,14 @@ struct Fault {
 
     // MARK: Ours
 
+    /// The request came while memory is short.
+    static var overloaded: Fault { Fault("overload", .unavailable, 503, "the proxy is short of memory") }
+
+    /// The exchange held more than others when memory ran short.
+    static var shed: Fault {
+        Fault("overload_reset", .unavailable, 503, "ended because the proxy is short of memory")
+    }
+
     /// T4: names the timer and where it was set. `time`: nanoseconds.
     static func deadlineExceeded(_ cause: DeadlineCause, _ time: UInt64, route: String) -> Fault {
         let setting =

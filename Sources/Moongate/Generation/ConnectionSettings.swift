@@ -13,6 +13,7 @@ extension ConnectionSchedule.Settings {
 extension ConnectionLimits {
     init(_ config: ListenerLimitsConfig) {
         self.init(
-            connections: config.connections ?? .max, connectionsPerAddress: config.connectionsPerAddress ?? .max)
+            connections: config.connections ?? .max, connectionsPerAddress: config.connectionsPerAddress ?? .max,
+            connectionRate: config.connectionRate)
     }
 }

@@ -16,6 +16,7 @@ extension MetricsRegistry {
         writeLogs(to: &text)
         writeReloads(to: &text)
         writeNames(to: &text)
+        writeOverload(to: &text)
         writeProcess(to: &text)
         scripts.write(to: &text)
         return text.bytes
@@ -258,6 +259,12 @@ extension MetricsRegistry {
             for listener in listeners { text.sample([("listener", listener.name)], listener.block.total(column)) }
         }
         text.family(
+            "moongate_downstream_accept_pauses_total", .counter,
+            "Pauses in accepting because of the rate of new connections.")
+        for listener in listeners {
+            text.sample([("listener", listener.name)], listener.block.total(Column.acceptPauses))
+        }
+        text.family(
             "moongate_downstream_refused_total", .counter, "Client connections closed at once because of a limit.")
         for listener in listeners {
             for limit in ConnectionLimit.allCases {
@@ -320,6 +327,22 @@ extension MetricsRegistry {
         text.sample(UInt64(max(0, values.lastSuccess)))
         text.family("moongate_generation", .gauge, "Number of the serving generation.")
         text.sample(values.generation)
+    }
+
+    private func writeOverload(to text: inout PrometheusText) {
+        text.family("moongate_overload_active", .gauge, "1 while memory is so short that this is done.")
+        for level in OverloadLevel.allCases where level > .normal {
+            text.sample([("action", level.label)], overload.level >= level ? 1 as UInt64 : 0)
+        }
+        text.family("moongate_overload_memory_bytes", .gauge, "Resident memory as it was seen last; 0 without a limit.")
+        text.sample(overload.memoryUsed)
+        text.family("moongate_overload_memory_limit_bytes", .gauge, "The memory that the process may use; 0: any.")
+        text.sample(overload.memoryLimit)
+        text.family(
+            "moongate_overload_refused_streams_total", .counter, "Requests not served because memory was short.")
+        text.sample(overload.refusedStreams)
+        text.family("moongate_overload_reset_streams_total", .counter, "Streams ended because memory was short.")
+        text.sample(overload.resetStreams)
     }
 
     private func writeNames(to text: inout PrometheusText) {

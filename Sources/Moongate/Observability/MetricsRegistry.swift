@@ -56,6 +56,7 @@ final class MetricsRegistry: Sendable {
     let listeners: Family
     let policies: Family
     let process: ProcessMetrics
+    let overload = OverloadState()
     /// What policies count by themselves.
     let scripts: ScriptMetrics
     /// What policies share; its figures are shown with the counters.

@@ -39,13 +39,16 @@ struct ListenerCells {
         static let proxyProtocolFailures = 6
         static let refused = 7
         static let expired = refused + ConnectionLimit.allCases.count
-        static let count = expired + ConnectionSchedule.Reason.allCases.count
+        static let acceptPauses = expired + ConnectionSchedule.Reason.allCases.count
+        static let count = acceptPauses + 1
     }
 
     let row: CounterRow
 
     /// Connections closed at once because of a limit.
     func refused(_ limit: ConnectionLimit) -> Counter { row[Column.refused + limit.rawValue] }
+    /// Pauses in accepting because of the rate of new connections.
+    var acceptPauses: Counter { row[Column.acceptPauses] }
     /// Connections that were drained or closed by their schedule.
     func expired(_ reason: ConnectionSchedule.Reason) -> Counter { row[Column.expired + reason.rawValue] }
     /// Gauge.

@@ -1,3 +1,6 @@
+import Logging
+import MoongateConfig
+
 /// The thread that accepts for all listeners, as the control thread sees it.
 final class AcceptorThread: Sendable {
     private let table: LoopBound<AcceptorTable>
@@ -5,8 +8,18 @@ final class AcceptorThread: Sendable {
     private let thread: OSThread
 
     /// - Throws: when the system has no descriptors or threads left.
-    init(distributor: ConnectionDistributor, census: ConnectionCensus) throws {
-        let table = AcceptorTable(loop: try EventLoop(), distributor: distributor, census: census)
+    /// - Parameters:
+    ///   - overload: what all threads know of the process's load.
+    ///   - log: hears of changes of it.
+    ///   - shed: ends streams that hold about so many bytes in all.
+    init(
+        distributor: ConnectionDistributor, census: ConnectionCensus, overload: OverloadState, log: Logger,
+        shed: @escaping @Sendable (UInt64) -> Void
+    ) throws {
+        let loop = try EventLoop()
+        let monitor = OverloadMonitor(loop: loop, state: overload, log: log, shed: shed)
+        let table = AcceptorTable(
+            loop: loop, distributor: distributor, census: census, overload: overload, monitor: monitor)
         self.table = LoopBound(table)
         mailbox = table.loop.mailbox
         let handover = Handover(table)
@@ -21,6 +34,9 @@ final class AcceptorThread: Sendable {
     func accept(on socket: ListeningSocket, _ settings: ListenerSettings) {
         post { $0.accept(on: socket, settings) }
     }
+
+    /// Watches memory and descriptors by these marks from now on.
+    func use(_ overload: OverloadConfig) { post { $0.monitor.use(overload) } }
 
     /// Closes the socket.
     func stop(_ socket: ListeningSocket) { post { $0.stop(socket) } }
@@ -49,10 +65,17 @@ private final class AcceptorTable {
     let loop: EventLoop
     private let distributor: ConnectionDistributor
     private let census: ConnectionCensus
+    private let overload: OverloadState
+    let monitor: OverloadMonitor
     private var acceptors: [ListeningSocket: Acceptor] = [:]
 
-    init(loop: EventLoop, distributor: ConnectionDistributor, census: ConnectionCensus) {
+    init(
+        loop: EventLoop, distributor: ConnectionDistributor, census: ConnectionCensus, overload: OverloadState,
+        monitor: OverloadMonitor
+    ) {
         self.census = census
+        self.overload = overload
+        self.monitor = monitor
         self.loop = loop
         self.distributor = distributor
     }
@@ -60,7 +83,8 @@ private final class AcceptorTable {
     func accept(on socket: ListeningSocket, _ settings: ListenerSettings) {
         if let acceptor = acceptors[socket] { return acceptor.use(settings) }
         let acceptor = Acceptor(
-            loop: loop, socket: socket.descriptor, local: socket.address, distributor, census, settings)
+            loop: loop, socket: socket.descriptor, local: socket.address, distributor, census, overload,
+            settings)
         acceptors[socket] = acceptor
         acceptor.start()
     }

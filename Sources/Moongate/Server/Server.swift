@@ -90,7 +90,9 @@ public final class Server {
         workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
         roster.set(workers)
         acceptors = try AcceptorThread(
-            distributor: distributor, census: ConnectionCensus(registry: registry, logger: log))
+            distributor: distributor, census: ConnectionCensus(registry: registry, logger: log),
+            overload: registry.overload, log: log, shed: { roster.shed($0) })
+        acceptors.use(generation.config.overload)
         listeners = ListenerSet(acceptors: acceptors, inherited: inherited)
         let bound = try listeners.bind(generation.config.listeners)
         admin = try makeAdmin(generation.config.admin)
@@ -251,6 +253,7 @@ extension Server: ControlDelegate {
             throw error
         }
         resolver.use(DNSSettings(new.config.dns))
+        acceptors.use(new.config.overload)
         for (index, worker) in workers.enumerated() {
             let policies = candidate.policyHosts.isEmpty ? nil : candidate.policyHosts[index]
             worker.post { $0.adopt(new, policies) }

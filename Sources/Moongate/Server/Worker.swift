@@ -38,7 +38,8 @@ final class Worker: ConnectionOwner {
         )
         self.upstreams = upstreams
         host = ExchangeHost(
-            loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index), worker: plan.index)
+            loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index),
+            overload: plan.registry.overload, worker: plan.index)
         downstreamStreams = DownstreamStreams(host)
         replacement = EngineReplacement(loop: loop, cells: registry.worker(plan.index))
         oldGenerations = OldGenerations(loop: loop, cells: registry.worker(plan.index))
@@ -149,6 +150,25 @@ final class Worker: ConnectionOwner {
     func endStreams() {
         connections.forEach { connection in
             connection.streams.forEach { Exchange(owner: $0).fail(.draining) }
+        }
+    }
+
+    /// Ends the streams that hold most of bodies, until those that ended held `bytes` in all; streams that hold nothing
+    /// go on.
+    func shed(_ bytes: UInt64) {
+        var holders: [(owner: UnsafeMutableRawPointer, held: Int)] = []
+        connections.forEach { connection in
+            connection.streams.forEach { owner in
+                let held = Exchange(owner: owner).heldBytes
+                if held > 0 { holders.append((owner, held)) }
+            }
+        }
+        holders.sort { $0.held > $1.held }
+        var left = Int(clamping: bytes)
+        for holder in holders where left > 0 {
+            left -= holder.held
+            Exchange(owner: holder.owner).shed()
+            host.overload.streamReset()
         }
     }
 

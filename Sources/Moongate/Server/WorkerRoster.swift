@@ -4,6 +4,12 @@ final class WorkerRoster: Sendable {
 
     func set(_ list: [WorkerThread]) { workers.withLock { $0 = list } }
 
+    /// Ends streams that hold about `bytes` in all.
+    func shed(_ bytes: UInt64) {
+        let workers = workers.withLock { $0 }
+        for worker in workers { worker.post { $0.shed(bytes / UInt64(max(1, workers.count))) } }
+    }
+
     func deliver(_ connection: AcceptedConnection, to index: Int) {
         let worker = workers.withLock { $0.indices.contains(index) ? $0[index] : nil }
         guard let worker else { return Socket.close(connection.descriptor) }

@@ -18,6 +18,7 @@ public struct Configuration: Sendable, Equatable {
     /// `nil`: no access log.
     public var accessLog: AccessLogConfig?
     public var dns: DNSConfig
+    public var overload: OverloadConfig
     public var drain: DrainConfig
     public var reload: ReloadConfig
 
@@ -25,7 +26,7 @@ public struct Configuration: Sendable, Equatable {
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
         admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, dns: DNSConfig = .init(),
-        drain: DrainConfig = .init(),
+        overload: OverloadConfig = .init(), drain: DrainConfig = .init(),
         reload: ReloadConfig = .init()
     ) {
         self.workers = workers
@@ -37,6 +38,7 @@ public struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.accessLog = accessLog
         self.dns = dns
+        self.overload = overload
         self.drain = drain
         self.reload = reload
     }

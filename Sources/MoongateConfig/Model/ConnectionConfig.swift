@@ -40,9 +40,12 @@ public struct ListenerLimitsConfig: Sendable, Equatable {
     public var connections: Int?
     /// From one IPv4 address or one /64 network of IPv6; `nil`: no limit.
     public var connectionsPerAddress: Int?
-    public init(connections: Int? = nil, connectionsPerAddress: Int? = nil) {
+    /// New connections per second; more wait in the kernel's queue. `nil`: no limit.
+    public var connectionRate: Int?
+    public init(connections: Int? = nil, connectionsPerAddress: Int? = nil, connectionRate: Int? = nil) {
         self.connections = connections
         self.connectionsPerAddress = connectionsPerAddress
+        self.connectionRate = connectionRate
     }
 }
 

@@ -18,6 +18,7 @@ extension ConfigurationReference {
             limits:
               connections: 20000
               connections_per_address: 100
+              connection_rate: 500                # new ones per second
             forwarded:                            # what upstreams are told about clients
               trusted_hops: 1                     # one proxy in front, whose word counts
               x_forwarded_for: append
@@ -226,6 +227,15 @@ extension ConfigurationReference {
           servers: [127.0.0.53]                   # default: those of /etc/resolv.conf
           timeout: 2s
           attempts: 2
+
+        overload:                                 # load is shed in this order
+          memory:
+            limit: 2GiB                           # default: the container's
+            refuse_streams: 85                    # percent of the limit
+            refuse_connections: 90
+            reset_streams: 95
+          descriptors:
+            refuse_connections: 90                # percent of `ulimit -n`
 
         drain:
           delay: 5s

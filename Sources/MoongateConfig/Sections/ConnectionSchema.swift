@@ -97,7 +97,7 @@ extension ValueType<ListenerLimitsConfig> {
         .mapping(
             MappingSchema(
                 name: "listener limits",
-                summary: "Connections that the listener takes, in the whole process. One more is closed at once.",
+                summary: "Connections that the listener takes, in the whole process. One too many is closed at once.",
                 initial: ListenerLimitsConfig(),
                 fields: [
                     Field(
@@ -107,6 +107,10 @@ extension ValueType<ListenerLimitsConfig> {
                         "connections_per_address", \.connectionsPerAddress, .integer(1...10_000_000),
                         absent: "no limit",
                         "Connections from one IPv4 address, or from one /64 network of IPv6."),
+                    Field(
+                        "connection_rate", \.connectionRate, .integer(1...1_000_000), absent: "no limit",
+                        "New connections per second. Further ones wait in the kernel's queue, so that a flood of them, each"
+                            + " with a TLS handshake, leaves the workers time for those that are there."),
                 ]))
     }
 }

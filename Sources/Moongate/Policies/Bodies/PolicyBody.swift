@@ -80,6 +80,9 @@ final class PolicyBody {
 
     // MARK: For the exchange
 
+    /// Bytes that the stages keep.
+    var heldBytes: Int { stages.reduce(0) { $0 + $1.held + ($1.whole?.count ?? 0) + ($1.chunk?.count ?? 0) } }
+
     /// How many bytes the sender may send again.
     func takeConsumed() -> Int {
         guard (flow.queue?.pointee.count ?? 0) < PolicyBody.mark else { return 0 }
