@@ -21,6 +21,7 @@ from harness.settings import configuration, route
 from harness.stubs import Order
 from harness.waiting import eventually
 
+pytestmark = pytest.mark.alone
 TABLE = REPOSITORY / "docs" / "reliability.md"
 
 
