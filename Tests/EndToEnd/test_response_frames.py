@@ -180,7 +180,7 @@ def test_S5_connection_lost_mid_message_resets_the_stream(between):
     connection.close()
     last = client.end(stream)
     assert last.type == "RstStream"
-    assert last.code != NO_ERROR
+    assert last.code == INTERNAL_ERROR
 
 
 def test_S5_connection_lost_between_messages_ends_with_trailers(between):

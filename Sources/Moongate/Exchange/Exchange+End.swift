@@ -17,7 +17,8 @@ extension Pooled where Record == ExchangeRecord {
             } else if self.phase == .forwarded || self.phase == .responding || self.phase == .responsePaused {
                 let fault = Fault.upstreamReset(code, reason, endpoint: self.endpoint?.name ?? "")
                 if self.phase == .forwarded && self.attempt.mayFollow && retriesByReset(code, fault) { return }
-                fail(fault, code: code)
+                // In the middle of a message, CANCEL would look as if the client had given up.
+                fail(fault, code: reason == nil ? code : .internalError)
             }
         }
         endIfDone()
