@@ -43,7 +43,7 @@ def resident(proxy):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(STORM_SECONDS + 140)
 def test_reload_storm_loses_no_call_and_no_stream(moongate, backends):
     [server] = backends("storm", threads=150)
     proxy = moongate(
@@ -147,7 +147,7 @@ def test_soak_with_calls_timers_and_bodies_keeps_memory_flat(moongate, backends,
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(CANCEL_SECONDS + 90)
 def test_X2_five_per_cent_cancelled_calls_lose_no_other_stream(moongate, fast):
     proxy = moongate(configuration(fast.address))
     said = raw_load(proxy.address, CANCEL_SECONDS, rate=CANCEL_RATE, cancel=0.05).result()

@@ -54,3 +54,8 @@ def h2load(address, path, requests, connections=8, streams=16):
              "-H", "content-type: application/grpc", "-H", "te: trailers", "-d", body.name,
              f"http://{address}{path}"], capture_output=True, text=True, timeout=120, check=True)
     return done.stdout
+
+
+def chaos_client(address, seconds, authority):
+    """Starts the clients of the chaos run, who trust the authority's certificate."""
+    return Running([sys.executable, "-m", "harness.chaos_client", address, seconds, authority], limit=seconds + 90)
