@@ -278,3 +278,24 @@ def test_policies_call_names_too(moongate, dns, two, client):
     caller = client(proxy.address)
     assert called(caller) == "b"
     assert two[0].count() == 1, "the policy's call went to the name's address"
+
+
+@pytest.mark.parametrize("names, fits", [(["greeter.test"], True), (["one.greeter.test", "127.0.0.1"], False)])
+def test_rfc6125_6_2_1_a_certificate_is_for_the_services_domain(moongate, dns, client, authority, names, fits):
+    """Not for the host that DNS names: anybody may have written that."""
+    root = authority()
+    issued = root.issue("server", names)
+    server = Backend("a", credentials=grpc.ssl_server_credentials([(issued.key_pem, issued.pem)]))
+    try:
+        dns.set_services(SERVICE, (0, 1, server.port, "one.greeter.test"))
+        dns.set("one.greeter.test", "127.0.0.1")
+        proxy = moongate(settings(dns, {"dns_srv": SERVICE}, upstream={"tls": {"ca": str(root.certificate)}}))
+        caller = client(proxy.address)
+        if fits:
+            eventually(lambda: called(caller) == "a", 10)
+        else:
+            error = caller.refused(timeout=10)
+            assert error.code() == grpc.StatusCode.UNAVAILABLE and "TLS" in error.details(), error.details()
+            assert server.count() == 0
+    finally:
+        server.stop()
