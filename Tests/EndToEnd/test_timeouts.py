@@ -208,6 +208,35 @@ def test_silent_stream_ends_with_idle_timeout(moongate, upstream, connect):
     assert connection.expect("RstStream", head.stream).code == CANCEL
 
 
+def test_idle_timeout_holds_while_a_hook_waits_for_the_body(moongate, upstream, connect):
+    policy = {"name": "waits", "lua": "function on_request(h) h:body() end"}
+    client, server = timed(moongate, upstream, connect, idle_timeout="400ms", policies=[policy])
+    stream = client.open(request())
+    client.send_data(stream, message(b"12345678")[:9])
+    last = client.end(stream)
+    assert last.get("grpc-status") == "4" and "idle_timeout of route all" in last.get("grpc-message")
+    assert not server.heads(), "nothing reached the upstream"
+
+
+def test_idle_timeout_of_the_route_that_a_policy_chooses_counts(moongate, upstream, connect):
+    server = upstream()
+    leave = """function on_request(h)
+        local body = h:body()
+        h:headers():replace("x-to", "slow")
+        h:clearRouteCache()
+      end"""
+    proxy = moongate(configuration(server.address, routes=[
+        route("main", "slow", match={"headers": [{"name": "x-to", "exact": "slow"}]}),
+        route("main", "quick", idle_timeout="400ms", policies=[{"name": "leave", "lua": leave}])]))
+    client = connect(proxy.address)
+    stream = client.open(request())
+    client.send_data(stream, message(b"12345678"), end_stream=True)
+    connection, head = server.next_request()
+    time.sleep(1)
+    connection.respond(head.stream)
+    assert client.end(stream).get("grpc-status") == "0"
+
+
 def test_stream_with_a_byte_now_and_then_is_not_idle(moongate, upstream, connect):
     client, server = timed(moongate, upstream, connect, idle_timeout="600ms")
     stream = client.open()

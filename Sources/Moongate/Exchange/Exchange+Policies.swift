@@ -73,12 +73,19 @@ extension Pooled where Record == ExchangeRecord {
     private func requestHooksEnded(_ verdict: PolicyVerdict) {
         switch verdict {
         case .proceed: self.policyStage == .listener ? listenerPoliciesPassed() : routePoliciesPassed()
-        case .pause: self.phase = .requestPaused
+        case .pause: requestPaused()
         case .reply: policyReplied()
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
         }
+    }
+
+    /// A hook waits, perhaps for a body that does not come.
+    private func requestPaused() {
+        self.phase = .requestPaused
+        guard self.policyStage == .route, let generation = self.generation else { return }
+        watchSilence(generation.route(self.route).pointee.idleTimeout)
     }
 
     private func listenerPoliciesPassed() {

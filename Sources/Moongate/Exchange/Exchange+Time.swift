@@ -68,6 +68,8 @@ extension Pooled where Record == ExchangeRecord {
             return
         }
         let limit = generation.route(self.route).pointee.idleTimeout
+        // Policies may have changed the route since.
+        guard limit > 0 else { return }
         let bytes = self.bytesIn &+ self.bytesOut
         if bytes != self.attempt.bytesSeen {
             self.attempt.bytesSeen = bytes
