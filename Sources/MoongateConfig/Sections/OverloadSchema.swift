@@ -16,7 +16,8 @@ extension ValueType<MemoryOverloadConfig> {
     fileprivate static var memoryOverload: ValueType {
         let schema = MappingSchema(
             name: "overload memory",
-            summary: "What happens as resident memory comes near its limit; each step ends 3 points below where it began.",
+            summary: "What happens as resident memory comes near its limit; each step ends 3 points below where it"
+                + " began.",
             initial: MemoryOverloadConfig(),
             fields: [
                 Field(
