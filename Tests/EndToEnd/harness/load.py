@@ -1,4 +1,5 @@
 """Load generators as processes of their own."""
+import atexit
 import json
 import pathlib
 import subprocess
@@ -18,6 +19,8 @@ class Running:
         self.child = subprocess.Popen(
             [str(argument) for argument in arguments], cwd=ROOT, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # A test that fails does not wait for the result.
+        atexit.register(self.child.kill)
 
     def result(self):
         try:
