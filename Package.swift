@@ -8,6 +8,10 @@ let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("E
 let fast: [SwiftSetting] =
     strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
+let fuzzed: [Target.Dependency] = [
+    "CMoongate", "COpenSSL", "Moongate", "MoongateConfig", "MoongateLint", "MoongateLua",
+]
+
 let package = Package(
     name: "moongate",
     products: [
@@ -65,5 +69,17 @@ let package = Package(
             name: "MoongateLintTests", dependencies: ["Moongate", "MoongateLint", "MoongateLua"], swiftSettings: strict),
         .testTarget(name: "MoongateLuaTests", dependencies: ["MoongateLua"], swiftSettings: strict),
         .testTarget(name: "MoongateTests", dependencies: ["CNghttp2", "Moongate"], swiftSettings: strict),
+        // The fuzzing targets, here with the inputs of their corpora.
+        .testTarget(
+            name: "MoongateFuzzTests", dependencies: fuzzed, exclude: ["Corpus", "Driver"], swiftSettings: strict),
     ]
 )
+
+// The same targets under libFuzzer: only for scripts/fuzz, since they see what modules keep to themselves.
+if Context.environment["MOONGATE_FUZZ"] != nil {
+    package.targets.removeAll { $0.type == .test }
+    package.targets.append(
+        .executableTarget(
+            name: "MoongateFuzz", dependencies: fuzzed, path: "Tests/MoongateFuzzTests",
+            exclude: ["Corpus", "CorpusTests.swift"], swiftSettings: strict))
+}

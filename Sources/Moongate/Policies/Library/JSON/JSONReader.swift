@@ -75,7 +75,8 @@ struct JSONReader {
             try value(depth: depth + 1)
             count += 1
         }
-        try close(start, count)
+        // On a tape, a table of size 1 is one that a script has marked as an array; otherwise the size is but a hint.
+        try close(start, count == 1 ? 2 : count)
     }
 
     private mutating func array(depth: Int) throws(JSONFault) {
