@@ -34,3 +34,12 @@ int mg_take_descriptor(int fd);
 
 /// Removes what `mg_spawn_successor` and systemd put into the environment.
 void mg_forget_handover(void);
+
+/// Has the kernel refuse, with EPERM and for all threads and all programs that they start, system calls that an edge never
+/// needs (seccomp(2)); with `strict` also those that start programs. Needs `mg_refuse_new_privileges` or root. Again it
+/// does nothing. Returns 0 or an errno: EINVAL or ENOSYS where the kernel or the processor's architecture has no filter.
+int mg_refuse_system_calls(bool strict);
+
+/// Programs that this process starts get no more rights than it has, whatever their files say; for ever. Concerns the
+/// calling thread and those that it will start; `mg_refuse_system_calls` brings the others along. Returns 0 or an errno.
+int mg_refuse_new_privileges(void);

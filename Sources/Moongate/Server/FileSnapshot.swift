@@ -11,6 +11,8 @@ struct FileSnapshot: Sendable {
         var modified: Int64
         /// The same for owner, mode and links; also moves when `modified` was set back.
         var changed: Int64
+        /// Who may do what, as `st_mode` has it.
+        var mode: mode_t
 
         init(_ status: stat) {
             device = UInt64(status.st_dev)
@@ -18,6 +20,7 @@ struct FileSnapshot: Sendable {
             size = Int64(status.st_size)
             modified = Identity.nanoseconds(status.st_mtim)
             changed = Identity.nanoseconds(status.st_ctim)
+            mode = status.st_mode
         }
 
         /// `nil`: nothing there, or nothing that may be seen. Symbolic links are followed.

@@ -45,6 +45,9 @@ struct GenerationLoader {
         let listeners = config.listeners.compactMap { listener in
             GenerationLoader.collect(&faults) { try settings(listener, tls.listeners[listener.name]) }
         }
+        let sensitive = SensitiveFiles(config, reader.snapshot)
+        faults += sensitive.faults
+        warnings += sensitive.warnings
         let accessLog = GenerationLoader.collect(&faults) { try AccessLog.open(config.accessLog) }
         guard faults.isEmpty, let generation, let accessLog, let policies else { throw DiagnosticList(faults) }
         return Candidate(

@@ -99,6 +99,7 @@ public final class Server {
         switchListeners(bound, plan.candidate)
         try admin?.start()
         settleInheritance()
+        try ProcessHardening.apply(generation.config.process ?? ProcessConfig(), log)
     }
 
     /// Sockets that no listener has taken: those of listeners that the process before had, or too many by systemd.
@@ -239,6 +240,7 @@ extension Server: ControlDelegate {
     private func adopt(_ candidate: GenerationLoader.Candidate) throws {
         let new = candidate.generation
         try checkWorkers(new.config)
+        try checkProcess(new.config)
         let bound = try listeners.bind(new.config.listeners)
         let adminChanges = new.config.admin != generation.config.admin
         do {
@@ -288,6 +290,15 @@ extension Server: ControlDelegate {
             instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
             registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
         }
+    }
+
+    private func checkProcess(_ config: Configuration) throws {
+        guard config.process ?? ProcessConfig() != generation.config.process ?? ProcessConfig() else { return }
+        throw DiagnosticList([
+            Diagnostic(
+                location: SourceLocation(file: path, line: 0, column: 0),
+                message: "process cannot change while the edge runs", hint: "restart to change it")
+        ])
     }
 
     private func checkWorkers(_ config: Configuration) throws {

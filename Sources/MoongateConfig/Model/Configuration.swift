@@ -21,13 +21,15 @@ public struct Configuration: Sendable, Equatable {
     public var overload: OverloadConfig
     public var drain: DrainConfig
     public var reload: ReloadConfig
+    /// `nil`: as `ProcessConfig` has it by default.
+    public var process: ProcessConfig?
 
     public init(
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
         admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, dns: DNSConfig = .init(),
         overload: OverloadConfig = .init(), drain: DrainConfig = .init(),
-        reload: ReloadConfig = .init()
+        reload: ReloadConfig = .init(), process: ProcessConfig? = nil
     ) {
         self.workers = workers
         self.listeners = listeners
@@ -41,13 +43,19 @@ public struct Configuration: Sendable, Equatable {
         self.overload = overload
         self.drain = drain
         self.reload = reload
+        self.process = process
     }
 }
 
 /// The admin listener: `/metrics`, `/live`, `/ready`.
 public struct AdminConfig: Sendable, Equatable {
     public var address: SocketAddressConfig
-    public init(address: SocketAddressConfig) { self.address = address }
+    /// An address beyond loopback is meant.
+    public var allowRemote: Bool
+    public init(address: SocketAddressConfig, allowRemote: Bool = false) {
+        self.address = address
+        self.allowRemote = allowRemote
+    }
 }
 
 /// One JSON object per request and line.

@@ -213,7 +213,8 @@ extension ConfigurationReference {
               buffer: 64KiB
 
         admin:
-          address: 127.0.0.1:9901                 # /metrics, /live, /ready, /policies
+          address: 10.0.0.1:9901                  # /metrics, /live, /ready, /policies
+          allow_remote: true                      # needed beyond loopback
 
         access_log:
           path: "-"                               # standard output
@@ -222,6 +223,11 @@ extension ConfigurationReference {
           max_generations: 8
           max_age: 24h
           when_exceeded: reset
+
+        process:
+          sandbox: "off"                          # or standard, or strict: no upgrades by SIGUSR2
+          allow_new_privileges: true              # for programs with file capabilities
+          core_dumps: true
 
         dns:                                      # for names of endpoints
           servers: [127.0.0.53]                   # default: those of /etc/resolv.conf

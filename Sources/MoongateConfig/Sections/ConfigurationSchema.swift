@@ -35,6 +35,9 @@ extension ValueType<Configuration> {
                     Field("overload", \.overload, .overload, "When load is shed, and in which order."),
                     Field("drain", \.drain, .drain, "What happens on SIGTERM."),
                     Field("reload", \.reload, .reload, "What happens to streams whose policies were replaced."),
+                    Field(
+                        "process", \.process, .process, absent: "see [process](#process)",
+                        "What the process may do itself."),
                 ])
         ) { configuration, _, decoding in
             for route in configuration.routes { checkDisabled(route, configuration.listeners, &decoding) }
@@ -65,12 +68,26 @@ extension ValueType<AdminConfig> {
             MappingSchema(
                 name: "admin",
                 summary: "The admin listener. It speaks HTTP/1.1 without TLS and asks nobody who they are: keep it on a"
-                    + " loopback or private address.",
+                    + " loopback address, or on a network of your own with `allow_remote`.",
                 initial: AdminConfig(address: SocketAddressConfig(host: "127.0.0.1", port: 0)),
                 fields: [
                     Field(
-                        "address", \.address, .listening, required: true, "Address and port, such as `127.0.0.1:9901`.")
-                ]))
+                        "address", \.address, .listening, required: true, "Address and port, such as `127.0.0.1:9901`."),
+                    Field(
+                        "allow_remote", \.allowRemote,
+                        ValueType<Void>.alwaysTrue(insteadOfFalse: "remove the key").map { _, _, _ in true },
+                        "`true`: the address may be another than a loopback one. Everybody who reaches it sees metrics,"
+                            + " routes and what policies say."),
+                ])
+        ) { admin, mapping, decoding in
+            if !admin.allowRemote && !admin.address.isLoopback {
+                let host = admin.address.host.isEmpty ? "every address" : admin.address.host
+                decoding.report(
+                    mapping.location, "the admin listener would be open to other hosts: \(host) is not loopback",
+                    hint: "listen on 127.0.0.1, or set allow_remote: true where the network keeps others out")
+            }
+            return admin
+        }
     }
 }
 

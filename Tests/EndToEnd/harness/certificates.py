@@ -28,6 +28,7 @@ class Certificate:
         self.certificate = folder / f"{name}.crt"
         self.key = folder / f"{name}.key"
         self.certificate.write_bytes(self.pem)
+        self.key.touch(mode=0o600)
         self.key.write_bytes(key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
