@@ -3,9 +3,14 @@ enum RequestCheck {
     /// Settles `:authority` against `host` (R11) and refuses what has no place at an edge.
     /// - Returns: the answer to a request that must not go on.
     static func normalize(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
-        if let method = request.pointee.value(.method), method.equals("CONNECT") { return .methodNotAllowed }
+        let method = request.pointee.value(.method) ?? .empty
+        if method.equals("CONNECT") { return .methodNotAllowed }
         guard let path = request.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")
         else { return .malformed("the request has no usable path") }
+        if path[0] == UInt8(ascii: "*") && !method.equals("OPTIONS") {
+            return .malformed("the path * is for OPTIONS alone")
+        }
+        if let fault = RequestPath.fault(path) { return .malformed(fault) }
         return settleAuthority(request)
     }
 
@@ -15,12 +20,14 @@ enum RequestCheck {
             if authority.firstIndex(of: UInt8(ascii: "@")) != nil {
                 return .malformed("user information in :authority")
             }
+            if authority.isEmpty { return .malformed(":authority is empty") }
             guard let host else { return nil }
             guard host.equalsIgnoringCase(authority) else { return .malformed(":authority and host differ") }
             request.pointee.remove(name: Bytes("host"))
             return nil
         }
         guard let host else { return nil }
+        if host.isEmpty { return .malformed("host is empty") }
         if host.firstIndex(of: UInt8(ascii: "@")) != nil { return .malformed("user information in host") }
         request.pointee.set(name: Bytes(":authority"), value: host)
         request.pointee.remove(name: Bytes("host"))

@@ -44,7 +44,7 @@ enum FieldSyntax {
         switch id {
         case .method: return value.count > 0 && isToken(value)
         case .scheme: return isScheme(value)
-        case .path: return isPath(value)
+        case .path: return value.count > 0 && isPath(value)
         case .authority, .host: return isAuthority(value)
         case .status: return HTTPStatus.parse(value) >= 100
         // What begins with a colon is no name here: pseudo-headers that are unknown (§8.3).

@@ -5,6 +5,8 @@ struct MessageCheck {
     /// What the section may hold.
     enum Kind {
         case request, response, trailers
+        /// Trailers of a request.
+        case requestTrailers
     }
 
     private let kind: Kind
@@ -52,7 +54,7 @@ struct MessageCheck {
             let isOdd = status < 200 && (endsStream || contentLength >= 0)
             isMalformed = status == 0 || status == 101 || isOdd
         // §8.1: trailers end the stream.
-        case .trailers: isMalformed = !endsStream
+        case .trailers, .requestTrailers: isMalformed = !endsStream
         }
     }
 
@@ -90,8 +92,11 @@ struct MessageCheck {
         // §8.2.2
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: return false
         case .te: return value.equalsIgnoringCase(Bytes("trailers"))
-        case .contentLength: return kind == .trailers || takeContentLength(value)
+        // RFC 9110 §6.5.1: what says how a request is framed, and whom it is for, stands in its head.
+        case .contentLength: return kind == .trailers || (kind != .requestTrailers && takeContentLength(value))
         case .host:
+            // RFC 9112 §3.2: more than one could be read differently by different servers.
+            guard !hasHost, kind != .requestTrailers else { return false }
             hasHost = true
             return true
         default: return true

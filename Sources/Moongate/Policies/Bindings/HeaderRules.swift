@@ -31,7 +31,13 @@ enum HeaderRules {
         case .te where !value.equals("trailers"): return "header 'te' can only be 'trailers' in HTTP/2"
         case .path where !(value.count > 0 && (value[0] == UInt8(ascii: "/") || value.equals("*"))):
             return "':path' must begin with a slash"
+        case .path where !FieldSyntax.isPath(value) || value.firstIndex(of: UInt8(ascii: "#")) != nil:
+            return "':path' must not contain blanks or a fragment"
         case .method where value.isEmpty: return "':method' must not be empty"
+        case .method where !FieldSyntax.isToken(value): return "'\(value.string)' is no method"
+        case .scheme where !FieldSyntax.isScheme(value): return "'\(value.string)' is no scheme"
+        case .authority where !FieldSyntax.isAuthority(value), .host where !FieldSyntax.isAuthority(value):
+            return "'\(value.string)' is no authority"
         case .contentLength where !isNumber(value): return "'content-length' must be a number"
         case .status where status(value) == nil: return ":status must be between 200-599"
         default: return nil
@@ -62,6 +68,9 @@ enum HeaderRules {
         default: false
         }
     }
+
+    /// Two of them would be read differently by different servers (RFC 9110 §8.6).
+    static func isSingle(_ name: Bytes) -> Bool { FieldName.identify(name) == .contentLength }
 
     static func hasRoom(_ list: UnsafeMutablePointer<HeaderList>, for count: Int) -> Bool {
         list.pointee.arenaSize + count <= HeaderList.arenaLimit && list.pointee.count < fieldLimit

@@ -145,6 +145,8 @@ enum HeadersBinding {
             guard name[0] == UInt8(ascii: ":"), let place = list.pointee.index(of: name) else {
                 if name[0] == UInt8(ascii: ":") {
                     list.pointee.set(name: name, value: value)
+                } else if HeaderRules.isSingle(name), list.pointee.index(of: name) != nil {
+                    return call.fail("header '\(name.string)' is there already, and occurs once")
                 } else {
                     list.pointee.add(name: name, value: value)
                 }
@@ -158,7 +160,11 @@ enum HeadersBinding {
             target.update(from: old.base, count: old.count)
             target[old.count] = UInt8(ascii: ",")
             (target + old.count + 1).update(from: value.base, count: value.count)
-            list.pointee.set(name: name, value: Bytes(UnsafePointer(target), old.count + 1 + value.count))
+            let joined = Bytes(UnsafePointer(target), old.count + 1 + value.count)
+            if let fault = HeaderRules.fault(name: name, value: joined, isRequest: !name.equals(":status")) {
+                return call.fail(fault)
+            }
+            list.pointee.set(name: name, value: joined)
             return MG_RETURN
         }
     }
