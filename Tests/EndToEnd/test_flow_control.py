@@ -70,8 +70,9 @@ def more_than_the_connection_window(connection):
 
 def test_F1_slow_reader_does_not_stall_streams_on_the_same_upstream_connection(moongate, upstream, connect):
     """The upstream connection's window is refilled on receipt, a stream's as its client reads."""
-    server = upstream()
-    proxy = moongate(configuration(server.address))
+    server = upstream(settings={0x3: 1000})
+    proxy = moongate(configuration(server.address, listeners=[
+        {"name": "main", "address": "127.0.0.1:0", "limits": {"response_buffer": "1GiB"}}]))
     slow, fast = connect(proxy.address, settings={0x4: 0}, refill=False), connect(proxy.address)
     slow.open(end_stream=True)
     connection, head = server.next_request()

@@ -18,6 +18,8 @@ struct ListenerSettings: Sendable {
     let maxHeaderBytes: Int
     let schedule: ConnectionSchedule.Settings
     let limits: ConnectionLimits
+    var frames = FrameLimits()
+    var watch = WatchLimits()
     /// `nil`: cleartext.
     let tls: TLSServerContext?
     /// `nil`: connections speak for themselves.

@@ -163,11 +163,13 @@ struct ConnectionLimits: Sendable {
     var connectionsPerAddress = Int.max
     /// New ones per second; `nil`: any.
     var connectionRate: Int?
+    /// On which HTTP/2 has not begun, for each worker.
+    var pendingHandshakes = Int.max
 }
 
 /// The limit that a connection did not fit into.
 enum ConnectionLimit: Int, CaseIterable, Sendable, CustomStringConvertible {
-    case connections, connectionsPerAddress
+    case connections, connectionsPerAddress, pendingHandshakes
     /// Those of the whole process (`overload`).
     case memory, descriptors
 
@@ -178,6 +180,7 @@ enum ConnectionLimit: Int, CaseIterable, Sendable, CustomStringConvertible {
         case .connectionsPerAddress: "connections_per_address"
         case .memory: "memory"
         case .descriptors: "descriptors"
+        case .pendingHandshakes: "pending_handshakes"
         }
     }
 }

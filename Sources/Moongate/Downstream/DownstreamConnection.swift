@@ -15,8 +15,12 @@ final class DownstreamConnection: HTTP2Connection {
     private let metrics: MetricsRegistry.Entry
     private let owner: ConnectionOwner
     private let refusals: RefusalLog
+    private let abuses: AbuseLog
     private let maxConcurrentStreams: Int
-    private var resets: ResetBudget
+    private let pending: PendingHandshakes
+    private let pendingLimit: Int
+    /// Its number there; `nil`: it is there no more.
+    private var pendingNumber: UInt64?
     private var isDraining = false
     private var isGoAwaySent = false
     /// Named in GOAWAY.
@@ -40,11 +44,13 @@ final class DownstreamConnection: HTTP2Connection {
         cells = ListenerCells(row: metrics.block.row(services.worker))
         owner = services.owner
         refusals = services.refusals
+        abuses = services.abuses
+        pending = services.pending
+        pendingLimit = settings.limits.pendingHandshakes
         maxConcurrentStreams = settings.maxConcurrentStreams
-        resets = ResetBudget(now: services.loop.now)
         super.init(
             loop: services.loop, library: services.library, acceptor: services.streams, transport: transport,
-            maxHeaderBytes: settings.maxHeaderBytes,
+            maxHeaderBytes: settings.maxHeaderBytes, limits: settings.frames, watch: settings.watch,
             traffic: TrafficCounters(received: cells.bytesIn, sent: cells.bytesOut))
     }
 
@@ -58,8 +64,27 @@ final class DownstreamConnection: HTTP2Connection {
                 (.initialWindowSize, UInt32(DownstreamConnection.streamWindow)),
                 (.maxHeaderListSize, UInt32(clamping: maxHeaderBytes)),
             ], window: DownstreamConnection.connectionWindow)
+        awaitHandshake()
         guard !isClosed, schedule != ConnectionSchedule.Settings() else { return }
         keep()
+    }
+
+    private func awaitHandshake() {
+        guard !isClosed else { return }
+        let place = pending.begin(self, limit: pendingLimit)
+        pendingNumber = place.number
+        guard let excess = place.excess else { return }
+        excess.cells.refused(.pendingHandshakes).add()
+        excess.refusals.note(
+            "too many handshakes at a time", listener: excess.facts.listenerName, remote: excess.facts.remoteText,
+            now: loop.now)
+        excess.close(.failed("too many handshakes at a time"))
+    }
+
+    private func handshakeEnded() {
+        guard let number = pendingNumber else { return }
+        pendingNumber = nil
+        pending.end(number)
     }
 
     private func keep() {
@@ -69,7 +94,10 @@ final class DownstreamConnection: HTTP2Connection {
     }
 
     /// The client speaks HTTP/2.
-    override func settingsReceived() { keeper?.look() }
+    override func settingsReceived() {
+        handshakeEnded()
+        keeper?.look()
+    }
 
     override func established(_ session: TLSSession) {
         facts.established(
@@ -90,19 +118,19 @@ final class DownstreamConnection: HTTP2Connection {
             now: loop.now)
     }
 
-    override func streamBegan() { cells.openStreams.add() }
+    override func streamBegan() {
+        cells.openStreams.add()
+        watchBodies()
+    }
 
     override func streamEnded(_ code: ErrorCode) {
         cells.openStreams.subtract()
         if streams.count == 0 { idleSince = loop.now }
-        if code == .noError { resets.streamFinished() }
     }
 
-    override func resetReceived() {
-        guard !resets.streamReset(now: loop.now) else { return }
-        // Rapid reset (CVE-2023-44487): far more streams are begun and dropped than finished.
-        submitGoAway(.enhanceYourCalm)
-        closeAfterFlush()
+    override func abused(_ kind: Abuse) {
+        cells.abuse(kind).add()
+        abuses.note(kind, ["listener": "\(facts.listenerName)", "remote": "\(facts.remoteText)"], now: loop.now)
     }
 
     // MARK: Drain (C4)
@@ -129,6 +157,7 @@ final class DownstreamConnection: HTTP2Connection {
     override func pingAcknowledged(_ number: UInt32) { if number == DownstreamConnection.drainPing { endDrain() } }
 
     override func connectionClosed(_ reason: CloseReason) {
+        handshakeEnded()
         cells.openConnections.subtract()
         cells.openStreams.subtract(UInt64(streams.count))
         owner.connectionClosed(self)
@@ -168,6 +197,8 @@ struct DownstreamServices {
     let streams: StreamDelegate
     let owner: ConnectionOwner
     let refusals: RefusalLog
+    let abuses: AbuseLog
+    let pending: PendingHandshakes
 }
 
 /// Who keeps the connections of one worker.

@@ -142,6 +142,16 @@ extension Pooled where Record == ExchangeRecord {
 
     private var isHead: Bool { self.request.value(.method)?.equals("HEAD") ?? false }
 
+    /// The client does not take what it has asked for, and others need the memory. What waits would go before any status.
+    func giveUpStalledResponse() {
+        self.termination = Bytes("response_stalled")
+        if self.isGRPC { self.grpcStatus = Int32(GRPCStatus.resourceExhausted.rawValue) }
+        self.policyRun?.stopHooks()
+        abandonUpstream()
+        if let host = self.host { self.responseBody.clear(host.loop.blocks) }
+        downstreamPointer.reset(.enhanceYourCalm)
+    }
+
     // MARK: Account
 
     private func logOnce() {

@@ -40,6 +40,18 @@ final class DownstreamStreams: StreamDelegate {
         Exchange(owner: stream).readResponse(into: target, limit: limit)
     }
 
+    override func heldOctets(_ stream: UnsafeMutableRawPointer) -> Int {
+        Exchange(owner: stream).responseBody.total
+    }
+
+    override func responseIsStalled(_ stream: UnsafeMutableRawPointer) {
+        Exchange(owner: stream).giveUpStalledResponse()
+    }
+
+    override func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) {
+        Exchange(owner: stream).fail(.requestTimeout(time))
+    }
+
     override func endSent(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).responseWasSent() }
 
     override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {

@@ -107,6 +107,13 @@ struct Fault {
             "no data for \(Fault.text(time)): idle_timeout of route \(route)")
     }
 
+    /// No byte of the request for `time` nanoseconds, and no response.
+    static func requestTimeout(_ time: UInt64) -> Fault {
+        Fault(
+            "request_timeout", .deadlineExceeded, 408,
+            "no data of the request for \(Fault.text(time)): connection.request_body_timeout of the listener")
+    }
+
     /// T5: the last attempt took `time` nanoseconds without a response.
     static func perTryTimeout(_ time: UInt64, route: String, attempt: UInt8, of all: UInt8) -> Fault {
         Fault(

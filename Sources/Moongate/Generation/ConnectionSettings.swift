@@ -14,6 +14,21 @@ extension ConnectionLimits {
     init(_ config: ListenerLimitsConfig) {
         self.init(
             connections: config.connections ?? .max, connectionsPerAddress: config.connectionsPerAddress ?? .max,
-            connectionRate: config.connectionRate)
+            connectionRate: config.connectionRate,
+            pendingHandshakes: config.pendingHandshakes)
+    }
+}
+
+extension FrameLimits {
+    init(_ config: ListenerLimitsConfig) {
+        self.init(controlFrames: Int32(clamping: config.controlFrames), resets: Int32(clamping: config.resets))
+    }
+}
+
+extension WatchLimits {
+    init(_ config: ListenerConnectionConfig, _ limits: ListenerLimitsConfig) {
+        self.init(
+            headers: config.requestHeadersTimeout.nanoseconds, output: config.sendTimeout.nanoseconds,
+            body: config.requestBodyTimeout.nanoseconds, responses: limits.responseBuffer)
     }
 }

@@ -17,6 +17,12 @@ extension Socket {
         _ = setOption(fd, tcp, TCP_KEEPCNT, 4)
     }
 
+    /// `close` will drop what was not sent, and reset the connection.
+    static func abandonOutput(_ fd: Int32) {
+        var abrupt = linger(l_onoff: 1, l_linger: 0)
+        _ = setsockopt(fd, SOL_SOCKET, SO_LINGER, &abrupt, socklen_t(MemoryLayout<linger>.size))
+    }
+
     /// `nil` if the socket has none.
     static func localAddress(_ fd: Int32) -> SocketAddress? { address(fd, getsockname) }
 

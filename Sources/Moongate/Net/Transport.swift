@@ -70,6 +70,9 @@ struct Transport {
         _ = Glibc.shutdown(fd, Int32(SHUT_WR))
     }
 
+    /// Has `close` drop what the kernel still holds, and tell the peer so (RST): one that reads nothing would keep it.
+    func abandonOutput() { Socket.abandonOutput(fd) }
+
     /// Closes the socket; the transport must not be used afterwards.
     mutating func close() {
         session = nil

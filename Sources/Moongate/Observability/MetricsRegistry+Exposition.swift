@@ -12,6 +12,7 @@ extension MetricsRegistry {
         writeUpstreams(to: &text)
         writeMirrors(to: &text)
         writeListeners(to: &text)
+        writeAbuses(to: &text)
         writeCertificates(to: &text)
         writeLogs(to: &text)
         writeReloads(to: &text)
@@ -281,6 +282,29 @@ extension MetricsRegistry {
                 text.sample(
                     [("listener", listener.name), ("reason", "\(reason.label)")],
                     listener.block.total(Column.expired + reason.rawValue))
+            }
+        }
+    }
+
+    private func writeAbuses(to text: inout PrometheusText) {
+        text.family(
+            "moongate_downstream_abuse_total", .counter,
+            "Client connections, or single streams of theirs, that were ended for what the client did.")
+        for listener in listeners.living() {
+            for kind in Abuse.allCases {
+                text.sample(
+                    [("listener", listener.name), ("kind", "\(kind.label)")],
+                    listener.block.total(ListenerCells.Column.abuses + kind.rawValue))
+            }
+        }
+        text.family(
+            "moongate_upstream_abuse_total", .counter, "Connections to servers that were ended for what the server did."
+        )
+        for upstream in upstreams.living() {
+            for kind in Abuse.allCases {
+                let count = upstream.block.total(UpstreamCells.Column.abuses + kind.rawValue)
+                guard count > 0 || kind == .ping else { continue }
+                text.sample([("upstream", upstream.name), ("kind", "\(kind.label)")], count)
             }
         }
     }

@@ -8,7 +8,9 @@ struct UpstreamCells {
         static let requests = 4
         /// One for each `UpstreamLimit`.
         static let overflows = 5
-        static let count = overflows + UpstreamLimit.allCases.count
+        /// One for each `Abuse`.
+        static let abuses = overflows + UpstreamLimit.allCases.count
+        static let count = abuses + Abuse.allCases.count
     }
 
     let row: CounterRow
@@ -25,6 +27,8 @@ struct UpstreamCells {
     var requests: Counter { row[Column.requests] }
     /// Times that a limit was reached.
     func overflows(_ limit: UpstreamLimit) -> Counter { row[Column.overflows + limit.rawValue] }
+    /// Connections ended because of what the server did.
+    func abuse(_ kind: Abuse) -> Counter { row[Column.abuses + kind.rawValue] }
 }
 
 /// What one worker counts for one listener. A trivial view, see `RouteCells`.
@@ -40,7 +44,8 @@ struct ListenerCells {
         static let refused = 7
         static let expired = refused + ConnectionLimit.allCases.count
         static let acceptPauses = expired + ConnectionSchedule.Reason.allCases.count
-        static let count = acceptPauses + 1
+        static let abuses = acceptPauses + 1
+        static let count = abuses + Abuse.allCases.count
     }
 
     let row: CounterRow
@@ -51,6 +56,8 @@ struct ListenerCells {
     var acceptPauses: Counter { row[Column.acceptPauses] }
     /// Connections that were drained or closed by their schedule.
     func expired(_ reason: ConnectionSchedule.Reason) -> Counter { row[Column.expired + reason.rawValue] }
+    /// Clients cut off, or streams of theirs, by what they did.
+    func abuse(_ kind: Abuse) -> Counter { row[Column.abuses + kind.rawValue] }
     /// Gauge.
     var openConnections: Counter { row[Column.openConnections] }
     var accepted: Counter { row[Column.accepted] }

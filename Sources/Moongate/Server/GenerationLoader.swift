@@ -114,11 +114,13 @@ struct GenerationLoader {
     }
 
     private func settings(_ listener: ListenerConfig, _ tls: TLSServerContext?) throws -> ListenerSettings {
-        ListenerSettings(
+        let connection = listener.connection ?? ListenerConnectionConfig()
+        let limits = listener.limits ?? ListenerLimitsConfig()
+        return ListenerSettings(
             identity: .of(listener.name), name: listener.name,
             maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes,
-            schedule: .init(listener.connection ?? ListenerConnectionConfig()),
-            limits: ConnectionLimits(listener.limits ?? ListenerLimitsConfig()), tls: tls,
+            schedule: .init(connection), limits: ConnectionLimits(limits), frames: FrameLimits(limits),
+            watch: WatchLimits(connection, limits), tls: tls,
             proxyProtocol: try listener.proxyProtocol.map { try ProxyProtocolRules($0) },
             forwardClientCertificate: listener.forwardClientCertificate)
     }

@@ -20,6 +20,8 @@ final class Worker: ConnectionOwner {
     private let oldGenerations: OldGenerations
     private var gates: ProxyProtocolGates?
     private let refusals: RefusalLog
+    private let abuses: AbuseLog
+    private let pending = PendingHandshakes()
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -27,10 +29,11 @@ final class Worker: ConnectionOwner {
         registry = plan.registry
         distributor = plan.distributor
         refusals = RefusalLog(plan.log)
+        abuses = AbuseLog(plan.log)
         library = HTTP2Library()
         connections = WorkerConnections()
         calls = UpstreamCalls(loop: loop)
-        upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver)
+        upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver, abuses: abuses)
         var upstreams: [String: Upstream] = [:]
         let first = Worker.generation(
             plan.generation, plan.index, plan.registry, upstreamServices, &upstreams, calls,
@@ -93,7 +96,7 @@ final class Worker: ConnectionOwner {
             direct: (accepted.remote, accepted.local), forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
             worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self,
-            refusals: refusals)
+            refusals: refusals, abuses: abuses, pending: pending)
         let connection = DownstreamConnection(
             services: services, transport: transport, facts: facts, settings: accepted.listener,
             ticket: accepted.ticket, metrics: registry.listeners.entry(accepted.listener.name))

@@ -257,6 +257,13 @@ final class Endpoint {
         }
     }
 
+    /// A connection is ended for what the server did.
+    func abused(_ kind: Abuse) {
+        cells.abuse(kind).add()
+        services.abuses?.note(
+            kind, ["upstream": "\(shared.name)", "endpoint": "\(name)"], now: services.loop.now)
+    }
+
     // MARK: Streams
 
     /// How an attempt here ended, for outlier detection. Whoever would have to find it out asks `watch` first.

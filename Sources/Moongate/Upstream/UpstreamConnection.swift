@@ -1,6 +1,8 @@
 /// An HTTP/2 connection to an endpoint, shared by the streams of many clients.
 final class UpstreamConnection: HTTP2Connection {
-    /// Bytes that one stream of a response may have under way: its window.
+    /// Bytes that one stream of a response may have under way: its window, at first, which is what a client that takes nothing
+    /// has us keep, and once the client has taken some.
+    static let firstStreamWindow: Int32 = 64 * 1024
     static let streamWindow: Int32 = 256 * 1024
     /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
     static let connectionWindow: Int32 = 4 * 1024 * 1024
@@ -35,9 +37,9 @@ final class UpstreamConnection: HTTP2Connection {
             .client,
             [
                 (.enablePush, 0),
-                (.initialWindowSize, UInt32(UpstreamConnection.streamWindow)),
+                (.initialWindowSize, UInt32(UpstreamConnection.firstStreamWindow)),
                 (.maxHeaderListSize, UInt32(maxHeaderBytes)),
-            ], window: UpstreamConnection.connectionWindow)
+            ], window: UpstreamConnection.connectionWindow, largestStreamWindow: UpstreamConnection.streamWindow)
         guard !isClosed, endpoint.lifetime.schedule != ConnectionSchedule.Settings() else { return }
         let keeper = ConnectionKeeper(endpoint.lifetime.schedule, of: self, loop: loop)
         self.keeper = keeper
@@ -68,6 +70,8 @@ final class UpstreamConnection: HTTP2Connection {
     }
 
     override func goAwayReceived() { retire() }
+
+    override func abused(_ kind: Abuse) { endpoint.abused(kind) }
 
     override func settingsReceived() {
         if !isConfirmed {

@@ -3,4 +3,6 @@ struct UpstreamServices {
     let loop: EventLoop
     let library: HTTP2Library
     let resolver: Resolver
+    /// `nil`: nobody wants to know.
+    var abuses: AbuseLog?
 }

@@ -2,6 +2,12 @@
 public struct ListenerConnectionConfig: Sendable, Equatable {
     /// For TLS, preface and first SETTINGS together; `.zero` means no limit.
     public var handshakeTimeout: Duration
+    /// From the first octet of a request's headers to the last; `.zero` means no limit.
+    public var requestHeadersTimeout: Duration
+    /// Without an octet of a request's body while there is no response; `.zero` means no limit.
+    public var requestBodyTimeout: Duration
+    /// Without an octet taken by the client's socket; `.zero` means no limit.
+    public var sendTimeout: Duration
     /// `nil`: no limit.
     public var maxAge: Duration?
     /// How long streams may go on behind `maxAge`; `nil`: as long as they like.
@@ -11,10 +17,14 @@ public struct ListenerConnectionConfig: Sendable, Equatable {
     /// `nil`: the client is never asked whether it is there.
     public var keepalive: KeepaliveConfig?
     public init(
-        handshakeTimeout: Duration = .seconds(10), maxAge: Duration? = nil, maxAgeGrace: Duration? = nil,
-        maxIdle: Duration? = nil, keepalive: KeepaliveConfig? = nil
+        handshakeTimeout: Duration = .seconds(10), requestHeadersTimeout: Duration = .seconds(10),
+        requestBodyTimeout: Duration = .seconds(300), sendTimeout: Duration = .seconds(60), maxAge: Duration? = nil,
+        maxAgeGrace: Duration? = nil, maxIdle: Duration? = nil, keepalive: KeepaliveConfig? = nil
     ) {
         self.handshakeTimeout = handshakeTimeout
+        self.requestHeadersTimeout = requestHeadersTimeout
+        self.requestBodyTimeout = requestBodyTimeout
+        self.sendTimeout = sendTimeout
         self.maxAge = maxAge
         self.maxAgeGrace = maxAgeGrace
         self.maxIdle = maxIdle
@@ -34,7 +44,7 @@ public struct KeepaliveConfig: Sendable, Equatable {
     }
 }
 
-/// Connections of a listener, in the whole process.
+/// Connections of a listener, in the whole process, and what each may ask of it.
 public struct ListenerLimitsConfig: Sendable, Equatable {
     /// `nil`: no limit.
     public var connections: Int?
@@ -42,10 +52,25 @@ public struct ListenerLimitsConfig: Sendable, Equatable {
     public var connectionsPerAddress: Int?
     /// New connections per second; more wait in the kernel's queue. `nil`: no limit.
     public var connectionRate: Int?
-    public init(connections: Int? = nil, connectionsPerAddress: Int? = nil, connectionRate: Int? = nil) {
+    /// Connections of one worker on which HTTP/2 has not begun.
+    public var pendingHandshakes: Int
+    /// Bytes of responses that wait for a connection's client.
+    public var responseBuffer: Int
+    /// Frames of one kind that bring nothing, in a row.
+    public var controlFrames: Int
+    /// Streams reset by the client or for its mistakes, beyond those that end well.
+    public var resets: Int
+    public init(
+        connections: Int? = nil, connectionsPerAddress: Int? = nil, connectionRate: Int? = nil,
+        pendingHandshakes: Int = 1000, responseBuffer: Int = 4 << 20, controlFrames: Int = 1000, resets: Int = 1000
+    ) {
         self.connections = connections
         self.connectionsPerAddress = connectionsPerAddress
         self.connectionRate = connectionRate
+        self.pendingHandshakes = pendingHandshakes
+        self.responseBuffer = responseBuffer
+        self.controlFrames = controlFrames
+        self.resets = resets
     }
 }
 

@@ -11,6 +11,9 @@ extension ConfigurationReference {
             max_header_bytes: 64KiB
             connection:
               handshake_timeout: 10s              # TLS and the beginning of HTTP/2
+              request_headers_timeout: 10s
+              request_body_timeout: 5m
+              send_timeout: 60s                   # the client reads nothing
               max_age: 1h                         # then clients connect anew
               max_age_grace: 10m
               max_idle: 15m
@@ -19,6 +22,10 @@ extension ConfigurationReference {
               connections: 20000
               connections_per_address: 100
               connection_rate: 500                # new ones per second
+              pending_handshakes: 1000            # for each worker
+              response_buffer: 4MiB               # that the client of one connection does not take
+              control_frames: 1000
+              resets: 1000
             forwarded:                            # what upstreams are told about clients
               trusted_hops: 1                     # one proxy in front, whose word counts
               x_forwarded_for: append

@@ -11,6 +11,17 @@ extension ValueType<ListenerConnectionConfig> {
                         "handshake_timeout", \.handshakeTimeout, .duration(.zero ... .seconds(600)),
                         "Longest time for TLS and the beginning of HTTP/2 together; `0s`: no limit."),
                     Field(
+                        "request_headers_timeout", \.requestHeadersTimeout, .duration(.zero ... .seconds(600)),
+                        "Longest time from the first byte of a request's headers, or of another frame but DATA, to the last;"
+                            + " `0s`: no limit."),
+                    Field(
+                        "request_body_timeout", \.requestBodyTimeout, .duration(.zero ... .seconds(86400)),
+                        "Longest silence of a client whose request is not complete, while there is no response; `0s`: no"
+                            + " limit. Once the response has begun, the route's `idle_timeout` counts alone."),
+                    Field(
+                        "send_timeout", \.sendTimeout, .duration(.zero ... .seconds(3600)),
+                        "How long a client may leave unread what is sent to it; `0s`: no limit."),
+                    Field(
                         "max_age", \.maxAge, .duration(.seconds(1) ... .seconds(30 * 86400)), absent: "no limit",
                         "Clients are asked to use a new connection (GOAWAY) after this time, a tenth more or less, so that"
                             + " balancers in front can spread them anew."),
@@ -97,20 +108,41 @@ extension ValueType<ListenerLimitsConfig> {
         .mapping(
             MappingSchema(
                 name: "listener limits",
-                summary: "Connections that the listener takes, in the whole process. One too many is closed at once.",
+                summary:
+                    "Connections that the listener takes, and what one connection may ask of it."
+                    + " See [Reliability](reliability.md#abuse).",
                 initial: ListenerLimitsConfig(),
                 fields: [
                     Field(
                         "connections", \.connections, .integer(1...10_000_000), absent: "no limit",
-                        "Connections in all."),
+                        "Connections in all. One more is closed at once."),
                     Field(
                         "connections_per_address", \.connectionsPerAddress, .integer(1...10_000_000),
                         absent: "no limit",
-                        "Connections from one IPv4 address, or from one /64 network of IPv6."),
+                        "Connections from one IPv4 address, or from one /64 network of IPv6. One more is closed at once."
+                    ),
                     Field(
                         "connection_rate", \.connectionRate, .integer(1...1_000_000), absent: "no limit",
                         "New connections per second. Further ones wait in the kernel's queue, so that a flood of them, each"
                             + " with a TLS handshake, leaves the workers time for those that are there."),
+                    Field(
+                        "pending_handshakes", \.pendingHandshakes, .integer(1...1_000_000),
+                        "Connections of one worker on which HTTP/2 has not begun. For one more, the oldest of them is closed."
+                    ),
+                    Field(
+                        "response_buffer", \.responseBuffer, .size((64 << 10)...(1 << 30)),
+                        "Bytes of responses that wait for the windows or the socket of one connection's client. Beyond it,"
+                            + " the streams that have waited longest, two seconds at least, are reset."),
+                    Field(
+                        "control_frames", \.controlFrames, .integer(10...1_000_000),
+                        "Frames of one kind that bring nothing (PING, PRIORITY, empty DATA and the like; ten times as many"
+                            + " WINDOW_UPDATE, a tenth of that SETTINGS) that one connection may send in a row. A tenth of"
+                            + " that more is allowed each second, and more on a connection that does work."),
+                    Field(
+                        "resets", \.resets, .integer(10...1_000_000),
+                        "Streams that the client of one connection may reset, and as many that it makes the edge reset by"
+                            + " breaking rules. Each stream that ends well allows one more, and each second a thirtieth."
+                    ),
                 ]))
     }
 }

@@ -30,11 +30,11 @@ extension ValueType<ListenerConfig> {
                     "forward_client_certificate", \.forwardClientCertificate, .forwardClientCertificate,
                     absent: "sanitize", "What becomes of the header `x-forwarded-client-cert`."),
                 Field(
-                    "connection", \.connection, .listenerConnection, absent: "10 s for the handshake, no other limit",
+                    "connection", \.connection, .listenerConnection, absent: "its defaults",
                     "How long connections may live and be silent."),
                 Field(
-                    "limits", \.limits, .listenerLimits, absent: "no limits",
-                    "How many connections the listener takes."),
+                    "limits", \.limits, .listenerLimits, absent: "its defaults",
+                    "How many connections the listener takes, and what one may ask of it."),
                 Field(
                     "forwarded", \.forwarded, .forwarded, absent: "as without proxies in front",
                     "`x-forwarded-for` and its kin."),

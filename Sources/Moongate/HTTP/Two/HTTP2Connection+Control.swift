@@ -5,12 +5,15 @@ extension HTTP2Connection {
 
     /// Settings in one frame: some of them have every stream looked at.
     private static let settingLimit = 32
+    /// Octets; a client that opens a window by less goes on being stalled.
+    private static let worthwhileWindow: Int32 = 1024
 
     /// A peer that lets us answer and answer without reading is cut off.
-    private func mayAnswer() -> Bool {
+    private func mayAnswer(_ kind: Abuse) -> Bool {
+        guard !isTakingOutput else { return true }
         core.pointee.answers += 1
         guard core.pointee.answers > HTTP2Connection.answerLimit else { return true }
-        fail(.enhanceYourCalm, "too many PING or SETTINGS frames")
+        cutOff(kind)
         return false
     }
 
@@ -18,7 +21,8 @@ extension HTTP2Connection {
 
     func priorityReceived(_ head: FrameHead, _ payload: Bytes) {
         if head.stream == 0 { return fail(.protocolError, "PRIORITY on stream 0") }
-        if payload.count != 5 { fail(.frameSizeError, "PRIORITY of \(payload.count) octets") }
+        guard payload.count == 5 else { return fail(.frameSizeError, "PRIORITY of \(payload.count) octets") }
+        _ = admits(.priority)
     }
 
     func resetStreamReceived(_ head: FrameHead, _ payload: Bytes) {
@@ -28,10 +32,12 @@ extension HTTP2Connection {
             guard isPast(head.stream) else {
                 return fail(.protocolError, "RST_STREAM on a stream that was not opened")
             }
-            return core.pointee.resets.remove(head.stream)
+            core.pointee.resets.remove(head.stream)
+            _ = admits(.stray)
+            return
         }
-        resetReceived()
-        guard !isClosed, stream.pointee.isOpen else { return }
+        // Servers reset what we have opened.
+        guard acceptor == nil || admits(.rapidReset) else { return }
         finish(stream, ErrorCode(rawValue: payload.base.bigEndian(at: 0)))
     }
 
@@ -39,13 +45,14 @@ extension HTTP2Connection {
 
     func settingsReceived(_ head: FrameHead, _ payload: Bytes) {
         guard head.stream == 0 else { return fail(.protocolError, "SETTINGS on a stream") }
+        guard admits(.settings) else { return }
         if head.has(FrameFlag.acknowledgement) {
             if payload.count > 0 { fail(.frameSizeError, "SETTINGS that acknowledge and set") }
             return
         }
         guard payload.count % 6 == 0 else { return fail(.frameSizeError, "SETTINGS of \(payload.count) octets") }
         guard payload.count <= 6 * HTTP2Connection.settingLimit else {
-            return fail(.enhanceYourCalm, "too many settings in a frame")
+            return cutOff(.settings)
         }
         core.pointee.peerSentSettings = true
         var position = 0
@@ -55,7 +62,7 @@ extension HTTP2Connection {
             guard !isClosed else { return }
             position += 6
         }
-        guard mayAnswer() else { return }
+        guard mayAnswer(.settings) else { return }
         queue(FrameHead(length: 0, type: FrameType.settings, flags: FrameFlag.acknowledgement), .empty)
         settingsReceived()
     }
@@ -94,14 +101,16 @@ extension HTTP2Connection {
     func pingReceived(_ head: FrameHead, _ payload: Bytes) {
         guard head.stream == 0 else { return fail(.protocolError, "PING on a stream") }
         guard payload.count == 8 else { return fail(.frameSizeError, "PING of \(payload.count) octets") }
+        guard admits(.ping) else { return }
         if head.has(FrameFlag.acknowledgement) { return pingAcknowledged(payload.base.bigEndian(at: 4)) }
-        guard mayAnswer() else { return }
+        guard mayAnswer(.ping) else { return }
         queue(FrameHead(length: 8, type: FrameType.ping, flags: FrameFlag.acknowledgement), payload)
     }
 
     func goAwayReceived(_ head: FrameHead, _ payload: Bytes) {
         guard head.stream == 0 else { return fail(.protocolError, "GOAWAY on a stream") }
         guard payload.count >= 8 else { return fail(.frameSizeError, "GOAWAY of \(payload.count) octets") }
+        guard admits(.stray) else { return }
         let last = Int32(truncatingIfNeeded: payload.base.bigEndian(at: 0) & 0x7fff_ffff)
         core.pointee.peerIsLeaving = true
         goAwayReceived()
@@ -116,6 +125,7 @@ extension HTTP2Connection {
 
     func windowUpdateReceived(_ head: FrameHead, _ payload: Bytes) {
         guard payload.count == 4 else { return fail(.frameSizeError, "WINDOW_UPDATE of \(payload.count) octets") }
+        guard admits(.windowUpdate) else { return }
         let increment = Int32(truncatingIfNeeded: payload.base.bigEndian(at: 0) & 0x7fff_ffff)
         if head.stream == 0 { return connectionWindowOpened(by: increment) }
         guard let stream = core.pointee.streams[head.stream] else {
@@ -137,13 +147,19 @@ extension HTTP2Connection {
         guard !overflows else { return fail(.flowControlError, "a window of more than 2^31 - 1") }
         core.pointee.sendWindow = window
         guard window > 0, !core.pointee.starved.isEmpty else { return }
-        while let stream = core.pointee.starved.first { enqueue(stream, .ready) }
+        while let stream = core.pointee.starved.first {
+            if window >= HTTP2Connection.worthwhileWindow { stream.pointee.state.stalledSince = 0 }
+            enqueue(stream, .ready)
+        }
         needsFlush()
     }
 
     private func windowOpened(_ stream: HTTP2StreamPointer) {
         guard stream.pointee.state.lacksWindow, stream.pointee.state.sendWindow > 0 else { return }
         stream.pointee.state.lacksWindow = false
+        if stream.pointee.state.sendWindow >= HTTP2Connection.worthwhileWindow {
+            stream.pointee.state.stalledSince = 0
+        }
         enqueue(stream, .ready)
         needsFlush()
     }

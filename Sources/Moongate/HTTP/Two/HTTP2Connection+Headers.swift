@@ -6,8 +6,14 @@ extension HTTP2Connection {
     /// By how much a block may exceed what its fields may take, so that it can be refused alone: a block that is not
     /// decoded would cost the connection.
     private static let blockExcess = 64 * 1024
+    /// What a header section is worth beyond its frame, see `HTTP2State.handled`.
+    private static let sectionWork: UInt64 = 7
 
     func headersReceived(_ head: FrameHead, _ payload: Bytes) {
+        core.pointee.handled &+= HTTP2Connection.sectionWork
+        guard payload.count >= HTTP2Connection.prefix(head) else {
+            return fail(.frameSizeError, "HEADERS of \(payload.count) octets")
+        }
         guard let block = HTTP2Connection.block(head, payload) else {
             return fail(.protocolError, "HEADERS with more padding than payload")
         }
@@ -24,28 +30,28 @@ extension HTTP2Connection {
         guard core.pointee.section.awaited != 0 else { return fail(.protocolError, "CONTINUATION without HEADERS") }
         core.pointee.section.continuations += 1
         guard core.pointee.section.continuations <= HTTP2Connection.continuationLimit else {
-            return fail(.enhanceYourCalm, "too many CONTINUATION frames")
+            return cutOff(.continuation)
         }
         core.pointee.section.block.append(payload)
         guard core.pointee.section.block.bytes.count <= maxHeaderBytes + HTTP2Connection.blockExcess else {
-            return fail(.enhanceYourCalm, "a header block far beyond the limit")
+            return cutOff(.continuation)
         }
         guard head.has(FrameFlag.endHeaders) else { return }
         core.pointee.section.awaited = 0
+        core.pointee.incompleteSince = 0
         decode(core.pointee.section.block.bytes)
         core.pointee.section.block.clear()
     }
 
-    /// The payload without padding and priority; `nil`: there is not enough of it.
+    /// Octets of pad length and priority.
+    private static func prefix(_ head: FrameHead) -> Int {
+        (head.has(FrameFlag.padded) ? 1 : 0) + (head.has(FrameFlag.priority) ? 5 : 0)
+    }
+
+    /// The payload, which has its `prefix`, without padding and priority; `nil`: there is more padding than that.
     private static func block(_ head: FrameHead, _ payload: Bytes) -> Bytes? {
-        var start = 0
-        var end = payload.count
-        if head.has(FrameFlag.padded) {
-            guard end > 0 else { return nil }
-            start = 1
-            end -= Int(payload[0])
-        }
-        if head.has(FrameFlag.priority) { start += 5 }
+        let start = prefix(head)
+        let end = payload.count - (head.has(FrameFlag.padded) ? Int(payload[0]) : 0)
         return start <= end ? payload[start..<end] : nil
     }
 
@@ -68,7 +74,7 @@ extension HTTP2Connection {
             openStream(id, acceptor)
             return true
         }
-        guard isKnown(id, "HEADERS") else { return false }
+        guard isKnown(id, "HEADERS"), admits(.stray) else { return false }
         if head.has(FrameFlag.endStream) { core.pointee.resets.remove(id) }
         return true
     }
@@ -96,7 +102,8 @@ extension HTTP2Connection {
         let section = stream.pointee.state.hasHead ? StreamDelegate.Section.further : .response
         core.pointee.section.stream = stream
         core.pointee.section.kind = section
-        core.pointee.section.check = MessageCheck(stream.pointee.state.hasHead ? .trailers : .response)
+        let trailers = acceptor == nil ? MessageCheck.Kind.trailers : .requestTrailers
+        core.pointee.section.check = MessageCheck(stream.pointee.state.hasHead ? trailers : .response)
         core.pointee.section.target = stream.pointee.report { $0.sectionBegan($1, section) } ?? nil
     }
 
@@ -132,7 +139,11 @@ extension HTTP2Connection {
             stream.pointee.state.hasHead = true
             noteLength(stream)
         }
-        if tooLarge { stream.pointee.state.hasHead = true }
+        if tooLarge {
+            guard admits(.oversizedHeaders) else { return }
+            stream.pointee.state.hasHead = true
+        }
+        if core.pointee.section.check.isInterim && !admits(.informational) { return }
         guard !endsStream || stream.pointee.state.expected <= 0 else { return malformed(stream) }
         stream.pointee.state.peerEnded = endsStream
         let section = core.pointee.section.kind

@@ -11,8 +11,14 @@ extension HTTP2Connection {
                 takeRest(&input)
             } else if !takeFrame(&input) {
                 core.pointee.partial.append(input)
-                return
+                break
             }
+        }
+        if !isClosed, core.pointee.incompleteSince == 0,
+            !core.pointee.partial.isEmpty || core.pointee.section.awaited != 0
+        {
+            core.pointee.incompleteSince = loop.now
+            watchSoon()
         }
     }
 
@@ -42,7 +48,9 @@ extension HTTP2Connection {
         input = input[count..<input.count]
         guard core.pointee.partial.bytes.count == wanted else { return }
         var whole = core.pointee.partial.bytes
-        if takeFrame(&whole) { core.pointee.partial.clear() }
+        guard takeFrame(&whole) else { return }
+        core.pointee.partial.clear()
+        if core.pointee.section.awaited == 0 { core.pointee.incompleteSince = 0 }
     }
 
     /// Handles the frame at the beginning of `input` and takes it off; false: not all of it is there, which is no matter
@@ -51,6 +59,7 @@ extension HTTP2Connection {
         guard input.count >= FrameHead.size else { return false }
         let head = FrameHead(parsing: input.base)
         guard isAcceptable(head) else { return true }
+        core.pointee.handled &+= 1
         if head.type == FrameType.data {
             input = input[FrameHead.size..<input.count]
             beginData(head)
@@ -104,7 +113,7 @@ extension HTTP2Connection {
         case FrameType.priority: priorityReceived(head, payload)
         // §6.6, §8.4: clients cannot push, and we allow it to nobody.
         case FrameType.pushPromise: fail(.protocolError, "PUSH_PROMISE")
-        default: break
+        default: _ = admits(.stray)
         }
     }
 
@@ -123,8 +132,23 @@ extension HTTP2Connection {
         core.pointee.data.lacksPadLength = isPadded
         core.pointee.data.endsStream = head.has(FrameFlag.endStream)
         core.pointee.data.stream = dataTarget(head)
+        if !isPadded && !admitsBody(head.length) { return }
         if head.length == 0 { endData() }
     }
+
+    /// Tells frames that bring something from those that only cost; false: one too many of these. What ends a stream, and
+    /// what nobody wants, is neither.
+    @inline(__always) private func admitsBody(_ count: Int) -> Bool {
+        guard core.pointee.data.stream != nil else { return true }
+        if count >= HTTP2Connection.leastBody {
+            core.pointee.budget.frames &+= 1
+            return true
+        }
+        return core.pointee.data.endsStream || admits(count == 0 ? .emptyData : .tinyData)
+    }
+
+    /// Octets of the head of a gRPC message.
+    private static let leastBody = 5
 
     /// The stream that the frame is for; `nil`: what it holds is dropped.
     private func dataTarget(_ head: FrameHead) -> HTTP2StreamPointer? {
@@ -154,6 +178,7 @@ extension HTTP2Connection {
             core.pointee.data.left -= 1
             guard padding <= core.pointee.data.left else { return fail(.protocolError, "more padding than payload") }
             core.pointee.data.padding = padding
+            guard admitsBody(core.pointee.data.left - padding) else { return }
             // Nobody else passes padding on (F3).
             if let stream = core.pointee.data.stream { consume(stream, padding + 1) }
         }
@@ -199,7 +224,7 @@ extension HTTP2Connection {
     func refuse(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
         guard !stream.pointee.state.isReset else { return }
         reset(stream, code)
-        resetReceived()
+        if acceptor != nil { _ = admits(.madeYouReset) }
     }
 
     // MARK: Windows

@@ -110,6 +110,7 @@ extension HTTP2Connection {
         writer.count += FrameHead.size + count
         stream.pointee.state.sendWindow -= Int32(count)
         core.pointee.sendWindow -= Int32(count)
+        core.pointee.budget.frames &+= 1
     }
 
     /// The stream has not come to its end: it goes to the end of the row, or waits for a window or for `resume`.
@@ -117,11 +118,19 @@ extension HTTP2Connection {
         guard stream.pointee.state.queue == .none else { return }
         if stream.pointee.state.sendWindow <= 0 {
             stream.pointee.state.lacksWindow = true
+            noteStalled(stream)
         } else if core.pointee.sendWindow <= 0 {
             enqueue(stream, .starved)
+            noteStalled(stream)
         } else if mayHaveMore {
             enqueue(stream, .ready)
         }
+    }
+
+    private func noteStalled(_ stream: HTTP2StreamPointer) {
+        guard acceptor != nil, stream.pointee.state.stalledSince == 0 else { return }
+        stream.pointee.state.stalledSince = loop.now
+        watchSoon()
     }
 
     // MARK: Ends

@@ -22,6 +22,7 @@ extension HTTP2Connection {
         core.pointee.streams.insert(stream, id, of: self)
         stream.pointee.state.sendWindow = core.pointee.peerStreamWindow
         stream.pointee.state.receiveWindow = core.pointee.streamWindow
+        stream.pointee.state.window = core.pointee.streamWindow
     }
 
     func detach(_ stream: HTTP2StreamPointer) {
@@ -37,6 +38,8 @@ extension HTTP2Connection {
     /// The stream is gone.
     func finish(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
         detach(stream)
+        core.pointee.budget.ended &+= 1
+        if code == .noError { core.pointee.budget.finished &+= 1 }
         streamEnded(code)
         _ = stream.pointee.report { $0.streamClosed($1, code, nil) }
         if core.pointee.weAreLeaving || core.pointee.peerIsLeaving { needsFlush() }
@@ -100,6 +103,7 @@ extension HTTP2Connection {
         }
         stream.pointee.state.sendWindow -= Int32(count)
         core.pointee.sendWindow -= Int32(count)
+        core.pointee.budget.frames &+= 1
         return count
     }
 
@@ -124,10 +128,12 @@ extension HTTP2Connection {
         guard !isClosed, !stream.pointee.state.peerEnded, !stream.pointee.state.isReset else { return }
         stream.pointee.state.consumed += Int32(clamping: count)
         let consumed = stream.pointee.state.consumed
-        guard consumed >= core.pointee.streamWindow / 2 else { return }
+        guard consumed >= stream.pointee.state.window / 2 else { return }
+        let growth = core.pointee.largestStreamWindow - stream.pointee.state.window
+        stream.pointee.state.window += growth
         stream.pointee.state.consumed = 0
-        stream.pointee.state.receiveWindow += consumed
-        queueWindowUpdate(stream.pointee.id, consumed)
+        stream.pointee.state.receiveWindow += consumed + growth
+        queueWindowUpdate(stream.pointee.id, consumed + growth)
     }
 
     /// Streams that the peer lets us have open at a time; 100 until it says (C6).
@@ -136,7 +142,10 @@ extension HTTP2Connection {
     // MARK: The connection
 
     /// Queues the preface, our settings, and what the connection's window is beyond its first size.
-    func announce(_ side: Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32) {
+    /// - Parameter largestStreamWindow: see `begin`.
+    func announce(
+        _ side: Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32, largestStreamWindow: Int32
+    ) {
         if side == .server {
             core.pointee.prefaceLeft = HTTP2Connection.preface.count
         } else {
@@ -148,7 +157,9 @@ extension HTTP2Connection {
             withUnsafeBytes(of: value.bigEndian) { payload.append(contentsOf: $0) }
             switch setting {
             case .maxConcurrentStreams: core.pointee.streamLimit = Int(value)
-            case .initialWindowSize: core.pointee.streamWindow = Int32(clamping: value)
+            case .initialWindowSize:
+                core.pointee.streamWindow = Int32(clamping: value)
+                core.pointee.largestStreamWindow = max(core.pointee.streamWindow, largestStreamWindow)
             default: break
             }
         }
@@ -210,7 +221,9 @@ extension HTTP2Connection {
 
     /// A peer that has us answer and does not read is let go.
     private func boundOutput() {
-        if core.pointee.output.count > HTTP2Connection.waitingOutput { closeAfterFlush() }
+        guard core.pointee.output.count > HTTP2Connection.waitingOutput, !closesAfterFlush else { return }
+        abused(.unreadOutput)
+        closeAfterFlush()
     }
 
     /// A section that is larger than a frame: HEADERS, then CONTINUATION (§6.10). `frame` has room for all heads.

@@ -9,6 +9,9 @@ import Glibc
 class HTTP2Connection: EventHandler {
     /// Bytes that one turn reads from one connection before others get their turn.
     private static let readBudget = EventLoop.readBufferSize
+    /// What one turn handles, see `HTTP2State.handled`: small frames cost more than their bytes say.
+    private static let workBudget: UInt64 = 2048
+    private static let leastRead = 4 * 1024
 
     enum Side {
         /// Towards a client.
@@ -32,17 +35,21 @@ class HTTP2Connection: EventHandler {
     private var transport: Transport
     private var isFlushPending = false
     private var awaitsWritable = false
-    private var closesAfterFlush = false
+    private(set) var closesAfterFlush = false
     /// TLS is not established yet: nothing is read or sent but the handshake.
     private var isHandshaking: Bool
     /// Bytes that the kernel did not take; they come before all others.
     private var unsent = PendingBytes()
+    private let watchLimits: WatchLimits
+    /// Made when something waits for the peer.
+    private var watch: ConnectionWatch?
 
     /// - Parameter traffic: counts bytes of the transport, TLS removed.
     init(
         loop: EventLoop, library: HTTP2Library, acceptor: StreamDelegate?, transport: Transport, maxHeaderBytes: Int,
-        traffic: TrafficCounters? = nil
+        limits: FrameLimits = FrameLimits(), watch: WatchLimits = WatchLimits(), traffic: TrafficCounters? = nil
     ) {
+        watchLimits = watch
         self.loop = loop
         self.library = library
         self.acceptor = acceptor
@@ -52,7 +59,7 @@ class HTTP2Connection: EventHandler {
         descriptor = transport.fd
         isHandshaking = transport.needsHandshake
         core = .allocate(capacity: 1)
-        core.initialize(to: HTTP2State(library))
+        core.initialize(to: HTTP2State(library, limits, now: loop.now))
     }
 
     deinit {
@@ -82,8 +89,8 @@ class HTTP2Connection: EventHandler {
     /// The peer answered a PING of ours that was sent with `number`.
     func pingAcknowledged(_ number: UInt32) {}
 
-    /// The peer reset a stream, or made us reset it.
-    func resetReceived() {}
+    /// The peer is cut off for it, or one of its streams is.
+    func abused(_ kind: Abuse) {}
 
     /// The peer opened a stream.
     func streamBegan() {}
@@ -95,9 +102,13 @@ class HTTP2Connection: EventHandler {
 
     /// Queues our settings and listens for input. On failure the connection closes itself.
     ///
-    /// - Parameter window: octets that the peer may have under way on all streams, at least 65,535.
-    func begin(_ side: Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32) {
-        announce(side, settings, window: window)
+    /// - Parameters:
+    ///   - window: octets that the peer may have under way on all streams, at least 65,535.
+    ///   - largestStreamWindow: what a stream's window grows to, if that is more than its first size.
+    func begin(
+        _ side: Side, _ settings: [(HTTP2Setting, UInt32)], window: Int32, largestStreamWindow: Int32 = 0
+    ) {
+        announce(side, settings, window: window, largestStreamWindow: largestStreamWindow)
         do {
             try loop.add(descriptor, UInt32(EPOLLIN.rawValue), self)
         } catch {
@@ -133,10 +144,46 @@ class HTTP2Connection: EventHandler {
         close(.protocolViolation(reason))
     }
 
+    /// The peer has gone beyond a limit: ends the connection.
+    func cutOff(_ kind: Abuse) {
+        guard !isClosed else { return }
+        abused(kind)
+        if kind == .unreadOutput { transport.abandonOutput() }
+        fail(.enhanceYourCalm, kind.text)
+    }
+
+    /// Counts a frame that brings nothing; false: it was one too many, and the connection is over.
+    @inline(__always) func admits(_ kind: Abuse) -> Bool {
+        if core.pointee.budget.spend(kind, now: loop.now) { return true }
+        cutOff(kind)
+        return false
+    }
+
+    // MARK: What waits for the peer
+
+    /// Something does: looks at it before long.
+    func watchSoon() { watcher.look(within: ConnectionWatch.soon) }
+
+    /// A request has begun.
+    @inline(__always) func watchBodies() { if watch == nil || streams.count == 1 { watchBodiesNow() } }
+
+    private func watchBodiesNow() {
+        if watchLimits.body > 0 { watcher.look(within: watcher.bodyInterval) }
+    }
+
+    private var watcher: ConnectionWatch {
+        if let watch { return watch }
+        let new = ConnectionWatch(watchLimits, of: self, loop: loop)
+        watch = new
+        return new
+    }
+
     // MARK: Reading
 
     override func ready(_ events: UInt32) {
         guard !isClosed else { return }
+        // Where it is not its turn, the kernel tells of it again in the next one.
+        if isHandshaking && !library.handshakes.begin(now: loop.now) { return }
         if events & UInt32(EPOLLOUT.rawValue) != 0 {
             setAwaitsWritable(false)
             needsFlush()
@@ -170,16 +217,21 @@ class HTTP2Connection: EventHandler {
     private func receive() {
         guard let base = loop.readBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
         var budget = HTTP2Connection.readBudget
-        while budget > 0 {
-            switch transport.read(into: loop.readBuffer) {
+        let begun = core.pointee.handled
+        while budget > 0, core.pointee.handled &- begun < HTTP2Connection.workBudget {
+            let room = UnsafeMutableRawBufferPointer(
+                start: base, count: min(core.pointee.readSize, loop.readBuffer.count))
+            switch transport.read(into: room) {
             case .bytes(let count):
                 traffic?.received.add(UInt64(count))
                 core.pointee.heardAt = loop.now
+                let before = core.pointee.handled
                 take(Bytes(base, count))
                 loop.takeBack()
                 guard !isClosed else { return }
                 budget -= count
-                if count < loop.readBuffer.count && !transport.hasPendingInput { return }
+                if count < room.count && !transport.hasPendingInput { return }
+                fitReads(core.pointee.handled &- before)
             case .wouldBlockRead:
                 return
             case .wouldBlockWrite:
@@ -192,6 +244,16 @@ class HTTP2Connection: EventHandler {
         }
         // The budget is spent: TLS may hold bytes that the kernel does not report.
         loop.runAgain(self)
+    }
+
+    /// Makes the next read smaller or larger, by how much work was in one that was full.
+    private func fitReads(_ work: UInt64) {
+        let size = core.pointee.readSize
+        if work > HTTP2Connection.workBudget {
+            core.pointee.readSize = max(HTTP2Connection.leastRead, size / 2)
+        } else if work < HTTP2Connection.workBudget / 4 {
+            core.pointee.readSize = min(loop.readBuffer.count, size * 2)
+        }
     }
 
     // MARK: Writing
@@ -302,6 +364,7 @@ class HTTP2Connection: EventHandler {
         switch result {
         case .bytes(let count):
             traffic?.sent.add(UInt64(count))
+            core.pointee.blockedSince = 0
             return count
         case .wouldBlockWrite, .wouldBlockRead: setAwaitsWritable(true)
         case .closed: close(.peerClosed)
@@ -318,6 +381,10 @@ class HTTP2Connection: EventHandler {
     private func setAwaitsWritable(_ wanted: Bool) {
         guard wanted != awaitsWritable else { return }
         awaitsWritable = wanted
+        if wanted && core.pointee.blockedSince == 0 {
+            core.pointee.blockedSince = loop.now
+            watchSoon()
+        }
         let events = UInt32(EPOLLIN.rawValue) | (wanted ? UInt32(EPOLLOUT.rawValue) : 0)
         do {
             try loop.modify(descriptor, events, self)

@@ -3,4 +3,5 @@ final class HTTP2Library {
     /// Where frames wait for the end of the turn.
     let outputs = OutputPool()
     let compression = CompressionTools()
+    let handshakes = HandshakeTurn()
 }

@@ -19,6 +19,8 @@ struct HTTP2State {
     var streamLimit = Int.max
     /// Octets that each stream of the peer may have under way.
     var streamWindow: Int32 = 65535
+    /// What a stream's window grows to with the first octets that are passed on.
+    var largestStreamWindow: Int32 = 65535
     var window: Int32 = 65535
     /// Octets of the connection's window that the peer may still send.
     var receiveWindow: Int32 = 65535
@@ -45,18 +47,27 @@ struct HTTP2State {
     var lastServedStream = Int32.max
     var weAreLeaving = false
     var resets = ResetStreams()
+    var budget: FrameBudget
 
     // MARK: Reading
 
     /// When bytes came last.
     var heardAt: Instant = 0
+    /// What was handled so far, for whoever shares the loop's time out: a frame is 1, one that begins a header section 8.
+    var handled: UInt64 = 0
+    /// Octets that one read takes.
+    var readSize = HTTP2State.firstRead
+    /// When the first octet came of a frame, or of a header section in several, that is not complete; 0: there is none.
+    var incompleteSince: Instant = 0
+    /// Since when the kernel takes nothing of what is to be sent; 0: it does.
+    var blockedSince: Instant = 0
     /// Octets of the client's preface that have not come.
     var prefaceLeft = 0
     /// The beginning of a frame whose rest has not come.
     var partial = PendingBytes()
     var data = DataProgress()
     var section = SectionProgress()
-    /// Answers to PING and SETTINGS since the output was last empty.
+    /// Answers to PING and SETTINGS since the kernel has ceased to take any.
     var answers = 0
 
     /// The DATA frame that is being received.
@@ -87,7 +98,10 @@ struct HTTP2State {
         var endsStream = false
     }
 
-    init(_ library: HTTP2Library) {
+    static let firstRead = 32 * 1024
+
+    init(_ library: HTTP2Library, _ limits: FrameLimits, now: Instant) {
+        budget = FrameBudget(limits, now: now)
         decoder = HeaderDecoder(library.compression)
         encoder = HeaderEncoder(library.compression)
     }

@@ -26,6 +26,8 @@ struct HTTP2Stream {
         var receiveWindow: Int32 = 0
         /// Octets that were passed on and are not announced to the peer yet.
         var consumed: Int32 = 0
+        /// Octets that the peer may have under way.
+        var window: Int32 = 0
         /// Octets of the body that `content-length` promises and that have not come; -1: any number.
         var expected: Int64 = -1
         /// With which code the stream is reset at the end of the turn.
@@ -47,6 +49,14 @@ struct HTTP2Stream {
         var isHead = false
         /// It has something to send, but no window of its own.
         var lacksWindow = false
+
+        // MARK: For `ConnectionWatch`
+
+        /// Since when it has waited for a window, without one worth mentioning meanwhile; 0: it has not.
+        var stalledSince: Instant = 0
+        /// Changes with each DATA of the peer, and since when it has not; 0: not looked at.
+        var mark: Int32 = 0
+        var quietSince: Instant = 0
     }
 
     /// Where a stream waits for its turn to send.

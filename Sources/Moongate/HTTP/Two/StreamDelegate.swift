@@ -39,6 +39,15 @@ class StreamDelegate {
     /// The frame that ends our side of the stream has been handed to the transport.
     func endSent(_ stream: UnsafeMutableRawPointer) {}
 
+    /// Octets of the response that wait for the client.
+    func heldOctets(_ stream: UnsafeMutableRawPointer) -> Int { 0 }
+
+    /// Too much waits for a client that does not take it, and this stream has waited for longest: it is to be reset.
+    func responseIsStalled(_ stream: UnsafeMutableRawPointer) {}
+
+    /// Nothing has come of the request's body for so many nanoseconds, and nobody has answered it.
+    func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) {}
+
     /// The stream is gone. `code` is `noError` after a complete exchange or a reset that says so; `reason` tells how
     /// the connection ended where that ended the stream.
     func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {}

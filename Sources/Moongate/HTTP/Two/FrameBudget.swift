@@ -1,0 +1,91 @@
+/// How many frames of each kind a peer may send that carry no work themselves.
+struct FrameLimits: Sendable, Equatable {
+    /// Frames of one kind in a row; a tenth of that comes back each second.
+    var controlFrames: Int32 = 1000
+    /// Streams reset by the peer, or by us for its mistakes; one comes back for each that ends well, and a thirtieth of the
+    /// limit each second, so that clients which cancel a share of their calls, or all of their few, are never cut off.
+    var resets: Int32 = 1000
+}
+
+/// A peer's accounts, one for each kind of frame that asks for something and brings nothing.
+///
+/// A frame costs one subtraction. Only when an account is empty does it get what time and honest work have earned since the
+/// last time: then a flood is told from a busy connection.
+struct FrameBudget {
+    /// DATA frames with a body, in both directions. Counted by the connection, like the next two.
+    var frames: UInt64 = 0
+    /// Streams that have ended in whatever way.
+    var ended: UInt64 = 0
+    /// Those of them that have ended well.
+    var finished: UInt64 = 0
+
+    private struct Account {
+        var left: Int32 = 0
+        /// When it was last filled, and what had been earned by then.
+        var filled: Instant = 0
+        var earned: UInt64 = 0
+    }
+
+    /// What a kind may cost.
+    private struct Terms {
+        var burst: Int32
+        var perSecond: UInt64
+        var perFrame: UInt64 = 0
+        var perEnded: UInt64 = 0
+        var perFinished: UInt64 = 0
+    }
+
+    private let limits: FrameLimits
+    /// By `Abuse`.
+    private var accounts = InlineArray<16, Account>(repeating: Account())
+
+    init(_ limits: FrameLimits, now: Instant) {
+        self.limits = limits
+        for kind in Abuse.allCases {
+            accounts[kind.rawValue] = Account(left: terms(kind).burst, filled: now)
+        }
+    }
+
+    /// Counts a frame; false: it was one too many.
+    @inline(__always) mutating func spend(_ kind: Abuse, now: Instant) -> Bool {
+        accounts[kind.rawValue].left -= 1
+        return accounts[kind.rawValue].left >= 0 || fill(kind, now)
+    }
+
+    @inline(never) private mutating func fill(_ kind: Abuse, _ now: Instant) -> Bool {
+        let terms = terms(kind)
+        let earned = frames &* terms.perFrame &+ ended &* terms.perEnded &+ finished &* terms.perFinished
+        let account = accounts[kind.rawValue]
+        let seconds = Double(now &- account.filled) / 1e9
+        let gain = Double(earned &- account.earned) + seconds * Double(terms.perSecond)
+        let left = Int32(min(Double(terms.burst), gain)) - 1
+        accounts[kind.rawValue] = Account(left: left, filled: now, earned: earned)
+        return left >= 0
+    }
+
+    private func terms(_ kind: Abuse) -> Terms {
+        let burst = limits.controlFrames
+        let perSecond = UInt64(max(1, burst / 10))
+        switch kind {
+        case .rapidReset, .madeYouReset:
+            return Terms(burst: limits.resets, perSecond: UInt64(max(1, limits.resets / 30)), perFinished: 1)
+        // Clients measure their bandwidth with a PING for each DATA they get.
+        case .ping: return Terms(burst: burst, perSecond: perSecond, perFrame: 1, perEnded: 1)
+        // Each may have all streams looked at.
+        case .settings: return Terms(burst: max(20, burst / 10), perSecond: max(1, perSecond / 10))
+        case .priority: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
+        // Two for each DATA are usual, and one more for a stream that begins.
+        case .windowUpdate:
+            return Terms(burst: Int32(clamping: Int(burst) * 10), perSecond: perSecond * 10, perFrame: 10, perEnded: 10)
+        case .emptyData: return Terms(burst: burst, perSecond: perSecond, perEnded: 1)
+        case .tinyData:
+            return Terms(burst: Int32(clamping: Int(burst) * 10), perSecond: perSecond * 10, perFrame: 1, perEnded: 4)
+        case .oversizedHeaders: return Terms(burst: max(10, burst / 10), perSecond: max(1, perSecond / 10))
+        case .informational: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
+        // A stream that was given up may have a few under way.
+        case .stray: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
+        case .continuation, .stalledResponse, .slowHeaders, .slowBody, .unreadOutput:
+            return Terms(burst: .max, perSecond: 1)
+        }
+    }
+}
