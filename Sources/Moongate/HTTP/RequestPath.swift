@@ -35,7 +35,9 @@ enum RequestPath {
 
     /// `.` or `..`, each dot as it is or as `%2e`.
     @inline(__always) private static func isDots(_ segment: Bytes) -> Bool {
-        guard segment.count > 0, segment[0] == UInt8(ascii: ".") || segment[0] == UInt8(ascii: "%") else { return false }
+        guard segment.count > 0, segment[0] == UInt8(ascii: ".") || segment[0] == UInt8(ascii: "%") else {
+            return false
+        }
         return dots(segment)
     }
 

@@ -143,7 +143,7 @@ def measure(edge, name, seconds):
     cost = f"{max(0.0, used) * 1e6 / frames:.2f}" if frames >= 1000 else "–"
     if name == "TLS handshakes":
         cost = f"{max(0.0, used) * 1e6 / max(1, result['connections']):.0f} a connection"
-    return (f"| {name} | {cut} | {cost} | {(peak - memory) / (1 << 20):.1f} | {alone * 1000:.1f} | {calm.p99 * 1000:.1f} "
+    return (f"| {name} | {frames:,} | {cut} | {cost} | {(peak - memory) / (1 << 20):.1f} | {alone * 1000:.1f} | {calm.p99 * 1000:.1f} "
             f"| {len(failures)} |"), failures
 
 
@@ -155,7 +155,8 @@ def main():
     arguments = parser.parse_args()
     names = [name for name in ATTACKS if not arguments.only or name in arguments.only.split(",")]
     failed = []
-    print("| Abuse | Cut off after | CPU µs a frame | Memory MiB | p99 alone ms | p99 beside ms | Failed |\n|---|---|---|---|---|---|---|",
+    print("| Abuse | Frames | Cut off after | CPU µs a frame | Memory MiB | p99 alone ms | p99 beside ms | Failed |\n"
+          "|---|---|---|---|---|---|---|---|",
           flush=True)
     calm = BackendProcess()
     try:

@@ -95,7 +95,9 @@ final class ConnectionWatch {
         connection.streams.forEachStream { stream in
             let state = stream.pointee.state
             let since = state.stalledSince != 0 ? state.stalledSince : blocked
-            if since != 0, !state.isReset, now &- since >= ConnectionWatch.patience { candidates.append((since, stream)) }
+            if since != 0, !state.isReset, now &- since >= ConnectionWatch.patience {
+                candidates.append((since, stream))
+            }
         }
         for (_, stream) in candidates.sorted(by: { $0.since < $1.since }) {
             guard held > limits.responses, !connection.isClosed, stream.pointee.isOpen else { break }

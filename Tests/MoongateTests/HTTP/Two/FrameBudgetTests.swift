@@ -13,7 +13,8 @@ import Testing
 
     @Test(arguments: [
         (Abuse.rapidReset, 1000), (.madeYouReset, 1000), (.ping, 1000), (.settings, 100), (.priority, 1000),
-        (.windowUpdate, 10_000), (.emptyData, 1000), (.tinyData, 10_000), (.oversizedHeaders, 100), (.informational, 1000),
+        (.windowUpdate, 10_000), (.emptyData, 1000), (.tinyData, 10_000), (.oversizedHeaders, 100),
+        (.informational, 1000),
         (.stray, 1000),
     ])
     func aFloodEndsAtTheLimitAndLeavesOtherKindsAlone(kind: Abuse, limit: Int) {
@@ -36,7 +37,9 @@ import Testing
         var budget = FrameBudget(FrameLimits(), now: 0)
         for _ in 0..<100_000 {
             budget.frames &+= 1
-            let isFine = budget.spend(.ping, now: 0) && budget.spend(.windowUpdate, now: 0) && budget.spend(.windowUpdate, now: 0)
+            let isFine =
+                budget.spend(.ping, now: 0) && budget.spend(.windowUpdate, now: 0)
+                && budget.spend(.windowUpdate, now: 0)
             guard isFine else { Issue.record("cut off"); return }
         }
         // What was earned long ago is not hoarded.
