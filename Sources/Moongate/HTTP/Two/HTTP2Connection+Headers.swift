@@ -84,7 +84,13 @@ extension HTTP2Connection {
         core.pointee.section.kind = .request
         core.pointee.section.check = MessageCheck(.request)
         // §6.8: what comes behind our GOAWAY is not for us.
-        guard id <= core.pointee.lastServedStream else { return core.pointee.resets.insert(id) }
+        guard id <= core.pointee.lastServedStream else {
+            core.pointee.resets.insert(id)
+            _ = admits(.stray)
+            return
+        }
+        // §5.1.2: the peer knows how many it may have.
+        guard streams.count < core.pointee.streamLimit || admits(.madeYouReset) else { return }
         guard streams.count < core.pointee.streamLimit, let stream = acceptor.streamOpened(self) else {
             return queueReset(id, .refusedStream, peerHasEnded: false)
         }
