@@ -26,6 +26,23 @@ import Testing
     }
 }
 
+extension RequestPathTests {
+    /// Paths are looked at eight octets at a time.
+    @Test(arguments: 1..<40) func anythingIsFoundWhereverItStands(length: Int) {
+        let before = "/" + String(repeating: "a", count: length)
+        for behind in ["", "b", "/bcdefghijkl", "/b.c/d"] {
+            for bad in ["/..", "/.", "/%2e.", "#", "\\", "%00"] {
+                let path = before + bad + (bad.hasPrefix("/") && !behind.hasPrefix("/") ? "" : behind)
+                #expect(path.withBytesForTest { RequestPath.fault($0) } != nil, "\(path)")
+            }
+            for good in ["/..x", ".", "/b", "%20", "/...", "//"] {
+                let path = before + good + behind
+                #expect(path.withBytesForTest { RequestPath.fault($0) } == nil, "\(path)")
+            }
+        }
+    }
+}
+
 extension String {
     fileprivate func withBytesForTest<Result>(_ body: (Bytes) -> Result) -> Result {
         let octets = Array(utf8)

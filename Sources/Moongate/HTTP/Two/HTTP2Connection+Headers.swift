@@ -11,12 +11,7 @@ extension HTTP2Connection {
 
     func headersReceived(_ head: FrameHead, _ payload: Bytes) {
         core.pointee.handled &+= HTTP2Connection.sectionWork
-        guard payload.count >= HTTP2Connection.prefix(head) else {
-            return fail(.frameSizeError, "HEADERS of \(payload.count) octets")
-        }
-        guard let block = HTTP2Connection.block(head, payload) else {
-            return fail(.protocolError, "HEADERS with more padding than payload")
-        }
+        guard let block = block(head, payload) else { return }
         guard beginSection(head) else { return }
         core.pointee.section.endsStream = head.has(FrameFlag.endStream)
         core.pointee.section.size = 0
@@ -43,16 +38,24 @@ extension HTTP2Connection {
         core.pointee.section.block.clear()
     }
 
-    /// Octets of pad length and priority.
-    private static func prefix(_ head: FrameHead) -> Int {
-        (head.has(FrameFlag.padded) ? 1 : 0) + (head.has(FrameFlag.priority) ? 5 : 0)
+    /// The payload without padding and priority; `nil`: the connection has failed.
+    @inline(__always) private func block(_ head: FrameHead, _ payload: Bytes) -> Bytes? {
+        head.has(FrameFlag.padded | FrameFlag.priority) ? bareBlock(head, payload) : payload
     }
 
-    /// The payload, which has its `prefix`, without padding and priority; `nil`: there is more padding than that.
-    private static func block(_ head: FrameHead, _ payload: Bytes) -> Bytes? {
-        let start = prefix(head)
-        let end = payload.count - (head.has(FrameFlag.padded) ? Int(payload[0]) : 0)
-        return start <= end ? payload[start..<end] : nil
+    private func bareBlock(_ head: FrameHead, _ payload: Bytes) -> Bytes? {
+        let isPadded = head.has(FrameFlag.padded)
+        let start = (isPadded ? 1 : 0) + (head.has(FrameFlag.priority) ? 5 : 0)
+        guard payload.count >= start else {
+            fail(.frameSizeError, "HEADERS of \(payload.count) octets")
+            return nil
+        }
+        let end = payload.count - (isPadded ? Int(payload[0]) : 0)
+        guard start <= end else {
+            fail(.protocolError, "HEADERS with more padding than payload")
+            return nil
+        }
+        return payload[start..<end]
     }
 
     // MARK: Whose it is
@@ -102,7 +105,7 @@ extension HTTP2Connection {
     }
 
     /// Trailers, or a response's head.
-    private func continueStream(_ stream: HTTP2StreamPointer, endsStream: Bool) {
+    @inline(__always) private func continueStream(_ stream: HTTP2StreamPointer, endsStream: Bool) {
         guard !stream.pointee.state.isReset else { return }
         guard !stream.pointee.state.peerEnded else { return refuse(stream, .streamClosed) }
         let section = stream.pointee.state.hasHead ? StreamDelegate.Section.further : .response

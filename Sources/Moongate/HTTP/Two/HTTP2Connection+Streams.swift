@@ -39,7 +39,7 @@ extension HTTP2Connection {
     func finish(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
         detach(stream)
         core.pointee.budget.ended &+= 1
-        if code == .noError { core.pointee.budget.finished &+= 1 }
+        if code.rawValue == 0 { core.pointee.budget.finished &+= 1 }
         streamEnded(code)
         _ = stream.pointee.report { $0.streamClosed($1, code, nil) }
         if core.pointee.weAreLeaving || core.pointee.peerIsLeaving { needsFlush() }
