@@ -16,7 +16,7 @@ from harness.frame_client import FrameClient, request
 from harness.frame_upstream import OK, RESPONSE, FrameUpstream
 from harness.frames import ENHANCE_YOUR_CALM, message
 from harness.proxy import Moongate
-from harness.settings import configuration
+from harness.settings import configuration, route
 from harness.waiting import eventually
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -128,15 +128,33 @@ def test_a_request_whose_body_does_not_come_is_answered(moongate, upstream, conn
     proxy = moongate(configuration(server.address, listeners=[
         {"name": "main", "address": "127.0.0.1:0", "connection": {"request_body_timeout": "1s"}}]))
     client = connect(proxy.address)
-    # One that has an answer may be silent, and so may one that is complete.
-    spoken, complete, silent = client.open(), client.open(end_stream=True), client.open()
+    # One that has an answer may be silent, and so may one that is complete, or between two messages.
+    spoken, complete, silent, quiet = client.open(), client.open(end_stream=True), client.open(), client.open()
+    page = client.open(request("/", content_type="text/plain"))
+    client.send_data(silent, message(b"12345678")[:9])
+    client.send_data(quiet, message(b"12345678"))
+    client.send_data(page, b"half of it")
     connection, head = server.next_request()
     connection.send_headers(head.stream, RESPONSE)
     client.expect("Headers", spoken)
     end = client.end(silent, timeout=10)
     assert end.get("grpc-status") == "4" and "request_body_timeout" in end.get("grpc-message")
+    assert client.expect("Headers", page).get(":status") == "408"
+    time.sleep(1.5)
     assert not [f for f in client.of_stream(spoken) if f.ends_stream or f.type == "RstStream"]
-    assert not client.of_stream(complete)
+    assert not client.of_stream(complete) and not client.of_stream(quiet)
+    assert proxy.metric("moongate_downstream_abuse_total", kind="slow_body", listener="main") == 2
+
+
+def test_a_message_that_a_hook_waits_for_has_to_come(moongate, upstream, connect):
+    server = upstream()
+    waits = {"name": "waits", "lua": "function on_request(h) h:body() end"}
+    proxy = moongate(configuration(server.address, routes=[route(policies=[waits])], listeners=[
+        {"name": "main", "address": "127.0.0.1:0", "connection": {"request_body_timeout": "500ms"}}]))
+    client = connect(proxy.address)
+    end = client.end(client.open(), timeout=10)
+    assert end.get("grpc-status") == "4" and "request_body_timeout" in end.get("grpc-message")
+    assert not server.heads()
 
 
 def test_a_client_that_takes_its_responses_is_not_stalled_however_much_there_is(moongate, upstream, connect):

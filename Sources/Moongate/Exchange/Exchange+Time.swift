@@ -79,6 +79,9 @@ extension Pooled where Record == ExchangeRecord {
         lookAgain(limit, host)
     }
 
+    /// Between two messages a gRPC stream may be silent for as long as it likes (T2), unless a hook waits for more.
+    var mayBeQuiet: Bool { self.isGRPC && self.requestMessages.isAtBoundary && self.phase != .requestPaused }
+
     // MARK: The end
 
     /// Nothing is waited for any more.

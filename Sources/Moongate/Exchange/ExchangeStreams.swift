@@ -48,8 +48,10 @@ final class DownstreamStreams: StreamDelegate {
         Exchange(owner: stream).giveUpStalledResponse()
     }
 
-    override func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) {
+    override func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool {
+        guard !Exchange(owner: stream).mayBeQuiet else { return false }
         Exchange(owner: stream).fail(.requestTimeout(time))
+        return true
     }
 
     override func endSent(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).responseWasSent() }

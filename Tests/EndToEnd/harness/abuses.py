@@ -158,7 +158,8 @@ ATTACKS = {
         opening=PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 30)) + frame(WINDOW_UPDATE, 0, 0, b"\x3f\0\0\0")),
     "slow headers": Attack("slow_headers", once(frame(HEADERS, 0, 1, REQUEST), 1)),
     "half a frame": Attack("slow_headers", once(ask(1)[:20], 1)),
-    "slow body": Attack("slow_body", once(frame(HEADERS, END_HEADERS, 1, GREETING), 1)),
+    "slow body": Attack(
+        "slow_body", once(frame(HEADERS, END_HEADERS, 1, GREETING) + frame(DATA, 0, 1, b"\0\0\0\1\0half"), 1)),
     "slow preface": Attack("handshake_timeout", once(PREFACE[:10], 0), opening=b""),
     "connections": Attack("connections", once(b"", 0), connections=40),
     "TLS handshakes": Attack("handshakes", once(b"", 0), opening=b"", tls=True, connections=40),

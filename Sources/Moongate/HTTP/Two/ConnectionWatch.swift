@@ -74,9 +74,9 @@ final class ConnectionWatch {
                 return stream.pointee.state.quietSince = now
             }
             guard now &- state.quietSince >= limits.body else { return }
-            connection.abused(.slowBody)
             stream.pointee.state.quietSince = 0
-            _ = stream.pointee.report { $0.requestIsLate($1, after: limits.body) }
+            let isEnded = stream.pointee.report { $0.requestIsLate($1, after: limits.body) } ?? false
+            if isEnded { connection.abused(.slowBody) }
         }
     }
 

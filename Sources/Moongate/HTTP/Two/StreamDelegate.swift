@@ -46,7 +46,8 @@ class StreamDelegate {
     func responseIsStalled(_ stream: UnsafeMutableRawPointer) {}
 
     /// Nothing has come of the request's body for so many nanoseconds, and nobody has answered it.
-    func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) {}
+    /// - Returns: false where that is as it may be.
+    func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool { false }
 
     /// The stream is gone. `code` is `noError` after a complete exchange or a reset that says so; `reason` tells how
     /// the connection ended where that ended the stream.
