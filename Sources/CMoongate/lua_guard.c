@@ -49,7 +49,7 @@ static void tick(int signal) {
 // MARK: The timer of a thread
 
 /// Kept with one added, since 0 is a timer's id too and destructors run for non-null values only.
-static void delete_timer(void *kept) { timer_delete((timer_t)((char *)kept - 1)); }
+static void delete_timer(void *kept) { timer_delete((timer_t)((uintptr_t)kept - 1)); }
 
 static void prepare_process(void) {
     pthread_key_create(&timer_key, delete_timer);
@@ -77,7 +77,7 @@ static void arm_thread(void) {
     if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) != 0) return;
     struct itimerspec period = {{0, TICK_NANOSECONDS}, {0, TICK_NANOSECONDS}};
     timer_settime(timer, 0, &period, NULL);
-    pthread_setspecific(timer_key, (char *)timer + 1);
+    pthread_setspecific(timer_key, (void *)((uintptr_t)timer + 1));
     armed = true;
 }
 
