@@ -15,7 +15,7 @@ import Testing
     }
 
     private func eventually(_ condition: () -> Bool) -> Bool {
-        for _ in 0..<400 {
+        for _ in 0..<2000 {
             if condition() { return true }
             usleep(10_000)
         }
