@@ -7,6 +7,7 @@ import pytest
 from harness.client import OpenMessages
 from harness.frame_client import FrameClient
 from harness.frames import CANCEL, NO_ERROR, message
+from harness.ports import refused
 from harness.settings import configuration, route
 from harness.stubs import Order
 from harness.waiting import eventually
@@ -128,16 +129,6 @@ def test_who_does_not_speak_in_time_is_closed(moongate, backend, certificate):
     assert not spoken.closed
     spoken.close()
     assert proxy.metric("moongate_downstream_expired_total", reason="handshake_timeout") == 2
-
-
-def refused(address):
-    """Whether a new connection is closed before a byte of HTTP/2 comes."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=10) as attempt:
-            return attempt.recv(1) == b""
-    except ConnectionError:
-        return True
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])

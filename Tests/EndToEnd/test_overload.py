@@ -8,22 +8,13 @@ import pytest
 
 from harness.client import OpenMessages
 from harness.frame_client import request
+from harness.ports import refused
 from harness.settings import configuration, route
 from harness.stubs import Order
 from harness.waiting import eventually, stays_true
 
 MIB = 1 << 20
 HOLDS = "function on_request(h) if h:headers():get('x-hold') then h:body() end end"
-
-
-def refused(address):
-    """Whether a new connection is closed before a byte of HTTP/2 comes."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=10) as attempt:
-            return attempt.recv(1) == b""
-    except ConnectionError:
-        return True
 
 
 def sheds(proxy, action):

@@ -27,3 +27,13 @@ def split(address):
     """`host:port` or `[v6]:port` as a pair that the socket module takes."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def refused(address):
+    """Whether a new connection is closed before a byte of HTTP/2 comes."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10) as attempt:
+            return attempt.recv(1) == b""
+    except ConnectionError:
+        return True
