@@ -13,6 +13,7 @@ import sys
 import time
 
 import grpc
+from grpc._cython.cygrpc import ExecuteBatchError
 
 from .stubs import Order, probe_pb2_grpc
 
@@ -23,6 +24,8 @@ RIGHT = {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
 # What a client calls the end of a call that it has given up itself.
 GIVEN_UP = "given up"
 HIDDEN = "not told by the library"
+# How the library says that a call has ended while it was written to.
+ENDED = (grpc.aio.AioRpcError, asyncio.InvalidStateError, ExecuteBatchError)
 SIZES = [0, 10, 1000, 40_000, 300_000]
 # A call that outlives its deadline by more has hung. The machine is busy.
 PATIENCE = 5.0
@@ -62,6 +65,8 @@ class Chaos:
                 self.note(kind, began, limit, status, details)
             except grpc.aio.AioRpcError as error:
                 self.note(kind, began, limit, error.code().name, error.details())
+            except ENDED:
+                self.note(kind, began, limit, HIDDEN, "")
             except AssertionError as error:
                 self.wrong.append(f"{kind}: {error}")
             await asyncio.sleep(random.uniform(0, 0.02))
@@ -90,7 +95,7 @@ class Chaos:
                 await call.write(Order(payload=bytes(size)))
             await call.done_writing()
             report = await call
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except ENDED:
             # What the library says of a write into a call that has ended is not the call's status.
             code = await call.code()
             return code.name, await call.details()
@@ -108,7 +113,7 @@ class Chaos:
                 return GIVEN_UP, ""
             try:
                 await call.write(Order(payload=bytes(random.choice(SIZES)), answer_bytes=10))
-            except asyncio.InvalidStateError:
+            except ENDED:
                 break
             report = await call.read()
             if report is grpc.aio.EOF:
@@ -116,8 +121,11 @@ class Chaos:
             assert report.index == index, "a message is missing"
             await asyncio.sleep(random.uniform(0, 0.1))
         else:
-            await call.done_writing()
-            assert await call.read() is grpc.aio.EOF, "one message too many"
+            try:
+                await call.done_writing()
+                assert await call.read() is grpc.aio.EOF, "one message too many"
+            except ENDED:
+                pass
         code = await call.code()
         return code.name, await call.details()
 
