@@ -1,5 +1,5 @@
 """Everything at once: load of all kinds, servers that are killed, hung and restarted, reloads, new certificates, clients that
-vanish. Prints a table; that of docs/reliability.md is from a run of 30 minutes (`scripts/soak chaos`).
+vanish. Prints a table, as docs/reliability.md shows one; `scripts/soak chaos` is the long form.
 """
 import os
 import random
