@@ -7,7 +7,7 @@ import pytest
 
 from harness.client import Client
 from harness.frame_client import FrameClient
-from harness.frame_upstream import RESPONSE
+from harness.frame_upstream import RESPONSE, answer_ok
 from harness.frames import NO_ERROR, message
 from harness.settings import configuration
 from harness.stubs import Order
@@ -64,6 +64,23 @@ def test_C4_goaway_comes_in_two_steps_and_streams_finish(between):
     client.wait_closed(5)
     assert proxy.wait(5) == 0
     assert time.monotonic() - began < 8
+
+
+def test_a_newcomer_has_its_first_call_before_it_hears_of_the_drain(moongate, upstream):
+    server = upstream(answer_ok)
+    proxy = moongate(configuration(server.address, drain=draining()))
+
+    def drain_begins():
+        eventually(lambda: proxy.metric("moongate_downstream_connections", listener="main") == 1, what="the connection")
+        proxy.signal(signal.SIGTERM)
+        eventually(lambda: _refused(proxy.address), 3)
+
+    client = FrameClient(proxy.address, meanwhile=drain_begins)
+    assert client.end(client.open(end_stream=True)).get("grpc-status") == "0"
+    assert not [f for f in client.frames if f.type == "GoAway"]
+    assert client.wait_for(lambda f: f.type == "GoAway", 3).last_stream == 2**31 - 1
+    client.wait_closed(5)
+    assert proxy.wait(5) == 0
 
 
 def test_grpcio_call_in_flight_finishes(moongate, backend, client):

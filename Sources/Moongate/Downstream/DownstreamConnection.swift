@@ -135,6 +135,13 @@ final class DownstreamConnection: HTTP2Connection {
 
     // MARK: Drain (C4)
 
+    /// Drains the connection; a newcomer that has not spoken yet has time for its first calls.
+    func drain() {
+        guard !core.pointee.peerSentSettings, !isDraining, !isClosed else { return beginDrain() }
+        if keeper == nil { keep() }
+        keeper?.drainSoon()
+    }
+
     /// Tells the client to open no new streams; those that are under way to us are served.
     /// - Parameter reason: for people at the client's end.
     func beginDrain(_ reason: StaticString = "") {
@@ -175,6 +182,7 @@ extension DownstreamConnection: KeptConnection {
     func perform(_ action: ConnectionSchedule.Action) {
         switch action {
         case .ping: submitPing()
+        case .notice: beginDrain()
         case .drain(let reason):
             cells.expired(reason).add()
             beginDrain(reason.label)

@@ -7,7 +7,7 @@ final class WorkerConnections {
 
     func insert(_ connection: DownstreamConnection) {
         open[ObjectIdentifier(connection)] = connection
-        if isEnding { connection.beginDrain() }
+        if isEnding { connection.drain() }
     }
 
     func remove(_ connection: DownstreamConnection) {
@@ -17,14 +17,14 @@ final class WorkerConnections {
 
     /// Ends the connections of listeners that are gone, once their streams are done.
     func drain(where isGone: (DownstreamConnection) -> Bool) {
-        for connection in open.values where isGone(connection) { connection.beginDrain() }
+        for connection in open.values where isGone(connection) { connection.drain() }
     }
 
     /// Ends all connections, those that are still to come included.
     func drainAll(_ whenEmpty: @escaping () -> Void) {
         isEnding = true
         self.whenEmpty = whenEmpty
-        for connection in open.values { connection.beginDrain() }
+        for connection in open.values { connection.drain() }
         reportIfEmpty()
     }
 

@@ -106,7 +106,7 @@ extension UpstreamConnection: KeptConnection {
         case .ping: submitPing()
         case .drain: retire()
         // Streams may go on as long as they like.
-        case .endDrain, .endStreams: break
+        case .notice, .endDrain, .endStreams: break
         case .close(let reason): close(.failed(reason.text))
         }
     }

@@ -65,11 +65,14 @@ class FrameClient(FrameConnection):
     """Connects, sends preface and SETTINGS, and hands out stream numbers."""
 
     def __init__(self, address, settings=None, refill=True, tls=None, server_name=None, window=1 << 24,
-                 before=b"", piecewise=False, session=None):
+                 before=b"", piecewise=False, session=None, meanwhile=None):
         """`window`: octets that the connection window is opened by, beyond the 65,535 it begins with; `before`: sent
-        before TLS and HTTP/2, with `piecewise` octet by octet; `session`: of TLS, to be resumed."""
+        before TLS and HTTP/2, with `piecewise` octet by octet; `session`: of TLS, to be resumed; `meanwhile`: called when
+        the connection is there and nothing was said."""
         sock = socket.create_connection(split(address), timeout=10)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if meanwhile:
+            meanwhile()
         for part in [before[place:place + 1] for place in range(len(before))] if piecewise else [before]:
             sock.sendall(part)
             if piecewise:

@@ -26,6 +26,12 @@ final class ConnectionKeeper {
         timer?.clear()
     }
 
+    /// A drain has begun before the peer has spoken.
+    func drainSoon() {
+        schedule.drainSoon(at: loop.now)
+        look()
+    }
+
     /// A drain has begun.
     func drainBegan() {
         schedule.drainBegan(at: loop.now)

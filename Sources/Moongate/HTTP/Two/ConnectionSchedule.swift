@@ -30,6 +30,8 @@ struct ConnectionSchedule {
 
     enum Action: Equatable {
         case ping
+        /// Tell a newcomer of the drain that had begun before it spoke.
+        case notice
         /// Ask the peer to use another connection.
         case drain(Reason)
         /// The peer has had time to see that: take no more streams.
@@ -45,6 +47,9 @@ struct ConnectionSchedule {
 
     /// How long the peer may take to answer the PING behind the first GOAWAY (C4).
     static let notice: UInt64 = 1_000_000_000
+    /// How long a newcomer may take for its first calls before it hears that a drain has begun: clients give those up that
+    /// meet a GOAWAY before their connection is ready.
+    private static let welcome: UInt64 = 1_000_000_000
     /// How long the last frames of ended streams may take.
     private static let lastFrames: UInt64 = 1_000_000_000
 
@@ -54,6 +59,7 @@ struct ConnectionSchedule {
     private var ageEnd: Instant = 0
     private var isDraining = false
     /// Moments of a drain; `nil`: not set, or over.
+    private var welcomeEnd: Instant?
     private var noticeEnd: Instant?
     private var graceEnd: Instant?
     private var lastEnd: Instant?
@@ -72,6 +78,11 @@ struct ConnectionSchedule {
     mutating func drainBegan(at now: Instant) {
         isDraining = true
         noticeEnd = now &+ ConnectionSchedule.notice
+    }
+
+    /// A drain has begun before the peer has spoken.
+    mutating func drainSoon(at now: Instant) {
+        if !isDraining && welcomeEnd == nil { welcomeEnd = now &+ ConnectionSchedule.welcome }
     }
 
     /// What is to be done now; to be asked again until there is nothing.
@@ -110,6 +121,10 @@ struct ConnectionSchedule {
             lastEnd = view.now &+ ConnectionSchedule.lastFrames
             return .endStreams
         }
+        if let end = welcomeEnd, view.now >= end {
+            welcomeEnd = nil
+            return .notice
+        }
         if let end = noticeEnd, view.now >= end {
             noticeEnd = nil
             return .endDrain
@@ -135,7 +150,7 @@ struct ConnectionSchedule {
 
     /// When `next` is to be asked again; `nil`: not before something happens.
     func due(_ view: View) -> Instant? {
-        var moments = [noticeEnd, graceEnd, lastEnd].compactMap { $0 }
+        var moments = [welcomeEnd, noticeEnd, graceEnd, lastEnd].compactMap { $0 }
         if !view.isEstablished && settings.handshake > 0 { moments.append(begun &+ settings.handshake) }
         if ageEnd > 0 { moments.append(ageEnd) }
         if settings.maxIdle > 0 && !isDraining { moments.append((view.idleSince ?? view.now) &+ settings.maxIdle) }

@@ -60,6 +60,18 @@ import Testing
         #expect(old.next(view(121)) == .close(.maxAge))
     }
 
+    @Test func aNewcomerHasTimeBeforeItHearsOfADrain() {
+        var new = schedule(Settings())
+        new.drainSoon(at: view(5).now)
+        #expect(new.next(view(5)) == nil && seconds(new.due(view(5))) == 6)
+        #expect(new.next(view(6)) == .notice)
+        new.drainBegan(at: view(6).now)
+        new.drainSoon(at: view(6).now)
+        #expect(new.next(view(6)) == nil && seconds(new.due(view(6))) == 7)
+        #expect(new.next(view(7)) == .endDrain)
+        #expect(new.next(view(1e6)) == nil && new.due(view(1e6)) == nil)
+    }
+
     @Test func withoutGraceStreamsGoOn() {
         var old = schedule(Settings(maxAge: 100 * Self.second))
         #expect(old.next(view(95)) == .drain(.maxAge))
