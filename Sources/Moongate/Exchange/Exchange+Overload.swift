@@ -17,6 +17,18 @@ extension Pooled where Record == ExchangeRecord {
         return held
     }
 
+    var heldRequest: HeldRequest {
+        HeldRequest(
+            queued: self.requestBody.count, repeatable: self.requestBody.retained,
+            collected: self.policyRun?.requestBody?.heldBytes ?? 0)
+    }
+
+    /// Keeps nothing that was sent.
+    func forgoAttempts() {
+        guard self.requestBody.retained > 0, let host = self.host else { return }
+        self.requestBody.commit(host.loop.blocks)
+    }
+
     /// Ends the exchange and frees what it holds: its answer is told where it has not begun, and else cut off.
     func shed() {
         guard self.downstream.isOpen else { return }

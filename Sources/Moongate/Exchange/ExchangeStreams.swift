@@ -48,6 +48,16 @@ final class DownstreamStreams: StreamDelegate {
         Exchange(owner: stream).giveUpStalledResponse()
     }
 
+    override func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldRequest {
+        Exchange(owner: stream).heldRequest
+    }
+
+    override func forgoAttempts(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).forgoAttempts() }
+
+    override func requestIsTooMuch(_ stream: UnsafeMutableRawPointer) {
+        Exchange(owner: stream).fail(.requestBuffer)
+    }
+
     override func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool {
         guard !Exchange(owner: stream).mayBeQuiet else { return false }
         Exchange(owner: stream).fail(.requestTimeout(time))

@@ -86,6 +86,13 @@ struct Fault {
         Fault("overload_reset", .unavailable, 503, "ended because the proxy is short of memory")
     }
 
+    /// Policies collect more for the requests of one connection than they may.
+    static var requestBuffer: Fault {
+        Fault(
+            "request_buffer", .resourceExhausted, 413,
+            "the requests of this connection hold too much: limits.request_buffer of the listener")
+    }
+
     /// T4: names the timer and where it was set. `time`: nanoseconds.
     static func deadlineExceeded(_ cause: DeadlineCause, _ time: UInt64, route: String) -> Fault {
         let setting =

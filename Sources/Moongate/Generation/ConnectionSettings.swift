@@ -29,6 +29,7 @@ extension WatchLimits {
     init(_ config: ListenerConnectionConfig, _ limits: ListenerLimitsConfig) {
         self.init(
             headers: config.requestHeadersTimeout.nanoseconds, output: config.sendTimeout.nanoseconds,
-            body: config.requestBodyTimeout.nanoseconds, responses: limits.responseBuffer)
+            body: config.requestBodyTimeout.nanoseconds, responses: limits.responseBuffer,
+            requests: limits.requestBuffer)
     }
 }

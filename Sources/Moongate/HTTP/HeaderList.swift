@@ -9,6 +9,9 @@ struct HeaderList {
     /// What all values that are added to one list may take in bytes, so that a script cannot grow it for ever.
     static let arenaLimit = 1 << 20
 
+    /// Lists that had to hold more give their memory back: others would keep what one client has made large.
+    private static let keptFields = 64
+
     /// Without an allocation until the first field comes.
     private var fields: UnsafeMutablePointer<HeaderField>
     private var capacity = 0
@@ -29,6 +32,13 @@ struct HeaderList {
         count = 0
         seen = 0
         arena.reset()
+        if capacity > HeaderList.keptFields { shrink() }
+    }
+
+    private mutating func shrink() {
+        fields.deallocate()
+        fields = .allocate(capacity: 0)
+        capacity = 0
     }
 
     @inline(__always) var isEmpty: Bool { count == 0 }

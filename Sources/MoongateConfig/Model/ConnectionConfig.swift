@@ -56,19 +56,23 @@ public struct ListenerLimitsConfig: Sendable, Equatable {
     public var pendingHandshakes: Int
     /// Bytes of responses that wait for a connection's client.
     public var responseBuffer: Int
+    /// Bytes of requests that one connection may have us hold: heads, bodies that wait, and bodies that policies collect, each.
+    public var requestBuffer: Int
     /// Frames of one kind that bring nothing, in a row.
     public var controlFrames: Int
     /// Streams reset by the client or for its mistakes, beyond those that end well.
     public var resets: Int
     public init(
         connections: Int? = nil, connectionsPerAddress: Int? = nil, connectionRate: Int? = nil,
-        pendingHandshakes: Int = 1000, responseBuffer: Int = 4 << 20, controlFrames: Int = 1000, resets: Int = 1000
+        pendingHandshakes: Int = 1000, responseBuffer: Int = 4 << 20, requestBuffer: Int = 4 << 20, controlFrames: Int = 1000,
+        resets: Int = 1000
     ) {
         self.connections = connections
         self.connectionsPerAddress = connectionsPerAddress
         self.connectionRate = connectionRate
         self.pendingHandshakes = pendingHandshakes
         self.responseBuffer = responseBuffer
+        self.requestBuffer = requestBuffer
         self.controlFrames = controlFrames
         self.resets = resets
     }

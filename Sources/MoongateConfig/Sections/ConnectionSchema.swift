@@ -135,6 +135,12 @@ extension ValueType<ListenerLimitsConfig> {
                         "Bytes of responses that wait for the windows or the socket of one connection's client. Beyond it,"
                             + " the streams that have waited longest, two seconds at least, are reset."),
                     Field(
+                        "request_buffer", \.requestBuffer, .size((64 << 10)...(1 << 30)),
+                        "Bytes of requests that one connection may have the edge hold. Beyond it in heads, new streams are"
+                            + " refused (`REFUSED_STREAM`) until others have ended; beyond it in bodies that wait for"
+                            + " upstreams, the connection's window stays closed until they take them; beyond it in bodies"
+                            + " that policies collect, the largest are answered with `RESOURCE_EXHAUSTED` or 413."),
+                    Field(
                         "control_frames", \.controlFrames, .integer(10...1_000_000),
                         "Frames of one kind that bring nothing (PING, PRIORITY, empty DATA and the like; ten times as many"
                             + " WINDOW_UPDATE, a tenth of that SETTINGS) that one connection may send in a row. A tenth of"

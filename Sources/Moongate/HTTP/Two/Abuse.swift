@@ -25,6 +25,8 @@ enum Abuse: Int, CaseIterable {
     case stray
     /// Responses that the client lets us keep, and does not take (CVE-2019-9511, CVE-2019-9517).
     case stalledResponse
+    /// Bodies that policies collect, of very many requests at a time.
+    case collectedRequest
     /// A frame or a header section that is begun and not completed ("slowloris").
     case slowHeaders
     /// A request whose body does not come ("slow POST").
@@ -48,6 +50,7 @@ enum Abuse: Int, CaseIterable {
         case .informational: "informational_flood"
         case .stray: "stray_frames"
         case .stalledResponse: "stalled_response"
+        case .collectedRequest: "collected_request"
         case .slowHeaders: "slow_headers"
         case .slowBody: "slow_body"
         case .unreadOutput: "unread_output"
@@ -70,6 +73,7 @@ enum Abuse: Int, CaseIterable {
         case .informational: "too many informational heads"
         case .stray: "too many frames that mean nothing"
         case .stalledResponse: "a response that was not taken"
+        case .collectedRequest: "requests that hold too much"
         case .slowHeaders: "a header section that was not completed in time"
         case .slowBody: "a request body that did not come in time"
         case .unreadOutput: "frames that were not read"

@@ -8,6 +8,8 @@ struct WatchLimits: Sendable, Equatable {
     var body: UInt64 = 0
     /// Octets of responses that wait for the peer's windows.
     var responses = 0
+    /// Octets of requests: of their heads, of what waits for upstreams, and of what policies collect, each.
+    var requests = 0
 }
 
 /// Looks after a connection on which something waits for the peer. Made when that happens for the first time; a
@@ -49,7 +51,8 @@ final class ConnectionWatch {
         if limits.body > 0 { endLateRequests(connection, now) }
         let isStalled = limits.responses > 0 && endStalledStreams(connection, now)
         guard !connection.isClosed else { return }
-        if isStalled || core.pointee.incompleteSince != 0 || core.pointee.blockedSince != 0 {
+        connection.openHeldWindow()
+        if isStalled || core.pointee.windowIsHeld || core.pointee.incompleteSince != 0 || core.pointee.blockedSince != 0 {
             look(within: ConnectionWatch.soon)
         } else if limits.body > 0, connection.streams.count > 0 {
             look(within: bodyInterval)

@@ -12,19 +12,13 @@ struct FrameLimits: Sendable, Equatable {
 /// A frame costs one subtraction. Only when an account is empty does it get what time and honest work have earned since the
 /// last time: then a flood is told from a busy connection.
 struct FrameBudget {
-    /// DATA frames with a body, in both directions. Counted by the connection, like the next two.
+    /// DATA frames with a body, in both directions. Counted by the connection, like the next two, since the accounts were
+    /// filled last.
     var frames: UInt64 = 0
     /// Streams that have ended in whatever way.
     var ended: UInt64 = 0
     /// Those of them that have ended well.
     var finished: UInt64 = 0
-
-    private struct Account {
-        var left: Int32 = 0
-        /// When it was last filled, and what had been earned by then.
-        var filled: Instant = 0
-        var earned: UInt64 = 0
-    }
 
     /// What a kind may cost.
     private struct Terms {
@@ -36,31 +30,39 @@ struct FrameBudget {
     }
 
     private let limits: FrameLimits
+    private var filled: Instant
     /// By `Abuse`.
-    private var accounts = InlineArray<16, Account>(repeating: Account())
+    private var accounts = InlineArray<17, Int32>(repeating: 0)
 
     init(_ limits: FrameLimits, now: Instant) {
         self.limits = limits
-        for kind in Abuse.allCases {
-            accounts[kind.rawValue] = Account(left: terms(kind).burst, filled: now)
-        }
+        filled = now
+        for kind in Abuse.allCases { accounts[kind.rawValue] = terms(kind).burst }
     }
 
     /// Counts a frame; false: it was one too many.
     @inline(__always) mutating func spend(_ kind: Abuse, now: Instant) -> Bool {
-        accounts[kind.rawValue].left -= 1
-        return accounts[kind.rawValue].left >= 0 || fill(kind, now)
+        accounts[kind.rawValue] -= 1
+        if accounts[kind.rawValue] >= 0 { return true }
+        accounts[kind.rawValue] = 0
+        fill(now)
+        accounts[kind.rawValue] -= 1
+        return accounts[kind.rawValue] >= 0
     }
 
-    @inline(never) private mutating func fill(_ kind: Abuse, _ now: Instant) -> Bool {
-        let terms = terms(kind)
-        let earned = frames &* terms.perFrame &+ ended &* terms.perEnded &+ finished &* terms.perFinished
-        let account = accounts[kind.rawValue]
-        let seconds = Double(now &- account.filled) / 1e9
-        let gain = Double(earned &- account.earned) + seconds * Double(terms.perSecond)
-        let left = Int32(min(Double(terms.burst), gain)) - 1
-        accounts[kind.rawValue] = Account(left: left, filled: now, earned: earned)
-        return left >= 0
+    @inline(never) private mutating func fill(_ now: Instant) {
+        let seconds = Double(now &- filled) / 1e9
+        for kind in Abuse.allCases {
+            let terms = terms(kind)
+            let earned = frames &* terms.perFrame &+ ended &* terms.perEnded &+ finished &* terms.perFinished
+            let gain = Double(earned) + seconds * Double(terms.perSecond)
+            let room = Double(terms.burst) - Double(accounts[kind.rawValue])
+            accounts[kind.rawValue] += Int32(min(room, gain))
+        }
+        filled = now
+        frames = 0
+        ended = 0
+        finished = 0
     }
 
     private func terms(_ kind: Abuse) -> Terms {
@@ -84,7 +86,7 @@ struct FrameBudget {
         case .informational: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
         // A stream that was given up may have a few under way.
         case .stray: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
-        case .continuation, .stalledResponse, .slowHeaders, .slowBody, .unreadOutput:
+        case .continuation, .stalledResponse, .collectedRequest, .slowHeaders, .slowBody, .unreadOutput:
             return Terms(burst: .max, perSecond: 1)
         }
     }

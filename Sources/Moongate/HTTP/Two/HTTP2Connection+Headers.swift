@@ -93,8 +93,9 @@ extension HTTP2Connection {
             return
         }
         // §5.1.2: the peer knows how many it may have.
-        guard streams.count < core.pointee.streamLimit || admits(.madeYouReset) else { return }
-        guard streams.count < core.pointee.streamLimit, let stream = acceptor.streamOpened(self) else {
+        let isOneTooMany = streams.count >= core.pointee.streamLimit || headsAreTooLarge
+        guard !isOneTooMany || admits(.madeYouReset) else { return }
+        guard !isOneTooMany, let stream = acceptor.streamOpened(self) else {
             return queueReset(id, .refusedStream, peerHasEnded: false)
         }
         stream.pointee.delegate = Unmanaged.passUnretained(acceptor)
@@ -144,6 +145,7 @@ extension HTTP2Connection {
         // Fields were left out: what is there says nothing about the message.
         if !tooLarge { core.pointee.section.check.finish(endsStream: endsStream) }
         guard !core.pointee.section.check.isMalformed else { return malformed(stream) }
+        if core.pointee.section.kind == .request { holdHead(stream, core.pointee.section.size) }
         if core.pointee.section.kind != .further && !tooLarge && !core.pointee.section.check.isInterim {
             stream.pointee.state.hasHead = true
             noteLength(stream)

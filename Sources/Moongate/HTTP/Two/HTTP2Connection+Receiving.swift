@@ -123,8 +123,8 @@ extension HTTP2Connection {
         guard head.stream != 0 else { return fail(.protocolError, "DATA on stream 0") }
         let isPadded = head.has(FrameFlag.padded)
         guard !isPadded || head.length > 0 else { return fail(.frameSizeError, "DATA without its pad length") }
-        // The connection's window counts for every frame, wanted or not, and opens on receipt, so that one slow stream
-        // never holds what all of them share (F1).
+        // The connection's window counts for every frame, wanted or not, and opens on receipt, so that a slow stream does
+        // not hold what all of them share (F1) before very many do.
         guard takeWindow(head.length) else { return fail(.flowControlError, "more DATA than the connection's window") }
         guard isKnown(head.stream, "DATA") else { return }
         core.pointee.data.left = head.length
@@ -234,10 +234,7 @@ extension HTTP2Connection {
         guard Int32(count) <= core.pointee.receiveWindow else { return false }
         core.pointee.receiveWindow -= Int32(count)
         core.pointee.consumed += Int32(count)
-        guard core.pointee.consumed >= core.pointee.window / 2 else { return true }
-        queueWindowUpdate(0, core.pointee.consumed)
-        core.pointee.receiveWindow += core.pointee.consumed
-        core.pointee.consumed = 0
+        if core.pointee.consumed >= core.pointee.window / 2 && !core.pointee.windowIsHeld { openWindow() }
         return true
     }
 

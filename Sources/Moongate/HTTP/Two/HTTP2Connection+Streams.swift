@@ -27,6 +27,7 @@ extension HTTP2Connection {
 
     func detach(_ stream: HTTP2StreamPointer) {
         dequeue(stream)
+        core.pointee.heldHeads -= Int(stream.pointee.state.headSize)
         core.pointee.streams.remove(stream)
         if core.pointee.data.stream == stream { core.pointee.data.stream = nil }
         if core.pointee.section.stream == stream {
@@ -125,6 +126,7 @@ extension HTTP2Connection {
 
     /// Lets the peer send `count` more bytes on the stream: they have been passed on.
     @inline(__always) func consume(_ stream: HTTP2StreamPointer, _ count: Int) {
+        if core.pointee.windowIsHeld { needsFlush() }
         guard !isClosed, !stream.pointee.state.peerEnded, !stream.pointee.state.isReset else { return }
         stream.pointee.state.consumed += Int32(clamping: count)
         let consumed = stream.pointee.state.consumed

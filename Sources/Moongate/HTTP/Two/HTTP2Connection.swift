@@ -40,7 +40,7 @@ class HTTP2Connection: EventHandler {
     private var isHandshaking: Bool
     /// Bytes that the kernel did not take; they come before all others.
     private var unsent = PendingBytes()
-    private let watchLimits: WatchLimits
+    let watchLimits: WatchLimits
     /// Made when something waits for the peer.
     private var watch: ConnectionWatch?
 
@@ -276,6 +276,7 @@ class HTTP2Connection: EventHandler {
         defer { if closesAfterFlush { close(.local) } }
         guard !isClosed, !isHandshaking else { return }
         if !core.pointee.loans.isEmpty { settle() }
+        openHeldWindow()
         let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
         guard hasSent, !isClosed, unsent.isEmpty else { return }
         core.pointee.answers = 0

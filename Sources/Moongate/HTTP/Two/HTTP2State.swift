@@ -26,6 +26,10 @@ struct HTTP2State {
     var receiveWindow: Int32 = 65535
     /// Octets that were received and are not announced yet.
     var consumed: Int32 = 0
+    /// They are not announced for now: the peer's requests hold too much.
+    var windowIsHeld = false
+    /// Octets of the heads of the peer's open streams, as RFC 9113 §6.5.2 counts them.
+    var heldHeads = 0
 
     // MARK: What the peer told us
 

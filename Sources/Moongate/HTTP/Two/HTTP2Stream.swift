@@ -33,6 +33,8 @@ struct HTTP2Stream {
         /// With which code the stream is reset at the end of the turn.
         var resetCode = ErrorCode.noError
         var queue = Queue.none
+        /// Its part of `HTTP2State.heldHeads`.
+        var headSize: Int32 = 0
         /// The peer's (final) head has come.
         var hasHead = false
         /// The peer has ended its side.

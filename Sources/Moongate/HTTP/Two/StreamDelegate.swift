@@ -45,6 +45,15 @@ class StreamDelegate {
     /// Too much waits for a client that does not take it, and this stream has waited for longest: it is to be reset.
     func responseIsStalled(_ stream: UnsafeMutableRawPointer) {}
 
+    /// What is held of the request's body.
+    func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldRequest { HeldRequest() }
+
+    /// The client's requests hold too much: nothing is kept for another attempt.
+    func forgoAttempts(_ stream: UnsafeMutableRawPointer) {}
+
+    /// The client's requests hold too much, and most of it is collected for this one: it is to be answered.
+    func requestIsTooMuch(_ stream: UnsafeMutableRawPointer) {}
+
     /// Nothing has come of the request's body for so many nanoseconds, and nobody has answered it.
     /// - Returns: false where that is as it may be.
     func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool { false }

@@ -1,0 +1,76 @@
+/// What the requests of one client hold, and the limit of that: a client, or an upstream that takes nothing, could have us keep
+/// a window for every stream.
+extension HTTP2Connection {
+    /// No further request is taken until one has ended.
+    @inline(__always) var headsAreTooLarge: Bool {
+        core.pointee.heldHeads > watchLimits.requests && watchLimits.requests > 0
+    }
+
+    /// Counts the head of a request until its stream ends.
+    @inline(__always) func holdHead(_ stream: HTTP2StreamPointer, _ size: Int) {
+        let size = min(size, maxHeaderBytes)
+        stream.pointee.state.headSize = Int32(clamping: size)
+        core.pointee.heldHeads += Int(stream.pointee.state.headSize)
+    }
+
+    /// Announces what has come on the connection, unless bodies hold too much.
+    func openWindow() {
+        core.pointee.windowIsHeld = bodiesAreTooLarge()
+        guard !core.pointee.windowIsHeld else { return watchSoon() }
+        queueWindowUpdate(0, core.pointee.consumed)
+        core.pointee.receiveWindow += core.pointee.consumed
+        core.pointee.consumed = 0
+    }
+
+    /// Looks again whether bodies hold too much.
+    @inline(__always) func openHeldWindow() { if core.pointee.windowIsHeld { openWindow() } }
+
+    /// Whether so much waits for upstreams that no more may come. What makes room without them is done first: where the
+    /// rest of a body is waited for, a window that is held would never open.
+    private func bodiesAreTooLarge() -> Bool {
+        let limit = watchLimits.requests
+        guard limit > 0, acceptor != nil else { return false }
+        var held = HeldRequest()
+        streams.forEachStream { stream in
+            if let part = stream.pointee.report({ $0.heldRequest($1) }) { held.add(part) }
+        }
+        guard held.total > limit else { return false }
+        if held.repeatable > 0 { streams.forEachStream { stream in _ = stream.pointee.report { $0.forgoAttempts($1) } } }
+        if held.collected > limit { endCollections(held.collected - limit) }
+        return held.queued > limit
+    }
+
+    /// Ends the requests of which policies have collected most, until `excess` octets are free.
+    private func endCollections(_ excess: Int) {
+        var candidates: [(octets: Int, stream: HTTP2StreamPointer)] = []
+        streams.forEachStream { stream in
+            let octets = stream.pointee.report { $0.heldRequest($1).collected } ?? 0
+            if octets > 0 { candidates.append((octets, stream)) }
+        }
+        var left = excess
+        for (octets, stream) in candidates.sorted(by: { $0.octets > $1.octets }) where left > 0 {
+            guard !isClosed, stream.pointee.isOpen else { continue }
+            left -= octets
+            abused(.collectedRequest)
+            _ = stream.pointee.report { $0.requestIsTooMuch($1) }
+        }
+    }
+}
+
+/// Octets of requests' bodies that are in memory.
+struct HeldRequest {
+    /// That wait for the upstream.
+    var queued = 0
+    /// That were sent, and are kept for another attempt.
+    var repeatable = 0
+    /// That policies keep until they have them all.
+    var collected = 0
+
+    var total: Int { queued + repeatable + collected }
+
+    mutating func add(_ other: HeldRequest) {
+        queued += other.queued
+        repeatable += other.repeatable
+        collected += other.collected
+    }
+}
