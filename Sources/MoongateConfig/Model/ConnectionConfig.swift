@@ -64,7 +64,8 @@ public struct ListenerLimitsConfig: Sendable, Equatable {
     public var resets: Int
     public init(
         connections: Int? = nil, connectionsPerAddress: Int? = nil, connectionRate: Int? = nil,
-        pendingHandshakes: Int = 1000, responseBuffer: Int = 4 << 20, requestBuffer: Int = 4 << 20, controlFrames: Int = 1000,
+        pendingHandshakes: Int = 1000, responseBuffer: Int = 4 << 20, requestBuffer: Int = 4 << 20,
+        controlFrames: Int = 1000,
         resets: Int = 1000
     ) {
         self.connections = connections

@@ -1,29 +1,28 @@
 /// Keeps one connection to its schedule. Made only for connections that have one.
-final class ConnectionKeeper {
-    private let loop: EventLoop
+final class ConnectionKeeper: TimedObject {
     private weak var connection: (any KeptConnection)?
     private var schedule: ConnectionSchedule
-    private var timer: OwnedTimer?
 
     init(_ settings: ConnectionSchedule.Settings, of connection: any KeptConnection, loop: EventLoop) {
-        self.loop = loop
         self.connection = connection
         schedule = ConnectionSchedule(settings, at: loop.now, random: UInt64.random(in: 0...UInt64.max))
-        timer = OwnedTimer(loop) { [weak self] in self?.look() }
+        super.init(loop)
     }
+
+    override func timeIsUp() { look() }
 
     /// Does what is due, and waits for what comes next. To be called when the connection has begun, and when it is
     /// established.
     func look() {
         while let view = connection?.scheduleView {
             guard let action = schedule.next(view) else {
-                guard let due = schedule.due(view) else { timer?.clear(); return }
-                timer?.set(after: due > loop.now ? due - loop.now : 0)
+                guard let due = schedule.due(view) else { clear(); return }
+                set(after: due > loop.now ? due - loop.now : 0)
                 return
             }
             connection?.perform(action)
         }
-        timer?.clear()
+        clear()
     }
 
     /// A drain has begun before the peer has spoken.

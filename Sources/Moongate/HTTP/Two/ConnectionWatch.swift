@@ -10,27 +10,25 @@ struct WatchLimits: Sendable, Equatable {
     var responses = 0
     /// Octets of requests: of their heads, of what waits for upstreams, and of what policies collect, each.
     var requests = 0
+
+    /// Bodies are looked at eight times in the time that they have.
+    var bodyInterval: UInt64 { max(1_000_000, body / 8) }
 }
 
-/// Looks after a connection on which something waits for the peer. Made when that happens for the first time; a
-/// connection on which all goes well pays nothing.
-final class ConnectionWatch {
+/// Looks after a connection on which something waits for the peer. Made when that happens, and gone when nothing does any
+/// more: an idle connection pays nothing.
+final class ConnectionWatch: TimedObject {
     /// How long a stream may be without a window before it counts as stalled.
     private static let patience: UInt64 = 2_000_000_000
     /// Between two looks at something that should not last.
     static let soon: UInt64 = 500_000_000
 
-    private let loop: EventLoop
-    private let limits: WatchLimits
     private weak var connection: HTTP2Connection?
-    private var timer: OwnedTimer?
     private var due = Instant.max
 
-    init(_ limits: WatchLimits, of connection: HTTP2Connection, loop: EventLoop) {
-        self.loop = loop
-        self.limits = limits
+    init(_ connection: HTTP2Connection, loop: EventLoop) {
         self.connection = connection
-        timer = OwnedTimer(loop) { [weak self] in self?.look() }
+        super.init(loop)
     }
 
     /// Looks after `time` at the latest.
@@ -38,12 +36,13 @@ final class ConnectionWatch {
         let wanted = loop.now &+ time
         guard wanted < due else { return }
         due = wanted
-        timer?.set(after: time)
+        set(after: time)
     }
 
-    private func look() {
+    override func timeIsUp() {
         due = Instant.max
         guard let connection, !connection.isClosed else { return }
+        let limits = connection.watchLimits
         let core = connection.core
         let now = loop.now
         if isOver(core.pointee.incompleteSince, limits.headers, now) { return connection.cutOff(.slowHeaders) }
@@ -52,21 +51,22 @@ final class ConnectionWatch {
         let isStalled = limits.responses > 0 && endStalledStreams(connection, now)
         guard !connection.isClosed else { return }
         connection.openHeldWindow()
-        if isStalled || core.pointee.windowIsHeld || core.pointee.incompleteSince != 0 || core.pointee.blockedSince != 0 {
+        if isStalled || core.pointee.windowIsHeld || core.pointee.incompleteSince != 0 || core.pointee.blockedSince != 0
+        {
             look(within: ConnectionWatch.soon)
         } else if limits.body > 0, connection.streams.count > 0 {
-            look(within: bodyInterval)
+            look(within: limits.bodyInterval)
+        } else {
+            connection.endWatch()
         }
     }
-
-    /// Bodies are looked at eight times in the time that they have.
-    var bodyInterval: UInt64 { max(1_000_000, limits.body / 8) }
 
     private func isOver(_ since: Instant, _ limit: UInt64, _ now: Instant) -> Bool {
         since != 0 && limit > 0 && now &- since >= limit
     }
 
     private func endLateRequests(_ connection: HTTP2Connection, _ now: Instant) {
+        let limit = connection.watchLimits.body
         connection.streams.forEachStream { stream in
             let state = stream.pointee.state
             guard !state.peerEnded, !state.hasBody, !state.endIsWritten, !state.weEnded, !state.isReset else { return }
@@ -76,9 +76,9 @@ final class ConnectionWatch {
                 stream.pointee.state.mark = mark
                 return stream.pointee.state.quietSince = now
             }
-            guard now &- state.quietSince >= limits.body else { return }
+            guard now &- state.quietSince >= limit else { return }
             stream.pointee.state.quietSince = 0
-            let isEnded = stream.pointee.report { $0.requestIsLate($1, after: limits.body) } ?? false
+            let isEnded = stream.pointee.report { $0.requestIsLate($1, after: limit) } ?? false
             if isEnded { connection.abused(.slowBody) }
         }
     }
@@ -86,6 +86,7 @@ final class ConnectionWatch {
     /// Ends the streams that have been without a window for longest, until what is held for the others is within the limit.
     /// - Returns: some stream waits for a window.
     private func endStalledStreams(_ connection: HTTP2Connection, _ now: Instant) -> Bool {
+        let limit = connection.watchLimits.responses
         let blocked = connection.core.pointee.blockedSince
         var held = 0
         var isStalled = blocked != 0
@@ -93,7 +94,7 @@ final class ConnectionWatch {
             if stream.pointee.state.stalledSince != 0 { isStalled = true }
             held += stream.pointee.report { $0.heldOctets($1) } ?? 0
         }
-        guard held > limits.responses else { return isStalled }
+        guard held > limit else { return isStalled }
         var candidates: [(since: Instant, stream: HTTP2StreamPointer)] = []
         connection.streams.forEachStream { stream in
             let state = stream.pointee.state
@@ -103,7 +104,7 @@ final class ConnectionWatch {
             }
         }
         for (_, stream) in candidates.sorted(by: { $0.since < $1.since }) {
-            guard held > limits.responses, !connection.isClosed, stream.pointee.isOpen else { break }
+            guard held > limit, !connection.isClosed, stream.pointee.isOpen else { break }
             held -= stream.pointee.report { $0.heldOctets($1) } ?? 0
             connection.abused(.stalledResponse)
             _ = stream.pointee.report { $0.responseIsStalled($1) }

@@ -35,7 +35,9 @@ extension HTTP2Connection {
             if let part = stream.pointee.report({ $0.heldRequest($1) }) { held.add(part) }
         }
         guard held.total > limit else { return false }
-        if held.repeatable > 0 { streams.forEachStream { stream in _ = stream.pointee.report { $0.forgoAttempts($1) } } }
+        if held.repeatable > 0 {
+            streams.forEachStream { stream in _ = stream.pointee.report { $0.forgoAttempts($1) } }
+        }
         if held.collected > limit { endCollections(held.collected - limit) }
         return held.queued > limit
     }

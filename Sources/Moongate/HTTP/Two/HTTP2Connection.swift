@@ -168,12 +168,15 @@ class HTTP2Connection: EventHandler {
     @inline(__always) func watchBodies() { if watch == nil || streams.count == 1 { watchBodiesNow() } }
 
     private func watchBodiesNow() {
-        if watchLimits.body > 0 { watcher.look(within: watcher.bodyInterval) }
+        if watchLimits.body > 0 { watcher.look(within: watchLimits.bodyInterval) }
     }
+
+    /// Nothing does any more.
+    func endWatch() { watch = nil }
 
     private var watcher: ConnectionWatch {
         if let watch { return watch }
-        let new = ConnectionWatch(watchLimits, of: self, loop: loop)
+        let new = ConnectionWatch(self, loop: loop)
         watch = new
         return new
     }
