@@ -75,6 +75,7 @@ final class FuzzEdge {
                 address: 127.0.0.1:1
                 forwarded: {trusted_hops: 1, forwarded: set}
                 request_id: keep
+                limits: {request_buffer: 64KiB, response_buffer: 64KiB}
                 policies:
                   - {name: heads, lua: \(quoted(FuzzPolicies.heads))}
                   - {name: unused, lua: &bodies \(quoted(FuzzPolicies.bodies))}

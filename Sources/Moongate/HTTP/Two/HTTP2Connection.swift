@@ -41,8 +41,8 @@ class HTTP2Connection: EventHandler {
     /// Bytes that the kernel did not take; they come before all others.
     private var unsent = PendingBytes()
     let watchLimits: WatchLimits
-    /// Made when something waits for the peer.
-    private var watch: ConnectionWatch?
+    /// Made when something waits for the peer; see `watchSoon`.
+    var watch: ConnectionWatch?
 
     /// - Parameter traffic: counts bytes of the transport, TLS removed.
     init(
@@ -157,28 +157,6 @@ class HTTP2Connection: EventHandler {
         if core.pointee.budget.spend(kind, now: loop.now) { return true }
         cutOff(kind)
         return false
-    }
-
-    // MARK: What waits for the peer
-
-    /// Something does: looks at it before long.
-    func watchSoon() { watcher.look(within: ConnectionWatch.soon) }
-
-    /// A request has begun.
-    @inline(__always) func watchBodies() { if watch == nil || streams.count == 1 { watchBodiesNow() } }
-
-    private func watchBodiesNow() {
-        if watchLimits.body > 0 { watcher.look(within: watchLimits.bodyInterval) }
-    }
-
-    /// Nothing does any more.
-    func endWatch() { watch = nil }
-
-    private var watcher: ConnectionWatch {
-        if let watch { return watch }
-        let new = ConnectionWatch(self, loop: loop)
-        watch = new
-        return new
     }
 
     // MARK: Reading
