@@ -37,8 +37,10 @@ final class AccessLog: Sendable {
 
     /// Later lines go to `destination`.
     func use(_ destination: LogDestination?) {
-        enabled.store(destination != nil, ordering: .relaxed)
+        // Lines that nobody has a destination for are thrown away.
+        if destination == nil { enabled.store(false, ordering: .relaxed) }
         writer.use(destination)
+        if destination != nil { enabled.store(true, ordering: .releasing) }
     }
 
     /// After log rotation.

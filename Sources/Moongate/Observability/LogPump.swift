@@ -15,6 +15,8 @@ struct LogPump {
 
     private let rings: [ByteRing]
     private let lost: (UInt64) -> Void
+    /// What each ring held at the last look, and still does.
+    private var seen: [Int]
     private var destination: LogDestination?
     /// The ring whose newest line is written in part.
     private var cutRing: Int?
@@ -22,7 +24,15 @@ struct LogPump {
     init(rings: [ByteRing], lost: @escaping (UInt64) -> Void) {
         self.rings = rings
         self.lost = lost
+        seen = rings.map { _ in 0 }
     }
+
+    /// Takes note of what the rings hold: only that is moved. To be called before one asks for the destination, which
+    /// is meant for all lines that come after it was named.
+    mutating func look() { for index in rings.indices { seen[index] = rings[index].unread } }
+
+    /// The rings are empty.
+    var isDone: Bool { rings.allSatisfy { $0.unread == 0 } }
 
     /// - Parameter destination: `nil` throws lines away.
     mutating func use(_ destination: LogDestination?) {
@@ -30,6 +40,7 @@ struct LogPump {
         self.destination = destination
         guard let index = cutRing else { return }
         skipLine(rings[index])
+        seen[index] = min(seen[index], rings[index].unread)
         cutRing = nil
         lost(1)
     }
@@ -50,14 +61,13 @@ struct LogPump {
         return progress
     }
 
-    /// Writes what the ring holds now; what comes meanwhile waits for the next turn.
+    /// Writes what was seen in the ring; what has come since waits for the next turn.
     private mutating func drain(_ index: Int) -> Progress {
         let ring = rings[index]
-        var left = ring.unread
-        guard left > 0 else { return .idle }
-        while left > 0 {
+        guard seen[index] > 0 else { return .idle }
+        while seen[index] > 0 {
             let chunk = ring.readable()
-            let piece = chunk[0..<min(left, chunk.count)]
+            let piece = chunk[0..<min(seen[index], chunk.count)]
             var count = piece.count
             if let destination {
                 switch LogPump.write(piece, to: destination) {
@@ -71,7 +81,7 @@ struct LogPump {
                 }
             }
             ring.consume(count)
-            left -= count
+            seen[index] -= count
         }
         return .worked
     }

@@ -79,11 +79,12 @@ final class LogWriter: Sendable {
     private func run() {
         var pump = LogPump(rings: rings, lost: lost)
         while true {
+            pump.look()
             let deadline = obey(&pump)
             let progress = pump.pump()
-            if let deadline, progress == .idle || Clock.now() >= deadline { break }
+            if let deadline, (progress == .idle && pump.isDone) || Clock.now() >= deadline { break }
             switch progress {
-            case .idle: sleep()
+            case .idle: sleep(pump)
             // Lines gather for a moment, so that one write takes many.
             case .worked: if deadline == nil { wait(milliseconds: 5) }
             case .blocked(let file): wait(milliseconds: 100, for: file)
@@ -109,9 +110,9 @@ final class LogWriter: Sendable {
 
     /// Until the bell, or a moment: the flag and the rings are not ordered with each other, and a wake-up may be
     /// missed.
-    private func sleep() {
+    private func sleep(_ pump: LogPump) {
         asleep.store(true, ordering: .sequentiallyConsistent)
-        if rings.allSatisfy({ $0.unread == 0 }) { wait(milliseconds: 200) }
+        if pump.isDone { wait(milliseconds: 200) }
         asleep.store(false, ordering: .relaxed)
     }
 

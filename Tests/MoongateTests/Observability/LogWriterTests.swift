@@ -140,9 +140,12 @@ import Testing
         // One line that is longer than a pipe holds.
         #expect(write(String(repeating: "a", count: 200_000) + "\n", to: ring))
         #expect(write("b\n", to: ring))
+        pump.look()
         #expect(pump.pump() == .blocked(file: ends[1]))
         pump.use(try LogDestination(path: folder.path + "/log"))
+        pump.look()
         #expect(pump.pump() == .worked)
+        pump.look()
         #expect(pump.pump() == .idle)
         #expect(folder.text("log") == "b\n")
         #expect(process.values.accessLogFailures == 1)
@@ -157,6 +160,21 @@ import Testing
         for _ in 0..<3 { logger.info("lost") }
         log.close()
         #expect(registry.process.values.operationalLogDrops == 3)
+    }
+
+    /// The writer may have asked for its destination a moment before one was named.
+    @Test func aLineWrittenForADestinationIsNotThrownAwayForWantOfIt() throws {
+        let folder = try Folder()
+        let ring = ByteRing(capacity: 1 << 12)
+        var pump = LogPump(rings: [ring], lost: { _ in })
+        pump.look()
+        pump.use(nil)
+        #expect(write("line\n", to: ring))
+        #expect(pump.pump() == .idle && !pump.isDone)
+        pump.look()
+        pump.use(try LogDestination(path: folder.path + "/log"))
+        #expect(pump.pump() == .worked && pump.isDone)
+        #expect(folder.text("log") == "line\n")
     }
 
     @Test func accessLogFollowsItsConfiguration() throws {
