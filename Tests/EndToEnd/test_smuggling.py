@@ -238,6 +238,29 @@ INJECTIONS = [
 ]
 
 
+WRITES = 'h:headers():replace("content-length", "{}")'
+
+
+@pytest.mark.parametrize("body, script, seen", [
+    (b"", WRITES.format(5), None), (b"", WRITES.format(0), "0"), (b"12345", WRITES.format(4), None),
+    (b"12345", WRITES.format(6), None), (b"12345", WRITES.format(5), "5"), (b"12345", "", "5"),
+    (b"12345", 'h:body():setBytes("abc") ' + WRITES.format(5), None), (b"12345", 'h:body():setBytes("abc")', "3"),
+    (b"12345", 'h:body():setBytes("abc") ' + WRITES.format(3), "3"),
+    (b"12345", WRITES.format(4) + " for _ in h:bodyChunks() do end", None),
+])
+def test_a_length_that_a_script_writes_is_the_body_s_or_goes(scripted, body, script, seen):
+    _, client, server = scripted(f"function envoy_on_request(h) {script} end")
+    stream = client.open(
+        request("/", content_type="text/plain", extra=[("content-length", str(len(body)))]), end_stream=not body)
+    if body:
+        client.send_data(stream, body, end_stream=True)
+    connection, head = server.next_request()
+    assert head.all("content-length") == ([seen] if seen else [])
+    if "END_STREAM" not in head.flags:
+        connection.wait_end(head.stream)
+    assert seen is None or len(connection.body(head.stream)) == int(seen)
+
+
 @pytest.mark.parametrize("hook", ["request", "response"])
 def test_scripts_inject_nothing(scripted, hook):
     """Each attempt is an error that the script sees, and what goes out is what came in."""

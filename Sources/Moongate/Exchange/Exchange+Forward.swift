@@ -14,6 +14,7 @@ extension Pooled where Record == ExchangeRecord {
         setDeadline(route, self.policyRun?.subject.timeout)
         guard self.phase != .responding else { return }
         self.attempt.mayFollow = route.pointee.mayFollow(self.request.value(.path) ?? .empty)
+        if self.policyRun != nil { settleRequestLength() }
         guard editRequest() else { return }
         watchSilence(route.pointee.idleTimeout)
         self.wantsMirrors = route.pointee.mirrors != nil

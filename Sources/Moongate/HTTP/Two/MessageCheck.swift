@@ -103,14 +103,8 @@ struct MessageCheck {
         }
     }
 
-    /// RFC 9110 §8.6: one number. A list of equal ones could be taken for one, but nobody sends that in good faith.
     private mutating func takeContentLength(_ value: Bytes) -> Bool {
-        guard contentLength < 0, value.count > 0, value.count <= 18 else { return false }
-        var length: Int64 = 0
-        for index in 0..<value.count {
-            guard value[index] &- 48 < 10 else { return false }
-            length = length * 10 + Int64(value[index] - 48)
-        }
+        guard contentLength < 0, let length = ContentLength.parse(value) else { return false }
         contentLength = length
         return true
     }
