@@ -13,7 +13,7 @@ from harness.abuse_edge import AbusedEdge, CalmClient
 from harness.abuses import ATTACKS, END_HEADERS, END_STREAM, PADDED, attack, frame
 from harness.backend import Backend
 from harness.frame_client import FrameClient, request
-from harness.frame_upstream import OK, RESPONSE, FrameUpstream, answer_ok
+from harness.frame_upstream import OK, RESPONSE, FrameUpstream
 from harness.frames import ENHANCE_YOUR_CALM, message
 from harness.proxy import Moongate
 from harness.settings import configuration, route
@@ -147,14 +147,19 @@ def test_a_request_whose_body_does_not_come_is_answered(moongate, upstream, conn
 
 
 def test_a_body_has_to_come_also_after_idle_time(moongate, upstream, connect):
-    proxy = moongate(configuration(upstream(answer_ok).address, listeners=[
+    server = upstream()
+    proxy = moongate(configuration(server.address, listeners=[
         {"name": "main", "address": "127.0.0.1:0", "connection": {"request_body_timeout": "400ms"}}]))
     client = connect(proxy.address)
     for _ in range(2):
-        assert client.end(client.open(end_stream=True)).get("grpc-status") == "0"
+        whole = client.open(end_stream=True)
+        connection, head = server.next_request()
+        connection.respond(head.stream)
+        assert client.end(whole).get("grpc-status") == "0"
         time.sleep(1)
         page = client.open(request("/", content_type="text/plain"))
         client.send_data(page, b"half of it")
+        server.next_request()
         assert client.expect("Headers", page, timeout=5).get(":status") == "408"
     assert proxy.metric("moongate_downstream_abuse_total", kind="slow_body", listener="main") == 2
 

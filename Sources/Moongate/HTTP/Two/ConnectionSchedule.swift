@@ -45,8 +45,9 @@ struct ConnectionSchedule {
         case handshake, maxAge, maxIdle, keepalive
     }
 
-    /// How long the peer may take to answer the PING behind the first GOAWAY (C4).
-    static let notice: UInt64 = 1_000_000_000
+    /// How long the peer may take to answer the PING behind the first GOAWAY (C4): a busy one, whose streams would be lost
+    /// behind the second, may need more than a second.
+    static let notice: UInt64 = 3_000_000_000
     /// How long a newcomer may take for its first calls before it hears that a drain has begun: clients give those up that
     /// meet a GOAWAY before their connection is ready.
     private static let welcome: UInt64 = 1_000_000_000

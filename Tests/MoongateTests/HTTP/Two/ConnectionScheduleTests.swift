@@ -52,9 +52,9 @@ import Testing
         #expect(old.next(view(89)) == nil)
         #expect(old.next(view(90)) == .drain(.maxAge))
         old.drainBegan(at: view(90).now)
-        #expect(old.next(view(90)) == nil && seconds(old.due(view(90))) == 91)
-        #expect(old.next(view(91)) == .endDrain)
-        #expect(old.next(view(91)) == nil && seconds(old.due(view(91))) == 120)
+        #expect(old.next(view(90)) == nil && seconds(old.due(view(90))) == 93)
+        #expect(old.next(view(93)) == .endDrain)
+        #expect(old.next(view(93)) == nil && seconds(old.due(view(93))) == 120)
         #expect(old.next(view(120)) == .endStreams)
         #expect(seconds(old.due(view(120))) == 121)
         #expect(old.next(view(121)) == .close(.maxAge))
@@ -67,8 +67,8 @@ import Testing
         #expect(new.next(view(6)) == .notice)
         new.drainBegan(at: view(6).now)
         new.drainSoon(at: view(6).now)
-        #expect(new.next(view(6)) == nil && seconds(new.due(view(6))) == 7)
-        #expect(new.next(view(7)) == .endDrain)
+        #expect(new.next(view(6)) == nil && seconds(new.due(view(6))) == 9)
+        #expect(new.next(view(9)) == .endDrain)
         #expect(new.next(view(1e6)) == nil && new.due(view(1e6)) == nil)
     }
 
@@ -76,14 +76,14 @@ import Testing
         var old = schedule(Settings(maxAge: 100 * Self.second))
         #expect(old.next(view(95)) == .drain(.maxAge))
         old.drainBegan(at: view(95).now)
-        #expect(old.next(view(96)) == .endDrain)
+        #expect(old.next(view(98)) == .endDrain)
         #expect(old.next(view(1e6)) == nil && old.due(view(1e6)) == nil)
     }
 
     @Test func ageWithinADrainStillEndsStreams() {
         var old = schedule(Settings(maxAge: 100 * Self.second, maxAgeGrace: 10 * Self.second))
         old.drainBegan(at: view(50).now)
-        #expect(old.next(view(51)) == .endDrain)
+        #expect(old.next(view(53)) == .endDrain)
         #expect(old.next(view(90)) == nil)
         #expect(old.next(view(100)) == .endStreams)
     }
