@@ -39,6 +39,7 @@ import Testing
         [9, 9].withBytes { queue.append($0, pool) }
         queue.rewind()
         #expect(queue.drain(pool, step: 1000) == input + [9, 9])
+        queue.clear(pool)
     }
 
     @Test func bytesThatAreReadAgainAreCounted() {
