@@ -114,6 +114,18 @@ def test_policies_collect_for_one_connection_as_much_as_the_limit_allows(moongat
         assert client.end(stream).get("grpc-status") == "0"
 
 
+def test_one_body_may_be_as_large_as_policies_take(moongate, upstream, connect):
+    server = upstream(answer_ok)
+    waits = {"name": "waits", "lua": "function on_request(h) h:body() end"}
+    proxy = moongate(configuration(
+        server.address, routes=[route(policies=[waits])], listeners=limited("64KiB"), policies={"body_limit": "4MiB"}))
+    client = connect(proxy.address)
+    stream = client.open()
+    assert not any(pour(client, [stream], 3 * MIB).values())
+    client.send_data(stream, b"", end_stream=True)
+    assert client.end(stream, 20).get("grpc-status") == "0"
+
+
 def test_heads_beyond_the_limit_are_refused_until_others_end(moongate, upstream, connect):
     server = upstream()
     proxy = moongate(configuration(server.address, listeners=limited("64KiB")))

@@ -42,7 +42,8 @@ extension HTTP2Connection {
         return held.queued > limit
     }
 
-    /// Ends the requests of which policies have collected most, until `excess` octets are free.
+    /// Ends the requests of which policies have collected most, until `excess` octets are free. One is left: how large a single
+    /// body may be is the policies' limit.
     private func endCollections(_ excess: Int) {
         var candidates: [(octets: Int, stream: HTTP2StreamPointer)] = []
         streams.forEachStream { stream in
@@ -50,7 +51,7 @@ extension HTTP2Connection {
             if octets > 0 { candidates.append((octets, stream)) }
         }
         var left = excess
-        for (octets, stream) in candidates.sorted(by: { $0.octets > $1.octets }) where left > 0 {
+        for (octets, stream) in candidates.sorted(by: { $0.octets > $1.octets }).dropLast() where left > 0 {
             guard !isClosed, stream.pointee.isOpen else { continue }
             left -= octets
             abused(.collectedRequest)
