@@ -69,18 +69,22 @@ def test_A9_without_grace_streams_go_on(edge):
 
 def test_A9_calls_of_a_real_client_never_notice(moongate, backend, client):
     proxy = moongate(configuration(backend.address, listeners=[listener(connection={"max_age": "1s"})]))
-    caller = client(proxy.address)
+    caller = client(proxy.address, retries=True)
     open_ = OpenMessages(Order(answer_bytes=1))
     stream = caller.probe.Bidi(iter(open_), timeout=30)
     assert next(stream)
-    until = time.monotonic() + 5
+    until, calls = time.monotonic() + 5, 0
     while time.monotonic() < until:
         caller.unary()
+        calls += 1
     assert proxy.metric("moongate_downstream_accepted_total") >= 3
     open_.put(Order(answer_bytes=2))
     assert len(next(stream).payload) == 2
     open_.close()
     list(stream)
+    # None that came here was lost and made again.
+    eventually(lambda: proxy.metric("moongate_requests_total") == calls + 1, what="one request for each call")
+    assert proxy.metric("moongate_requests_total", grpc_status="0") == calls + 1
 
 
 def test_idle_connections_end_and_busy_ones_stay(edge, connect):

@@ -50,7 +50,7 @@ def test_calls_go_on_through_an_upgrade_and_open_streams_survive(moongate, backe
     stop, failures, calls = threading.Event(), [], [0]
 
     def call():
-        fresh = client(proxy.address)
+        fresh = client(proxy.address, retries=True)
         while not stop.is_set():
             try:
                 fresh.unary(timeout=20)
@@ -193,7 +193,7 @@ def test_systemd_hands_sockets_over_and_is_told(tmp_path, backend, client):
         said = []
         eventually(lambda: said.append(manager.next()) or [f"MAINPID={successor}"] in said, 20, what="the new process")
         # Also where the old process has accepted it a moment before it leaves.
-        assert client(address, options=[("grpc.enable_retries", 0)]).hello()
+        assert client(address).hello()
         assert process.child.wait(20) == 0
         os.kill(successor, signal.SIGTERM)
         eventually(lambda: manager.next() == ["STOPPING=1"], 20, what="it says that it stops")

@@ -11,7 +11,6 @@ _BASE = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", 1 << 20),
     ("grpc.absolute_max_metadata_size", 1 << 20),
-    ("grpc.enable_retries", 0),                  # a failure must be seen, not hidden by a retry
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 5000),     # what one attempt may take
@@ -21,10 +20,13 @@ _BASE = [
 
 class Client:
     """A channel with its stubs. `authority` overrides `:authority` (and the name checked in TLS); `identity`: the
-    client's certificate."""
+    client's certificate.
 
-    def __init__(self, target, authority=None, root=None, options=(), identity=None):
-        settings = _BASE + list(options)
+    A failure must be seen, not hidden by a retry. Only with `retries` the library does what it does by default: it makes
+    a call again that has not left the client, because a GOAWAY came between the choice of its connection and its start."""
+
+    def __init__(self, target, authority=None, root=None, options=(), identity=None, retries=False):
+        settings = _BASE + [("grpc.enable_retries", int(retries)), *options]
         if authority:
             settings.append(("grpc.default_authority", authority))
             if root:
