@@ -36,11 +36,13 @@ struct LuaLexer {
         "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil",
         "not", "or", "repeat", "return", "then", "true", "until", "while",
     ]
-    private static let operators = [
-        "...", "<<", ">>", "//", "==", "~=", "<=", ">=", "::", "..", "+", "-", "*", "/", "%", "^", "#", "&", "~", "|",
-        "<",
-        ">", "=", "(", ")", "{", "}", "[", "]", ";", ":", ",", ".",
-    ].map { Array($0.utf8) }
+    /// By their first octet, longer ones first.
+    private static let operators = Dictionary(
+        grouping: [
+            "...", "<<", ">>", "//", "==", "~=", "<=", ">=", "::", "..", "+", "-", "*", "/", "%", "^", "#", "&", "~",
+            "|",
+            "<", ">", "=", "(", ")", "{", "}", "[", "]", ";", ":", ",", ".",
+        ].map { (text: $0, bytes: Array($0.utf8)) }, by: { $0.bytes[0] })
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
@@ -62,11 +64,16 @@ struct LuaLexer {
         if byte == 0x5B, let level = longBracket() {
             return LuaToken(kind: .text(try long(level, "string")), line: line)
         }
-        for symbol in LuaLexer.operators where bytes[place...].starts(with: symbol) {
-            place += symbol.count
-            return LuaToken(kind: .symbol(String(decoding: symbol, as: UTF8.self)), line: start)
+        for symbol in LuaLexer.operators[byte] ?? [] where isNext(symbol.bytes) {
+            place += symbol.bytes.count
+            return LuaToken(kind: .symbol(symbol.text), line: start)
         }
         throw fault("unexpected character")
+    }
+
+    private func isNext(_ wanted: [UInt8]) -> Bool {
+        for index in wanted.indices where peek(index) != wanted[index] { return false }
+        return true
     }
 
     // MARK: Blanks and comments

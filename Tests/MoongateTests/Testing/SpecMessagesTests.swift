@@ -63,7 +63,7 @@ import Testing
               expect(r.grpc_status):to_equal(13)
               expect(r.grpc_message):to_match("ends within a message")
             end)
-            """#, ["m.lua": SpecMessagesTests.policy])
+            """#, ["m.lua": SpecMessagesTests.policy], timeLimit: .seconds(10))
         #expect(runner.failures(report) == [])
         #expect(report.passed == 7)
     }

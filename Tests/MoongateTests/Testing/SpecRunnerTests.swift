@@ -6,13 +6,16 @@ import Testing
 
 @Suite struct SpecRunnerTests {
     /// Runs one spec beside the policies that are given by file name.
-    func run(_ spec: String, _ policies: [String: String] = [:], filter: String? = nil) throws -> SpecReport {
+    func run(
+        _ spec: String, _ policies: [String: String] = [:], filter: String? = nil,
+        timeLimit: Duration = .milliseconds(500)
+    ) throws -> SpecReport {
         let folder = try TemporaryFolder()
         for (name, text) in policies { try folder.write(name, text) }
         var options = SpecRunner.Options()
         options.paths = [try folder.write("a_spec.lua", spec)]
         options.filter = filter
-        options.timeLimit = .milliseconds(500)
+        options.timeLimit = timeLimit
         return SpecRunner.run(options)
     }
 
