@@ -185,13 +185,13 @@ def test_a_client_that_takes_its_responses_is_not_stalled_however_much_there_is(
     for _ in streams:
         connection, head = server.next_request()
         connection.send_headers(head.stream, RESPONSE)
-        connection.send_data(head.stream, message(b"x" * 30_000))
+        connection.send_data(head.stream, message(b"x" * 16_000))
         connection.send_headers(head.stream, OK, end_stream=True)
     began = time.monotonic()
     while time.monotonic() - began < 4:
         for stream in streams:
-            client.grant(stream, 2000)
-        time.sleep(0.3)
+            client.grant(stream, 1100)
+        time.sleep(0.33)
     for stream in streams:
         client.grant(stream, 100_000)
         assert client.end(stream).get("grpc-status") == "0"

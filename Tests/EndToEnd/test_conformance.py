@@ -229,6 +229,36 @@ def test_5_4_2_frames_under_way_for_a_stream_that_we_reset_are_no_fault(between,
     goes_on(client, server)
 
 
+def test_5_1_no_more_than_its_window_comes_for_a_stream_that_we_reset(between):
+    """What was under way can be no more; the connection's window would let it go on for ever."""
+    _, client, server = between
+    window = client.expect("Settings").settings[0x4]
+    stream = client.open(request())
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    connection.reset(head.stream, NO_ERROR)
+    client.expect("RstStream", stream)
+    assert window % 16384 == 0
+    client.send_raw(frame(DATA, 0, stream, b"x" * 16384) * (window // 16384))
+    goes_on(client, server)
+    client.send_raw(frame(DATA, 0, stream, b"x"))
+    assert client.expect("GoAway").code == FLOW_CONTROL_ERROR
+
+
+@pytest.mark.parametrize("octets, count", [(b"", 1001), (b"x", 10_001)], ids=["empty", "tiny"])
+def test_floods_of_a_stream_that_we_reset_are_floods(between, octets, count):
+    _, client, server = between
+    stream = client.open(request())
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    connection.reset(head.stream, NO_ERROR)
+    client.expect("RstStream", stream)
+    client.send_raw(frame(DATA, 0, stream, octets) * (count // 10))
+    goes_on(client, server)
+    client.send_raw(frame(DATA, 0, stream, octets) * (count * 2))
+    assert client.expect("GoAway").code == ENHANCE_YOUR_CALM
+
+
 def test_6_9_1_data_beyond_the_streams_window_ends_the_stream(moongate, upstream, connect):
     server = upstream(refill=False, window=0)
     client = connect(moongate(configuration(server.address)).address)
@@ -687,6 +717,19 @@ def test_5_1_frames_after_end_stream_of_an_upstream_end_the_stream(between, late
             "headers": connection.headers_frames(head.stream, OK, end_stream=True)}[late]
     connection.send(*end, *more)
     assert client.end(stream).get("grpc-status") == "0", "the answer was whole"
+    goes_on(client, server)
+
+
+def test_5_1_no_more_than_its_window_comes_for_a_call_that_was_given_up(asked):
+    client, stream, connection, theirs, server = asked
+    window = connection.expect("Settings").settings[0x4]
+    client.reset(stream)
+    assert connection.expect("RstStream", theirs).code == CANCEL
+    connection.send_headers(theirs, RESPONSE)
+    connection.send_raw(frame(DATA, 0, theirs, b"x" * window))
+    goes_on(client, server)
+    connection.send_raw(frame(DATA, 0, theirs, b"x"))
+    assert connection.expect("GoAway").code == FLOW_CONTROL_ERROR
     goes_on(client, server)
 
 

@@ -93,6 +93,38 @@ def test_F1_slow_reader_does_not_stall_streams_on_the_same_upstream_connection(m
         assert fast.body(stream) == body
 
 
+def test_responses_get_large_windows_while_the_client_may_have_so_much_held(moongate, upstream, connect):
+    server = upstream()
+    proxy = moongate(configuration(server.address, listeners=[
+        {"name": "main", "address": "127.0.0.1:0", "limits": {"response_buffer": "1MiB"}}]))
+    client, other = connect(proxy.address), connect(proxy.address)
+
+    def begun(client):
+        stream = client.open(end_stream=True)
+        connection, head = server.next_request()
+        connection.send_headers(head.stream, RESPONSE)
+        connection.send_allowed(head.stream, b"x" * 12_000)
+        eventually(lambda: len(client.body(stream)) == 12_000, what="the response's beginning")
+        return connection, stream, head.stream
+
+    def windows(calls):
+        return sorted(connection.peer_initial_window + connection.granted[theirs] - 12_000 for connection, _, theirs in calls)
+
+    calls = [begun(client) for _ in range(10)]
+    first, large = 16 * 1024, 256 * 1024
+    # The first window, and for four of them 240 KiB more: a fifth would be beyond 1 MiB.
+    eventually(lambda: sum(window > first for window in windows(calls)) == 4, what="four large windows")
+    assert all(first - 12_000 <= window <= large for window in windows(calls))
+    # Another client has its own.
+    assert windows([begun(other)])[0] > first
+    # A stream that ends gives back what it had.
+    for connection, stream, theirs in calls:
+        if connection.granted[theirs] > first:
+            connection.send_headers(theirs, OK, end_stream=True)
+            assert client.end(stream).get("grpc-status") == "0"
+    assert windows([begun(client)])[0] > first
+
+
 def test_F1_slow_upstream_stalls_no_other_stream_of_that_client(moongate, upstream, connect):
     """The downstream connection's window is refilled on receipt, a stream's as its upstream reads."""
     slow, quick = upstream(settings={0x4: 0}, refill=False), upstream()
@@ -134,9 +166,13 @@ def test_F1_everything_arrives_once_the_slow_reader_reads(moongate, upstream, co
     stream = client.open(end_stream=True)
     connection, head = server.next_request()
     body = os.urandom(60_000)
-    connection.send_headers(head.stream, RESPONSE)
-    connection.send_data(head.stream, message(body))
-    connection.send_headers(head.stream, OK, end_stream=True)
+
+    def answer():
+        connection.send_headers(head.stream, RESPONSE)
+        connection.send_allowed(head.stream, message(body), timeout=30)
+        connection.send_headers(head.stream, OK, end_stream=True)
+
+    threading.Thread(target=answer, daemon=True).start()
     while len(client.body(stream)) < len(body) + 5:
         before = len(client.body(stream))
         client.grant(stream, 7000)

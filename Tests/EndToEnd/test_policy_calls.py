@@ -16,15 +16,11 @@ from hyperframe.frame import GoAwayFrame, RstStreamFrame
 
 def answer(connection, head, status="200", body=b"", headers=(), trailers=()):
     """A plain HTTP answer."""
-    frames = connection.headers_frames(
-        head.stream, [(":status", status), *headers], end_stream=not body and not trailers)
-    parts = [body[i:i + 16384] for i in range(0, len(body), 16384)]
-    frames += [connection.data_frame(head.stream, part) for part in parts]
+    connection.send_headers(head.stream, [(":status", status), *headers], end_stream=not body and not trailers)
+    if body:
+        connection.send_allowed(head.stream, body, end_stream=not trailers)
     if trailers:
-        frames += connection.headers_frames(head.stream, list(trailers), end_stream=True)
-    elif parts:
-        frames[-1].flags.add("END_STREAM")
-    connection.send(*frames)
+        connection.send_headers(head.stream, list(trailers), end_stream=True)
 
 
 def body_of(connection, stream):

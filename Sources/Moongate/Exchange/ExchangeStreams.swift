@@ -109,6 +109,10 @@ final class UpstreamStreams: UpstreamStreamDelegate {
         exchange.upstreamClosed(code, reason)
     }
 
+    override func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool {
+        Exchange(owner: stream).downstreamPointer.grant(octets)
+    }
+
     // MARK: Waiting for a connection
 
     override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {

@@ -1,8 +1,9 @@
 /// An HTTP/2 connection to an endpoint, shared by the streams of many clients.
 final class UpstreamConnection: HTTP2Connection {
-    /// Bytes that one stream of a response may have under way: its window, at first, which is what a client that takes nothing
-    /// has us keep, and once the client has taken some.
-    static let firstStreamWindow: Int32 = 64 * 1024
+    /// Octets that one response may have under way: at first, which is what each stream of a client that takes nothing has us
+    /// keep, and once the client has taken some and `limits.response_buffer` has room. A larger first window would spare
+    /// responses of its size the wait for a WINDOW_UPDATE.
+    static let firstStreamWindow: Int32 = 16 * 1024
     static let streamWindow: Int32 = 256 * 1024
     /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
     static let connectionWindow: Int32 = 4 * 1024 * 1024

@@ -8,6 +8,8 @@ extension HTTP2Connection {
     private static let blockExcess = 64 * 1024
     /// What a header section is worth beyond its frame, see `HTTP2State.handled`.
     private static let sectionWork: UInt64 = 7
+    /// So many octets of a block, each of which may stand for a field, are worth a frame.
+    private static let blockWork: UInt64 = 32
 
     func headersReceived(_ head: FrameHead, _ payload: Bytes) {
         core.pointee.handled &+= HTTP2Connection.sectionWork
@@ -88,7 +90,7 @@ extension HTTP2Connection {
         core.pointee.section.check = MessageCheck(.request)
         // §6.8: what comes behind our GOAWAY is not for us.
         guard id <= core.pointee.lastServedStream else {
-            core.pointee.resets.insert(id)
+            core.pointee.resets.insert(id, window: core.pointee.streamWindow)
             _ = admits(.stray)
             return
         }
@@ -96,7 +98,7 @@ extension HTTP2Connection {
         let isOneTooMany = streams.count >= core.pointee.streamLimit || headsAreTooLarge
         guard !isOneTooMany || admits(.madeYouReset) else { return }
         guard !isOneTooMany, let stream = acceptor.streamOpened(self) else {
-            return queueReset(id, .refusedStream, peerHasEnded: false)
+            return queueReset(id, .refusedStream, window: core.pointee.streamWindow)
         }
         stream.pointee.delegate = Unmanaged.passUnretained(acceptor)
         attach(stream, id)
@@ -120,6 +122,7 @@ extension HTTP2Connection {
     // MARK: What it says
 
     private func decode(_ block: Bytes) {
+        core.pointee.handled &+= UInt64(truncatingIfNeeded: block.count) / HTTP2Connection.blockWork
         let section = withUnsafeMutablePointer(to: &core.pointee.section) { $0 }
         let isWanted = section.pointee.stream != nil
         let limit = maxHeaderBytes
@@ -144,8 +147,8 @@ extension HTTP2Connection {
         let tooLarge = core.pointee.section.size > maxHeaderBytes
         // Fields were left out: what is there says nothing about the message.
         if !tooLarge { core.pointee.section.check.finish(endsStream: endsStream) }
-        guard !core.pointee.section.check.isMalformed else { return malformed(stream) }
         if core.pointee.section.kind == .request { holdHead(stream, core.pointee.section.size) }
+        guard !core.pointee.section.check.isMalformed else { return malformed(stream) }
         if core.pointee.section.kind != .further && !tooLarge && !core.pointee.section.check.isInterim {
             stream.pointee.state.hasHead = true
             noteLength(stream)

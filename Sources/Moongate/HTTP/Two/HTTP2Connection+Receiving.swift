@@ -136,10 +136,9 @@ extension HTTP2Connection {
         if head.length == 0 { endData() }
     }
 
-    /// Tells frames that bring something from those that only cost; false: one too many of these. What ends a stream, and
-    /// what nobody wants, is neither.
+    /// Tells frames that bring something from those that only cost; false: one too many of these. What ends a stream is
+    /// neither.
     @inline(__always) private func admitsBody(_ count: Int) -> Bool {
-        guard core.pointee.data.stream != nil else { return true }
         if count >= HTTP2Connection.leastBody {
             core.pointee.budget.frames &+= 1
             return true
@@ -152,10 +151,11 @@ extension HTTP2Connection {
 
     /// The stream that the frame is for; `nil`: what it holds is dropped.
     private func dataTarget(_ head: FrameHead) -> HTTP2StreamPointer? {
-        guard let stream = core.pointee.streams[head.stream], !stream.pointee.state.isReset else {
-            if head.has(FrameFlag.endStream) { core.pointee.resets.remove(head.stream) }
+        guard let stream = core.pointee.streams[head.stream] else {
+            lateDataReceived(head)
             return nil
         }
+        guard !stream.pointee.state.isReset else { return nil }
         if stream.pointee.state.peerEnded {
             refuse(stream, .streamClosed)
         } else if !stream.pointee.state.hasHead {
@@ -167,6 +167,14 @@ extension HTTP2Connection {
             return stream
         }
         return nil
+    }
+
+    /// DATA for a stream that we have reset was under way, and can be no more than the stream's window.
+    private func lateDataReceived(_ head: FrameHead) {
+        guard core.pointee.resets.take(head.length) else {
+            return fail(.flowControlError, "more DATA for streams that were reset than their windows")
+        }
+        if head.has(FrameFlag.endStream) { core.pointee.resets.remove(head.stream) }
     }
 
     /// Hands on what has come of the frame.

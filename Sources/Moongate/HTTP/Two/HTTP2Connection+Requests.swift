@@ -1,6 +1,16 @@
-/// What the requests of one client hold, and the limit of that: a client, or an upstream that takes nothing, could have us keep
-/// a window for every stream.
+/// What the requests of one client hold and its responses may hold, and the limits of that: a client, or an upstream that
+/// takes nothing, could have us keep a window for every stream.
 extension HTTP2Connection {
+    /// Lets the response on the stream have so many octets more under way, if those of this peer have room: what it does not
+    /// take lies here.
+    func grant(_ stream: HTTP2StreamPointer, _ octets: Int32) -> Bool {
+        let limit = watchLimits.responses
+        guard limit == 0 || core.pointee.grants + Int(octets) <= limit else { return false }
+        core.pointee.grants += Int(octets)
+        stream.pointee.state.granted += octets
+        return true
+    }
+
     /// No further request is taken until one has ended.
     @inline(__always) var headsAreTooLarge: Bool {
         core.pointee.heldHeads > watchLimits.requests && watchLimits.requests > 0

@@ -146,7 +146,8 @@ extension HTTP2Connection {
 
     private func sendReset(_ stream: HTTP2StreamPointer) {
         let code = stream.pointee.state.resetCode
-        queueReset(stream.pointee.id, code, peerHasEnded: stream.pointee.state.peerEnded)
+        let state = stream.pointee.state
+        queueReset(stream.pointee.id, code, window: state.peerEnded ? nil : state.window)
         finish(stream, code)
     }
 

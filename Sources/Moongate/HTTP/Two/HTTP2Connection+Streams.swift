@@ -28,6 +28,7 @@ extension HTTP2Connection {
     func detach(_ stream: HTTP2StreamPointer) {
         dequeue(stream)
         core.pointee.heldHeads -= Int(stream.pointee.state.headSize)
+        core.pointee.grants -= Int(stream.pointee.state.granted)
         core.pointee.streams.remove(stream)
         if core.pointee.data.stream == stream { core.pointee.data.stream = nil }
         if core.pointee.section.stream == stream {
@@ -131,11 +132,18 @@ extension HTTP2Connection {
         stream.pointee.state.consumed += Int32(clamping: count)
         let consumed = stream.pointee.state.consumed
         guard consumed >= stream.pointee.state.window / 2 else { return }
-        let growth = core.pointee.largestStreamWindow - stream.pointee.state.window
+        let growth = growth(stream)
         stream.pointee.state.window += growth
         stream.pointee.state.consumed = 0
         stream.pointee.state.receiveWindow += consumed + growth
         queueWindowUpdate(stream.pointee.id, consumed + growth)
+    }
+
+    /// By how much the stream's window becomes larger.
+    @inline(__always) private func growth(_ stream: HTTP2StreamPointer) -> Int32 {
+        let room = core.pointee.largestStreamWindow - stream.pointee.state.window
+        guard room > 0 else { return 0 }
+        return stream.pointee.report { $0.mayWiden($1, by: room) } ?? false ? room : 0
     }
 
     /// Streams that the peer lets us have open at a time; 100 until it says (C6).
@@ -270,8 +278,9 @@ extension HTTP2Connection {
         needsFlush()
     }
 
-    func queueReset(_ id: Int32, _ code: ErrorCode, peerHasEnded: Bool) {
-        if !peerHasEnded { core.pointee.resets.insert(id) }
+    /// - Parameter window: octets that the peer may still send on the stream; `nil`: it has ended its side.
+    func queueReset(_ id: Int32, _ code: ErrorCode, window: Int32?) {
+        if let window { core.pointee.resets.insert(id, window: window) }
         core.pointee.output.append(
             FrameHead(length: 4, type: FrameType.resetStream, stream: id), code.rawValue, library.outputs)
         boundOutput()

@@ -30,6 +30,8 @@ struct HTTP2State {
     var windowIsHeld = false
     /// Octets of the heads of the peer's open streams, as RFC 9113 §6.5.2 counts them.
     var heldHeads = 0
+    /// Octets beyond their first windows that responses to the peer may have under way.
+    var grants = 0
 
     // MARK: What the peer told us
 
@@ -57,8 +59,11 @@ struct HTTP2State {
 
     /// When bytes came last.
     var heardAt: Instant = 0
-    /// What was handled so far, for whoever shares the loop's time out: a frame is 1, one that begins a header section 8.
+    /// What was handled so far, for whoever shares the loop's time out: a frame is 1, one that begins a header section 8
+    /// and more if it is long.
     var handled: UInt64 = 0
+    /// The turn in which it was as much as one turn may bring.
+    var spentAt: Instant = 0
     /// Octets that one read takes.
     var readSize = HTTP2State.firstRead
     /// When the first octet came of a frame, or of a header section in several, that is not complete; 0: there is none.
@@ -102,7 +107,7 @@ struct HTTP2State {
         var endsStream = false
     }
 
-    static let firstRead = 32 * 1024
+    static let firstRead = 8 * 1024
 
     init(_ library: HTTP2Library, _ limits: FrameLimits, now: Instant) {
         budget = FrameBudget(limits, now: now)
@@ -122,7 +127,7 @@ struct HTTP2State {
 }
 
 /// Streams that we have reset before the peer ended them: frames that were under way for them are no fault
-/// (RFC 9113 §5.4.2).
+/// (RFC 9113 §5.4.2), as far as their windows allowed them.
 struct ResetStreams {
     private static let limit = 256
 
@@ -130,8 +135,12 @@ struct ResetStreams {
     private var oldest = 0
     /// More were reset than are remembered: no late frame is held against the peer any more.
     private(set) var isLenient = false
+    /// Octets of DATA that may still come for all of them.
+    private var lateOctets = 0
 
-    mutating func insert(_ id: Int32) {
+    /// - Parameter window: octets that the peer may still send on the stream.
+    mutating func insert(_ id: Int32, window: Int32) {
+        lateOctets += Int(max(0, window))
         if ids.count < ResetStreams.limit { return ids.append(id) }
         isLenient = true
         ids[oldest] = id
@@ -139,6 +148,12 @@ struct ResetStreams {
     }
 
     func contains(_ id: Int32) -> Bool { isLenient || ids.contains(id) }
+
+    /// DATA has come for one of them; false: more than their windows allowed.
+    mutating func take(_ octets: Int) -> Bool {
+        lateOctets -= octets
+        return lateOctets >= 0
+    }
 
     /// The peer has ended it.
     mutating func remove(_ id: Int32) {

@@ -35,6 +35,8 @@ struct HTTP2Stream {
         var queue = Queue.none
         /// Its part of `HTTP2State.heldHeads`.
         var headSize: Int32 = 0
+        /// Its part of `HTTP2State.grants`.
+        var granted: Int32 = 0
         /// The peer's (final) head has come.
         var hasHead = false
         /// The peer has ended its side.
@@ -149,6 +151,12 @@ extension UnsafeMutablePointer where Pointee == HTTP2Stream {
     @inline(__always) func consume(_ count: Int) {
         guard count > 0, let connection = pointee.connection else { return }
         connection._withUnsafeGuaranteedRef { $0.consume(self, count) }
+    }
+
+    /// Whether the response may have so many octets more under way.
+    func grant(_ octets: Int32) -> Bool {
+        guard let connection = pointee.connection else { return false }
+        return connection._withUnsafeGuaranteedRef { $0.grant(self, octets) }
     }
 
     /// Ends the stream at the end of the turn; what is queued of its body is dropped.

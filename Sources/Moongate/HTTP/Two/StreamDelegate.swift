@@ -39,6 +39,9 @@ class StreamDelegate {
     /// The frame that ends our side of the stream has been handed to the transport.
     func endSent(_ stream: UnsafeMutableRawPointer) {}
 
+    /// Octets of the stream have been passed on; whether the peer may have `octets` more under way from now on.
+    func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool { true }
+
     /// Octets of the response that wait for the client.
     func heldOctets(_ stream: UnsafeMutableRawPointer) -> Int { 0 }
 
