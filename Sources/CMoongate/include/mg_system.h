@@ -20,6 +20,10 @@ void mg_set_thread_name(const char *name);
 /// Cores that the scheduler lets this process run on; sched_getaffinity is a GNU extension.
 int mg_usable_cores(void);
 
+/// mallopt: each arena of the allocator keeps up to 2 MiB of free memory at its end, which it otherwise gives back and takes
+/// again, page by page, with every request that needs more than the usual.
+void mg_keep_free_memory(void);
+
 /// malloc_trim: gives free memory back to the system. Locks each arena of the allocator for a moment.
 void mg_trim_memory(void);
 

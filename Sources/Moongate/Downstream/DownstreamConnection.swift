@@ -76,9 +76,9 @@ final class DownstreamConnection: HTTP2Connection {
         guard let excess = place.excess else { return }
         excess.cells.refused(.pendingHandshakes).add()
         excess.refusals.note(
-            "too many handshakes at a time", listener: excess.facts.listenerName, remote: excess.facts.remoteText,
+            PendingHandshakes.excess, listener: excess.facts.listenerName, remote: excess.facts.remoteText,
             now: loop.now)
-        excess.close(.failed("too many handshakes at a time"))
+        excess.close(.failed(PendingHandshakes.excess))
     }
 
     private func handshakeEnded() {

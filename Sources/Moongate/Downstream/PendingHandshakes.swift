@@ -1,6 +1,9 @@
 /// The connections of one worker on which HTTP/2 has not begun. Where there are too many, the one that has waited for longest
 /// makes room: clients that mean it are through in no time, and those that hold connections open are not.
 final class PendingHandshakes {
+    /// Why one has to go.
+    static let excess = "too many handshakes at a time"
+
     private var waiting: [UInt64: DownstreamConnection] = [:]
     private var next: UInt64 = 0
     /// None that waits has a smaller number.

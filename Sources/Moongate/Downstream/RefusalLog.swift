@@ -7,9 +7,9 @@ final class RefusalLog {
 
     init(_ log: Logger) { self.log = log }
 
-    func note(_ reason: String, listener: String, remote: String, now: Instant) {
+    func note(_ reason: String, listener: String, remote: @autoclosure () -> String, now: Instant) {
         guard let others = pace.admit(at: now) else { return }
-        var fields: Logger.Metadata = ["listener": "\(listener)", "remote": "\(remote)", "reason": "\(reason)"]
+        var fields: Logger.Metadata = ["listener": "\(listener)", "remote": "\(remote())", "reason": "\(reason)"]
         if others > 0 { fields["others"] = "\(others)" }
         log.info("client refused", metadata: fields)
     }

@@ -1,18 +1,20 @@
-/// How many steps of TLS handshakes one turn of a worker's loop makes: each costs as much as dozens of requests, and a flood
-/// of them must leave the others their turn. Those that are left come in the next turn.
-final class HandshakeTurn {
-    private static let limit = 8
-
+/// How often something is done in one turn of a loop that costs as much as dozens of requests: the others must have their turn.
+final class TurnShare {
+    private let limit: Int
     private var turn: Instant = 0
-    private var steps = 0
+    private var taken = 0
 
+    /// - Parameter limit: how often in a turn.
+    init(_ limit: Int) { self.limit = limit }
+
+    /// Whether it may be done once more; what is left has to wait for the next turn.
     /// - Parameter now: the time at the beginning of the turn.
-    func begin(now: Instant) -> Bool {
+    func take(now: Instant) -> Bool {
         if turn != now {
             turn = now
-            steps = 0
+            taken = 0
         }
-        steps += 1
-        return steps <= HandshakeTurn.limit
+        taken += 1
+        return taken <= limit
     }
 }

@@ -1,3 +1,4 @@
+import CMoongate
 import Glibc
 import Logging
 import MoongateConfig
@@ -57,6 +58,7 @@ public final class Server {
         self.path = path
         self.inherited = inherited
         try FileLimit.raise()
+        mg_keep_free_memory()
         var logs: [OperationalLog] = []
         let parts = ServerPlan.Parts(
             path: path, ticketKeys: TicketKeys(),

@@ -19,6 +19,7 @@ final class Worker: ConnectionOwner {
     private let replacement: EngineReplacement
     private let oldGenerations: OldGenerations
     private var gates: ProxyProtocolGates?
+    private var arrivals: Arrivals<AcceptedConnection>?
     private let refusals: RefusalLog
     private let abuses: AbuseLog
     private let pending = PendingHandshakes()
@@ -51,6 +52,11 @@ final class Worker: ConnectionOwner {
         gates = ProxyProtocolGates(loop: loop, refusals: refusals) { [weak self] accepted, header in
             self?.introduced(accepted, header)
         }
+        arrivals = Arrivals(loop: loop) { [weak self] in
+            self?.take($0)
+        } drop: { [weak self] in
+            self?.refuse($0)
+        }
         replacement.adopt = { [weak self] engine in self?.replaceEngine(engine) }
         replacement.watch(first.policies, isFresh: true)
         first.startPolicies()
@@ -60,8 +66,23 @@ final class Worker: ConnectionOwner {
     // MARK: Clients
 
     func accept(_ accepted: AcceptedConnection) {
+        arrivals?.add(accepted, limit: accepted.listener.limits.pendingHandshakes)
+    }
+
+    private func take(_ accepted: AcceptedConnection) {
         guard let rules = accepted.listener.proxyProtocol else { return begin(accepted, ProxyProtocolHeader()) }
         gates?.hold(accepted, rules)
+    }
+
+    /// More come than can be looked at.
+    private func refuse(_ accepted: AcceptedConnection) {
+        let cells = ListenerCells(row: registry.listeners.entry(accepted.listener.name).block.row(index))
+        cells.refused(.pendingHandshakes).add()
+        refusals.note(
+            PendingHandshakes.excess, listener: accepted.listener.name, remote: accepted.remote.description,
+            now: loop.now)
+        Socket.close(accepted.descriptor)
+        distributor.connectionEnded(worker: index)
     }
 
     /// A proxy has said for whom it connects, or has been refused.
@@ -145,6 +166,7 @@ final class Worker: ConnectionOwner {
 
     /// Sends GOAWAY to all clients; `whenDone` is called once no connection is left.
     func drain(_ whenDone: @escaping @Sendable () -> Void) {
+        arrivals?.takeAll()
         gates?.close()
         connections.drainAll(whenDone)
     }

@@ -9,8 +9,10 @@ import Glibc
 class HTTP2Connection: EventHandler {
     /// Bytes that one turn reads from one connection before others get their turn.
     private static let readBudget = EventLoop.readBufferSize
-    /// What one turn handles, see `HTTP2State.handled`: small frames cost more than their bytes say.
-    private static let workBudget: UInt64 = 2048
+    /// What one turn handles of a client, see `HTTP2State.handled`: small frames cost more than their bytes say. And of an
+    /// upstream: what it sends is the answers to many clients, and the more of them a turn has, the fewer writes.
+    private static let clientWork: UInt64 = 1024
+    private static let upstreamWork: UInt64 = 4096
     private static let leastRead = 4 * 1024
 
     enum Side {
@@ -164,7 +166,7 @@ class HTTP2Connection: EventHandler {
     override func ready(_ events: UInt32) {
         guard !isClosed else { return }
         // Where it is not its turn, the kernel tells of it again in the next one.
-        if isHandshaking && !library.handshakes.begin(now: loop.now) { return }
+        if isHandshaking && !library.handshakes.take(now: loop.now) { return }
         if events & UInt32(EPOLLOUT.rawValue) != 0 {
             setAwaitsWritable(false)
             needsFlush()
@@ -192,14 +194,17 @@ class HTTP2Connection: EventHandler {
 
     override func again() {
         guard !isClosed else { return }
+        core.pointee.spentAt = 0
         receive()
     }
 
     private func receive() {
-        guard let base = loop.readBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+        guard core.pointee.spentAt != loop.now,
+            let base = loop.readBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        else { return }
         var budget = HTTP2Connection.readBudget
         let begun = core.pointee.handled
-        while budget > 0, core.pointee.handled &- begun < HTTP2Connection.workBudget {
+        while budget > 0, core.pointee.handled &- begun < workBudget {
             let room = UnsafeMutableRawBufferPointer(
                 start: base, count: min(core.pointee.readSize, loop.readBuffer.count))
             switch transport.read(into: room) {
@@ -223,16 +228,19 @@ class HTTP2Connection: EventHandler {
                 return close(.failed(failure.description))
             }
         }
-        // The budget is spent: TLS may hold bytes that the kernel does not report.
+        // TLS may hold bytes that the kernel does not report.
+        core.pointee.spentAt = loop.now
         loop.runAgain(self)
     }
+
+    private var workBudget: UInt64 { acceptor == nil ? HTTP2Connection.upstreamWork : HTTP2Connection.clientWork }
 
     /// Makes the next read smaller or larger, by how much work was in one that was full.
     private func fitReads(_ work: UInt64) {
         let size = core.pointee.readSize
-        if work > HTTP2Connection.workBudget {
+        if work > workBudget {
             core.pointee.readSize = max(HTTP2Connection.leastRead, size / 2)
-        } else if work < HTTP2Connection.workBudget / 4 {
+        } else if work < workBudget / 4 {
             core.pointee.readSize = min(loop.readBuffer.count, size * 2)
         }
     }

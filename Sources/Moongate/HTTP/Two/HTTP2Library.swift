@@ -3,5 +3,6 @@ final class HTTP2Library {
     /// Where frames wait for the end of the turn.
     let outputs = OutputPool()
     let compression = CompressionTools()
-    let handshakes = HandshakeTurn()
+    /// Steps of TLS handshakes.
+    let handshakes = TurnShare(8)
 }

@@ -86,13 +86,3 @@ import Testing
         #expect(Set(Abuse.allCases.map(\.text)).count == Abuse.allCases.count)
     }
 }
-
-@Suite struct HandshakeTurnTests {
-    @Test func aTurnMakesAFewStepsAndTheNextOneAsMany() {
-        let turn = HandshakeTurn()
-        for now in [1, 2] as [Instant] {
-            let steps = (0..<100).count { _ in turn.begin(now: now) }
-            #expect(steps == 8)
-        }
-    }
-}
