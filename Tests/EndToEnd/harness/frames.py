@@ -83,6 +83,7 @@ class FrameConnection:
         self.hold_settings_ack = self.hold_ping_ack = False
         self.first_settings = settings or {}
         self._block = None
+        self.reader = None
 
     # Sending
 
@@ -168,6 +169,9 @@ class FrameConnection:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        # Whoever still read from the descriptor would read from the next connection that gets it, and TLS would answer there.
+        if self.reader and self.reader is not threading.current_thread():
+            self.reader.join(10)
         self.sock.close()
 
     def abort(self):
@@ -181,7 +185,8 @@ class FrameConnection:
     # Receiving
 
     def start_reading(self):
-        threading.Thread(target=self._read_all, daemon=True).start()
+        self.reader = threading.Thread(target=self._read_all, daemon=True)
+        self.reader.start()
 
     def _exactly(self, count):
         octets = b""
