@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from hyperframe.frame import WindowUpdateFrame
 
 from harness.frame_client import request
 from harness.frame_upstream import OK, RESPONSE
@@ -123,6 +124,27 @@ def test_responses_get_large_windows_while_the_client_may_have_so_much_held(moon
             connection.send_headers(theirs, OK, end_stream=True)
             assert client.end(stream).get("grpc-status") == "0"
     assert windows([begun(client)])[0] > first
+
+
+def test_a_client_may_answer_each_frame_when_all_are_out(moongate, upstream, connect):
+    """Two updates for each DATA, as some clients send them, 24,000 at once: no flood of WINDOW_UPDATE."""
+    server = upstream()
+    client = connect(moongate(configuration(server.address)).address, settings={0x4: MIB}, refill=False)
+    stream = client.open(end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, RESPONSE)
+    connection.send_allowed(head.stream, b"x" * 60_000, piece=5)
+    eventually(lambda: len(client.body(stream)) == 60_000, 20, what="the body")
+    frames = sum(frame.type == "Data" for frame in client.frames)
+    assert frames > 11_000, "they were put together"
+    updates = WindowUpdateFrame(0, 1).serialize() + WindowUpdateFrame(stream, 1).serialize()
+    client.send_raw(updates * frames)
+    connection.send_headers(head.stream, OK, end_stream=True)
+    assert client.end(stream).get("grpc-status") == "0"
+    again = client.open(end_stream=True)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    assert client.end(again).get("grpc-status") == "0"
 
 
 def test_F1_slow_upstream_stalls_no_other_stream_of_that_client(moongate, upstream, connect):

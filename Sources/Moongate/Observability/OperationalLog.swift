@@ -2,9 +2,8 @@ import Logging
 
 /// What the process says about itself: JSON lines on standard error, from any thread, without waiting for it.
 final class OperationalLog: Sendable {
-    private let ring: ByteRing
-    /// Makes many threads one writer; held for a copy in memory, never for a write to a file.
-    private let lock = Locked<Void>(())
+    /// Many threads are one writer; locked for a copy in memory, never for a write to a file.
+    private let ring: Locked<ByteRing>
     private let writer: LogWriter
     private let process: ProcessMetrics
 
@@ -14,7 +13,8 @@ final class OperationalLog: Sendable {
     init(
         process: ProcessMetrics, destination: LogDestination = .standardError, capacity: Int = 1 << 20
     ) throws(SystemError) {
-        ring = ByteRing(capacity: capacity)
+        let ring = ByteRing(capacity: capacity)
+        self.ring = Locked(ring)
         self.process = process
         writer = try LogWriter(
             name: "log", rings: [ring], destination: destination, lost: process.operationalLogLost)
@@ -32,7 +32,7 @@ final class OperationalLog: Sendable {
 
     fileprivate func append(_ line: Bytes) {
         // `Bytes` is only lent, hence the copy under the lock and not a closure that outlives it.
-        if !lock.withLock({ _ in ring.write(line) }) { process.operationalLogLost(1) }
+        if !ring.withLock({ $0.write(line) }) { process.operationalLogLost(1) }
         writer.wake()
     }
 }

@@ -27,6 +27,11 @@ struct FrameBudget {
         var perFrame: UInt64 = 0
         var perEnded: UInt64 = 0
         var perFinished: UInt64 = 0
+        /// Work earns so many times `burst`: a peer that was sent thousands of frames at once answers them one by one, when all
+        /// are out.
+        var reserve = 1
+
+        var most: Double { Double(burst) * Double(reserve) }
     }
 
     private let limits: FrameLimits
@@ -55,9 +60,9 @@ struct FrameBudget {
         for kind in Abuse.allCases {
             let terms = terms(kind)
             let earned = frames &* terms.perFrame &+ ended &* terms.perEnded &+ finished &* terms.perFinished
-            let gain = Double(earned) + seconds * Double(terms.perSecond)
-            let room = Double(terms.burst) - Double(accounts[kind.rawValue])
-            accounts[kind.rawValue] += Int32(min(room, gain))
+            let before = Double(accounts[kind.rawValue])
+            let rested = max(before, min(Double(terms.burst), before + seconds * Double(terms.perSecond)))
+            accounts[kind.rawValue] = Int32(min(terms.most, Double(Int32.max), rested + Double(earned)))
         }
         filled = now
         frames = 0
@@ -72,13 +77,15 @@ struct FrameBudget {
         case .rapidReset, .madeYouReset:
             return Terms(burst: limits.resets, perSecond: UInt64(max(1, limits.resets / 30)), perFinished: 1)
         // Clients measure their bandwidth with a PING for each DATA they get.
-        case .ping: return Terms(burst: burst, perSecond: perSecond, perFrame: 1, perEnded: 1)
+        case .ping: return Terms(burst: burst, perSecond: perSecond, perFrame: 1, perEnded: 1, reserve: 16)
         // Each may have all streams looked at.
         case .settings: return Terms(burst: max(20, burst / 10), perSecond: max(1, perSecond / 10))
         case .priority: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
         // Two for each DATA are usual, and one more for a stream that begins.
         case .windowUpdate:
-            return Terms(burst: Int32(clamping: Int(burst) * 10), perSecond: perSecond * 10, perFrame: 10, perEnded: 10)
+            return Terms(
+                burst: Int32(clamping: Int(burst) * 10), perSecond: perSecond * 10, perFrame: 10, perEnded: 10,
+                reserve: 16)
         case .emptyData: return Terms(burst: burst, perSecond: perSecond, perEnded: 1)
         case .tinyData:
             return Terms(burst: Int32(clamping: Int(burst) * 10), perSecond: perSecond * 10, perFrame: 1, perEnded: 4)

@@ -46,6 +46,22 @@ import Testing
         #expect(survived(.ping, &budget) <= 2000)
     }
 
+    /// All DATA is out before the first of them is answered.
+    @Test func answersToManyFramesAtOnceAreFine() {
+        var budget = FrameBudget(FrameLimits(), now: 0)
+        budget.frames = 20_000
+        for _ in 0..<40_000 {
+            let isFine = budget.spend(.windowUpdate, now: 0)
+            guard isFine else { Issue.record("cut off"); return }
+        }
+    }
+
+    @Test func whatWorkEarnsIsBounded() {
+        var budget = FrameBudget(FrameLimits(), now: 0)
+        budget.frames = 10_000_000
+        #expect(survived(.ping, &budget) == 17_000)
+    }
+
     @Test func workDoesNotEarnEmptyFrames() {
         var budget = FrameBudget(FrameLimits(), now: 0)
         budget.frames = 1_000_000
