@@ -103,6 +103,9 @@ def test_policies_collect_for_one_connection_as_much_as_the_limit_allows(moongat
     client = connect(proxy.address)
     streams = [client.open() for _ in range(40)]
     pour(client, streams, 100 * KIB)
+    # Once that is answered, all that came before has been handled.
+    client.ping(b"all done")
+    client.wait_for(lambda frame: frame.type == "Ping" and frame.data == b"all done", 20)
     refused = [stream for stream in streams if client.of_stream(stream)]
     assert 10 < len(refused) < len(streams)
     for stream in refused:
