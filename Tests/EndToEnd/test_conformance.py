@@ -210,15 +210,20 @@ def test_5_1_1_numbers_that_go_down_end_the_connection(between):
     assert len(server.heads()) == 1
 
 
-@pytest.mark.parametrize("kind", ["data", "trailers", "window", "reset"])
-def test_5_4_2_frames_under_way_for_a_stream_that_we_reset_are_no_fault(between, kind):
-    """The upstream ends the answer early, so the client's stream is reset while it still sends."""
-    _, client, server = between
+def cut_short(client, server):
+    """A stream that is reset while its client still sends: the upstream has ended the answer early."""
     stream = client.open(request())
     connection, head = server.next_request()
     connection.respond(head.stream)
     connection.reset(head.stream, NO_ERROR)
     client.expect("RstStream", stream)
+    return stream
+
+
+@pytest.mark.parametrize("kind", ["data", "trailers", "window", "reset"])
+def test_5_4_2_frames_under_way_for_a_stream_that_we_reset_are_no_fault(between, kind):
+    _, client, server = between
+    stream = cut_short(client, server)
     late = {
         "data": lambda: client.send_data(stream, b"x" * 1000, end_stream=True),
         "trailers": lambda: client.send_headers(stream, [("x-late", "1")], end_stream=True),
@@ -233,11 +238,7 @@ def test_5_1_no_more_than_its_window_comes_for_a_stream_that_we_reset(between):
     """What was under way can be no more; the connection's window would let it go on for ever."""
     _, client, server = between
     window = client.expect("Settings").settings[0x4]
-    stream = client.open(request())
-    connection, head = server.next_request()
-    connection.respond(head.stream)
-    connection.reset(head.stream, NO_ERROR)
-    client.expect("RstStream", stream)
+    stream = cut_short(client, server)
     assert window % 16384 == 0
     client.send_raw(frame(DATA, 0, stream, b"x" * 16384) * (window // 16384))
     goes_on(client, server)
@@ -248,11 +249,7 @@ def test_5_1_no_more_than_its_window_comes_for_a_stream_that_we_reset(between):
 @pytest.mark.parametrize("octets, count", [(b"", 1001), (b"x", 10_001)], ids=["empty", "tiny"])
 def test_floods_of_a_stream_that_we_reset_are_floods(between, octets, count):
     _, client, server = between
-    stream = client.open(request())
-    connection, head = server.next_request()
-    connection.respond(head.stream)
-    connection.reset(head.stream, NO_ERROR)
-    client.expect("RstStream", stream)
+    stream = cut_short(client, server)
     client.send_raw(frame(DATA, 0, stream, octets) * (count // 10))
     goes_on(client, server)
     client.send_raw(frame(DATA, 0, stream, octets) * (count * 2))
