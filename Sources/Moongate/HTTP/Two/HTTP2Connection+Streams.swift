@@ -278,7 +278,7 @@ extension HTTP2Connection {
         needsFlush()
     }
 
-    /// - Parameter window: octets that the peer may still send on the stream; `nil`: it has ended its side.
+    /// - Parameter window: octets that the peer may have under way on the stream; `nil`: it has ended its side.
     func queueReset(_ id: Int32, _ code: ErrorCode, window: Int32?) {
         if let window { core.pointee.resets.insert(id, window: window) }
         core.pointee.output.append(

@@ -138,7 +138,7 @@ struct ResetStreams {
     /// Octets of DATA that may still come for all of them.
     private var lateOctets = 0
 
-    /// - Parameter window: octets that the peer may still send on the stream.
+    /// - Parameter window: octets that the peer may have under way on the stream.
     mutating func insert(_ id: Int32, window: Int32) {
         lateOctets += Int(max(0, window))
         if ids.count < ResetStreams.limit { return ids.append(id) }
