@@ -40,6 +40,13 @@ import Testing
         return isSound ? fields : nil
     }
 
+    @Test func fieldsThatTheTableDoesNotTakeAnyMoreAreNotAnnouncedEither() {
+        encoder.free()
+        encoder = HeaderEncoder(tools, first: Int(Int32.max) - 3)
+        let fields = (0..<8).map { (name: "x-\($0)", value: "value") }
+        for _ in 0..<4 { #expect(decode(encode(fields)) == Self.text(fields)) }
+    }
+
     private static func text(_ fields: [Pair]) -> [String] { fields.map { "\($0.name): \($0.value)" } }
 
     private static func random(_ random: inout FastRandom) -> [Pair] {

@@ -33,6 +33,9 @@ struct DynamicTable {
     private var size = 0
     private(set) var limit = defaultLimit
 
+    /// - Parameter next: the number of the first entry.
+    init(next: Int = 0) { self.next = next }
+
     mutating func free() {
         evict(to: 0)
         entries?.deallocate()

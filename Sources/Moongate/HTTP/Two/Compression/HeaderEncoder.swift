@@ -8,7 +8,7 @@ struct HeaderEncoder {
     private static let sets = 128
     private static let seenBefore = 256
 
-    private var table = DynamicTable()
+    private var table: DynamicTable
     /// Where the entries are, by their hashes; `nil` until the first one comes. A place keeps its number until another
     /// entry gets the place.
     private var places: UnsafeMutablePointer<Int32>?
@@ -19,8 +19,13 @@ struct HeaderEncoder {
     private var lastLimit = -1
     private let tools: CompressionTools
 
-    /// - Parameter tools: the worker's.
-    init(_ tools: CompressionTools) { self.tools = tools }
+    /// - Parameters:
+    ///   - tools: the worker's.
+    ///   - first: the number of the table's first entry.
+    init(_ tools: CompressionTools, first: Int = 0) {
+        self.tools = tools
+        table = DynamicTable(next: first)
+    }
 
     /// The encoder must not be used afterwards.
     mutating func free() {
@@ -71,7 +76,10 @@ struct HeaderEncoder {
         if let number = find(field, hash) {
             return output.integer(StaticTable.last + table.next - number, bits: 7, first: 0x80)
         }
-        guard wasSeen(hash), field.name.count + field.value.count + 32 <= table.limit / 4 else {
+        // Numbers of entries fit until two billion were added; then the table stays as it is.
+        guard wasSeen(hash), field.name.count + field.value.count + 32 <= table.limit / 4,
+            table.next < Int(Int32.max)
+        else {
             return literal(field, bits: 4, first: 0, &output)
         }
         literal(field, bits: 6, first: 0x40, &output)
@@ -159,8 +167,6 @@ struct HeaderEncoder {
                 return made
             }()
         self.places = places
-        // Numbers fit until two billion fields were added; then the table stays as it is.
-        guard table.next < Int(Int32.max) else { return }
         let number = Int32(table.next)
         table.insert(field.id, field.name, field.value, hash: hash)
         let set = 2 * (Int(hash) & (HeaderEncoder.sets - 1))
