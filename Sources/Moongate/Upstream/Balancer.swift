@@ -105,11 +105,18 @@ struct Balancer {
         return nil
     }
 
-    /// Smooth weighted round robin written out: every endpoint as often as its weight, evenly spread.
+    /// What the schedule may cost: each of its places looks at every endpoint.
+    private static let scheduleWork = 1 << 22
+
+    /// Smooth weighted round robin written out: every endpoint as often as its weight, evenly spread. Weights of very many
+    /// endpoints are rounded.
     private static func smooth(_ weights: [Int]) -> [Int32] {
         let divisor = weights.reduce(0, greatestCommonDivisor)
         guard divisor > 0 else { return [] }
-        let shares = weights.map { $0 / divisor }
+        let exact = weights.map { $0 / divisor }
+        let most = max(2 * exact.count, scheduleWork / exact.count)
+        let sum = exact.reduce(0, +)
+        let shares = sum <= most ? exact : exact.map { max(1, $0 * most / sum) }
         let total = shares.reduce(0, +)
         if total == shares.count { return weights.indices.map { Int32($0) } }
         var current = [Int](repeating: 0, count: shares.count)

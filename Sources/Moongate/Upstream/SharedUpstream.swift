@@ -20,6 +20,7 @@ final class SharedUpstream: Sendable {
     /// Percent of the active requests, and the least number; see `RetryBudget`.
     private let budget = Atomic<UInt64>(RetryBudget.none)
 
+    private let isToldOfMembers = Atomic<Bool>(false)
     /// Counts what has changed in the health of endpoints.
     private let version = Atomic<UInt32>(0)
     private let passedChecks = Atomic<UInt64>(0)
@@ -33,6 +34,15 @@ final class SharedUpstream: Sendable {
         var config: UpstreamConfig
         var tls: TLSClientContext?
         var members: [SocketAddress: Member] = [:]
+        /// When those that are forgotten were looked for.
+        var sweptAt: Instant = 0
+
+        /// Forgets who has been gone for long. Now and then: many may leave at once.
+        mutating func sweep(now: Instant) {
+            guard now &- sweptAt >= SharedUpstream.memory / 10 else { return }
+            sweptAt = now
+            members = members.filter { $0.value.users > 0 || now &- $0.value.leftAt < SharedUpstream.memory }
+        }
     }
 
     private struct Member {
@@ -73,7 +83,7 @@ final class SharedUpstream: Sendable {
             state.tls = tls
             return hasChanged
         }
-        if hasChanged { bell.ring(.members(self)) }
+        if hasChanged { tellMembers() }
         connections.setBound(config.limits.maxConnections ?? .max)
         pending.setBound(config.limits.maxPendingRequests ?? .max)
         requests.setBound(config.limits.maxRequests ?? .max)
@@ -98,24 +108,30 @@ final class SharedUpstream: Sendable {
             state.members[address] = Member(endpoint: endpoint, users: 1)
             return (endpoint, true)
         }
-        if isFirst { bell.ring(.members(self)) }
+        if isFirst { tellMembers() }
         return endpoint
     }
 
     func leave(_ endpoint: SharedEndpoint) {
         let isLast = state.withLock { state in
             let now = Clock.now()
-            state.members = state.members.filter {
-                $0.value.users > 0 || now &- $0.value.leftAt < SharedUpstream.memory
-            }
+            state.sweep(now: now)
             guard var member = state.members[endpoint.address], member.endpoint === endpoint else { return false }
             member.users -= 1
             if member.users == 0 { member.leftAt = now }
             state.members[endpoint.address] = member
             return member.users == 0
         }
-        if isLast { bell.ring(.members(self)) }
+        if isLast { tellMembers() }
     }
+
+    /// Tells the health monitor, unless it has still to look: many may come and go at once.
+    private func tellMembers() {
+        if !isToldOfMembers.exchange(true, ordering: .acquiringAndReleasing) { bell.ring(.members(self)) }
+    }
+
+    /// The health monitor looks at the members next.
+    func membersAreLookedAt() { isToldOfMembers.store(false, ordering: .sequentiallyConsistent) }
 
     /// The endpoints that some worker has, by address.
     var members: [SharedEndpoint] {

@@ -47,6 +47,16 @@ func keyHashes(_ count: Int) -> [UInt64] {
         #expect(!picks.split(separator: 1).contains { $0.split(separator: 2).contains { $0.count > 5 } })
     }
 
+    /// Each place of the schedule costs a look at every endpoint, and DNS may name very many.
+    @Test func weightsOfVeryManyEndpointsAreRounded() {
+        let weights = (0..<1024).map { 999 + $0 % 2 }
+        var balancer = Balancer(.roundRobin, members(weights), start: 0)
+        #expect(Set(Self.picks(&balancer, 4096)).count == 1024)
+        var light = Balancer(.roundRobin, members([1] + [Int](repeating: 1000, count: 999)), start: 0)
+        let picks = Self.picks(&light, 10_000)
+        #expect(picks.contains(0) && picks.count { $0 == 0 } < picks.count { $0 == 1 })
+    }
+
     @Test func unusableEndpointsAreSkipped() {
         var balancer = Balancer(.roundRobin, members([1, 1, 1]), start: 0)
         #expect(Self.picks(&balancer, 4) { $0 != 1 } == [0, 2, 0, 2])

@@ -22,6 +22,24 @@ import Testing
         #expect(registry.sharedUpstreams.living().isEmpty)
     }
 
+    @Test func healthHearsOfManyEndpointsOnce() throws {
+        let bell = HealthBell()
+        let rings = Locked(0)
+        bell.connect { _ in rings.withLock { $0 += 1 } }
+        let block = CounterBlock(rows: 1, columns: UpstreamCells.Column.count)
+        let upstream = SharedUpstream(name: "a", metrics: MetricsRegistry.Entry(name: "a", block: block), bell: bell)
+        let addresses = try (0..<500).map {
+            try #require(SocketAddress(host: "10.0.\($0 / 250).\($0 % 250)", port: 80))
+        }
+        let endpoints = addresses.map { upstream.join($0, host: "a") }
+        #expect(rings.withLock { $0 } == 1)
+        upstream.membersAreLookedAt()
+        for endpoint in endpoints { upstream.leave(endpoint) }
+        #expect(rings.withLock { $0 } == 2)
+        // Who has just left is remembered, whoever looks.
+        #expect(upstream.join(addresses[0], host: "a") === endpoints[0])
+    }
+
     @Test func withoutLimitsRetriesGoOn() {
         let upstream = shared(UpstreamLimitsConfig())
         for _ in 0..<100 { #expect(upstream.tryBeginRetry()) }

@@ -103,9 +103,12 @@ final class DNSClient: NameSource {
     ) -> Result<HostAddresses, NameFailure> {
         guard status == ARES_SUCCESS, let list else { return .failure(failure(status)) }
         var addresses: [SocketAddress] = []
+        var isCut = false
         var timeToLive = Int32.max
         var node = list.pointee.nodes
         while let entry = node {
+            isCut = addresses.count == HostAddresses.limit
+            if isCut { break }
             if let address = SocketAddress(entry.pointee), !addresses.contains(address) { addresses.append(address) }
             timeToLive = min(timeToLive, entry.pointee.ai_ttl)
             node = entry.pointee.ai_next
@@ -117,7 +120,8 @@ final class DNSClient: NameSource {
         }
         guard !addresses.isEmpty else { return .failure(NameFailure("no IPv4 or IPv6 address")) }
         return .success(
-            HostAddresses(addresses: reachable(addresses), timeToLive: UInt32(clamping: max(0, timeToLive))))
+            HostAddresses(
+                addresses: reachable(addresses), timeToLive: UInt32(clamping: max(0, timeToLive)), isCut: isCut))
     }
 
     private static func read(

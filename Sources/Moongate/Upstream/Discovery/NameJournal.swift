@@ -16,6 +16,12 @@ final class NameJournal: Sendable {
         log.notice("name resolves again", metadata: ["name": "\(question.name)"])
     }
 
+    /// An answer has more endpoints than are used.
+    func cut(_ question: NameQuestion, to count: Int) {
+        log.warning(
+            "a name has more addresses than are used", metadata: ["name": "\(question.name)", "used": "\(count)"])
+    }
+
     /// - Parameter isFirst: the question before had an answer, or there was none.
     func failed(_ question: NameQuestion, _ failure: NameFailure, isFirst: Bool) {
         metrics.nameFailed()

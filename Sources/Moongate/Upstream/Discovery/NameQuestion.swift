@@ -31,6 +31,7 @@ extension ServiceRecords {
     /// SRV priorities (0 to 65535) are numbered from 0 without gaps. Weights are those of the records; where a target has
     /// several addresses they share its weight. Weights that are no whole numbers from 1 to 1000 are brought there, the largest
     /// to 1000; one of 0, which RFC 2782 wants to be chosen hardly ever, becomes 1.
+    /// - Returns: `HostAddresses.limit` at most.
     func endpoints(_ addresses: [String: [SocketAddress]]) -> [NamedEndpoint] {
         let known = records.filter { !(addresses[$0.target] ?? []).isEmpty }
         let priorities = Set(known.map(\.priority)).sorted()
@@ -42,6 +43,7 @@ extension ServiceRecords {
         for (record, share) in zip(known, shares) {
             for var address in addresses[record.target] ?? [] {
                 address.port = record.port
+                guard endpoints.count < HostAddresses.limit else { return endpoints }
                 guard seen.insert(address).inserted else { continue }
                 endpoints.append(
                     NamedEndpoint(

@@ -17,9 +17,15 @@ class NameSource {
 
 /// The addresses that a host has now.
 struct HostAddresses: Equatable {
+    /// So many are used of an answer, which may be anybody's: each costs every worker an endpoint.
+    static let limit = 1024
+
+    /// `limit` at most.
     var addresses: [SocketAddress]
     /// Seconds that they may be used without asking again; `nil`: no one said, as for those in `/etc/hosts`.
     var timeToLive: UInt32?
+    /// There were more.
+    var isCut = false
 }
 
 /// The SRV records that a service has now.

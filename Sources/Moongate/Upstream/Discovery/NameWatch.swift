@@ -5,6 +5,8 @@ final class NameWatch {
 
     /// An answer is good for a second at least, whatever it says: the least load that a broken zone can cause.
     static let shortest: UInt64 = 1_000_000_000
+    /// So many addresses of each of a service's hosts are used in any case.
+    private static let leastShare = 8
 
     private struct Listener {
         let refresh: UInt64
@@ -22,6 +24,8 @@ final class NameWatch {
     /// Numbers the questions: an answer to one that was given up is not heard.
     private var asked: UInt64 = 0
     private var isAsking = false
+    /// The last answer had more endpoints than are used, and somebody was told.
+    private var wasCut = false
     /// The last addresses of the service's hosts: one that does not resolve now keeps them.
     private var hosts: [String: [SocketAddress]] = [:]
 
@@ -61,6 +65,7 @@ final class NameWatch {
         switch question {
         case .host(let name):
             source.addresses(of: name) { [weak self] result in
+                if case .success(let answer) = result { self?.noteCut(answer.isCut) }
                 self?.answered(
                     number,
                     result.map { answer in
@@ -102,7 +107,9 @@ final class NameWatch {
         guard number == asked else { return }
         switch result {
         case .success(let answer):
-            hosts[name] = answer.addresses
+            // Many targets with many addresses each would be more than all endpoints together may be.
+            let share = max(NameWatch.leastShare, HostAddresses.limit / countdown.hosts)
+            hosts[name] = Array(answer.addresses.prefix(share))
             countdown.timeToLive = min(countdown.timeToLive, answer.timeToLive ?? countdown.timeToLive)
         case .failure(let failure):
             countdown.failure = NameFailure("\(name): \(failure)")
@@ -112,6 +119,7 @@ final class NameWatch {
         countdown.waiting -= 1
         guard countdown.waiting == 0 else { return }
         let endpoints = records.endpoints(hosts)
+        noteCut(endpoints.count == HostAddresses.limit)
         guard endpoints.isEmpty, let failure = countdown.failure else {
             return answered(number, .success((endpoints, countdown.timeToLive)))
         }
@@ -137,6 +145,11 @@ final class NameWatch {
         }
     }
 
+    private func noteCut(_ isCut: Bool) {
+        if isCut && !wasCut { journal.cut(question, to: HostAddresses.limit) }
+        wasCut = isCut
+    }
+
     /// 1 s, then twice as long after every failure, up to `longest`, spread by ±20 %.
     private func pause(_ longest: UInt64) -> UInt64 {
         let time = max(NameWatch.shortest, min(NameWatch.shortest << failures, longest))
@@ -152,11 +165,13 @@ final class NameWatch {
 
 /// Hosts of one service whose addresses are not known yet.
 private final class HostCountdown {
+    let hosts: Int
     var waiting: Int
     var timeToLive: UInt32
     var failure: NameFailure?
 
     init(waiting: Int, timeToLive: UInt32) {
+        hosts = max(1, waiting)
         self.waiting = waiting
         self.timeToLive = timeToLive
     }

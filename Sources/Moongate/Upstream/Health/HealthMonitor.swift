@@ -63,6 +63,7 @@ final class HealthDesk {
 
     /// Checks the endpoints that the upstream has now, as it is configured now.
     private func sync(_ upstream: SharedUpstream) {
+        upstream.membersAreLookedAt()
         let (config, tls) = (upstream.config, upstream.tls)
         let members = upstream.members
         let present = Set(members.map { ObjectIdentifier($0) })

@@ -100,6 +100,33 @@ extension NameJournal {
         #expect(source.asked.count == 2)
     }
 
+    /// Anybody may have written the answer, and every endpoint costs each worker something.
+    @Test func noMoreEndpointsThanAreGoodForWorkersAreUsed() throws {
+        let loop = try EventLoop()
+        let source = ScriptedSource()
+        let addresses = (0..<HostAddresses.limit).compactMap {
+            SocketAddress(host: "10.0.\($0 / 250).\($0 % 250)", port: 0)
+        }
+        let targets = (0..<200).map { "t\($0).test" }
+        for target in targets { source.hosts[target] = .success(HostAddresses(addresses: addresses, timeToLive: 60)) }
+        source.records["s"] = .success(
+            ServiceRecords(
+                records: targets.enumerated().map {
+                    .init(priority: 1, weight: UInt16(999 + $0 % 2), port: UInt16(1 + $0), target: $1)
+                }, timeToLive: 60))
+        let log = CapturedLog()
+        let journal = NameJournal(ProcessMetrics(), log: Logger(label: "test") { _ in CapturedHandler(log: log) })
+        let watch = NameWatch(.service("s"), source: source, journal: journal, loop: loop)
+        let heard = Heard()
+        watch.add(1, refresh: 60 * second, heard.observer)
+        #expect(heard.last.count == HostAddresses.limit)
+        // Of many hosts each has its share.
+        #expect(Set(heard.last.map(\.address.port)).count > 100)
+        #expect(log.all.count { $0.contains("more addresses than are used") } == 1)
+        watch.askAnew()
+        #expect(log.all.count == 1)
+    }
+
     @Test func aFailureIsToldAndAskedAgainWithPauses() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
