@@ -143,8 +143,13 @@ static void take_functions(lua_State *L, mg_lua *vm, const mg_bound *bound, int 
     for (int number = 1; number <= bound->count; number++) {
         if (bound->parameters[number - 1].type != 'f' || lua_isnoneornil(L, number + before_first)) continue;
         lua_pushvalue(L, number + before_first);
-        vm->arguments[number - 1].integer = luaL_ref(L, LUA_REGISTRYINDEX);
+        int reference = luaL_ref(L, LUA_REGISTRYINDEX);
+        vm->arguments[number - 1].integer = reference;
         vm->arguments[number - 1].kind = MG_REFERENCE;
+        // Who calls it later does so on the account of who gave it.
+        mg_terms *terms = mg_terms_of(vm, reference);
+        if (!terms) luaL_error(L, "not enough memory");
+        *terms = vm->terms;
     }
 }
 
@@ -156,7 +161,10 @@ static void give_functions_back(mg_lua *vm, const mg_bound *bound) {
     }
 }
 
-void mg_lua_release(mg_lua *vm, int32_t reference) { luaL_unref(vm->main, LUA_REGISTRYINDEX, reference); }
+void mg_lua_release(mg_lua *vm, int32_t reference) {
+    if (reference < vm->terms_count) vm->known_terms[reference] = vm->default_terms;
+    luaL_unref(vm->main, LUA_REGISTRYINDEX, reference);
+}
 
 // MARK: The call
 
@@ -227,11 +235,18 @@ static int trampoline(lua_State *L) {
     }
     if (!bound->constructs) return mg_run_leaf(L, vm, bound->leaf(call));
     // Made before the leaf runs, so that what it creates has an owner whatever happens.
-    mg_object *made = mg_push_object(L, vm, bound->constructs, NULL);
+    mg_object *made = mg_push_object(L, vm, bound->constructs, NULL, 1);
     call->created = NULL;
+    call->created_size = 0;
     mg_action action = bound->leaf(call);
     made->native = call->created;
-    return action == MG_RETURN && made->native ? 1 : mg_run_leaf(L, vm, action);
+    if (action != MG_RETURN || !made->native) return mg_run_leaf(L, vm, action);
+    // As much again in Lua's own memory, never touched: the limits and the collector know no other.
+    if (call->created_size > 0) {
+        lua_newuserdatauv(L, call->created_size, 0);
+        lua_setiuservalue(L, -2, 1);
+    }
+    return 1;
 }
 
 // MARK: Definition

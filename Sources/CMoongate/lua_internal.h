@@ -217,4 +217,4 @@ int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action);
 /// The object at `index` if it is one of ours and alive; else raises.
 mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object);
 int mg_pairs(lua_State *L);
-mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope);
+mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope, int user_values);

@@ -191,3 +191,8 @@ int32_t mg_lua_limited(mg_lua *vm, int32_t function, uint32_t milliseconds) {
     *terms = mg_make_terms(account, milliseconds);
     return order.made;
 }
+
+void mg_lua_limit(mg_lua *vm, int32_t function, uint32_t milliseconds) {
+    if (function < vm->terms_count)
+        vm->known_terms[function] = mg_make_terms(vm->known_terms[function].account, milliseconds);
+}

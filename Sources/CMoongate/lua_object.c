@@ -23,8 +23,8 @@ mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object) {
     return object;
 }
 
-mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope) {
-    mg_object *object = lua_newuserdatauv(L, sizeof *object, 0);
+mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope, int user_values) {
+    mg_object *object = lua_newuserdatauv(L, sizeof *object, user_values);
     memset(object, 0, sizeof *object);
     object->magic = MG_OBJECT_MAGIC;
     object->kind = kind;
@@ -205,7 +205,7 @@ struct object_order {
 
 static int new_object(lua_State *L) {
     struct object_order *order = lua_touserdata(L, 1);
-    mg_object *object = mg_push_object(L, order->vm, order->kind, order->scope);
+    mg_object *object = mg_push_object(L, order->vm, order->kind, order->scope, 0);
     object->reference = luaL_ref(L, LUA_REGISTRYINDEX);
     order->made = object;
     return 0;

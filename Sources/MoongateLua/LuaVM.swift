@@ -169,6 +169,11 @@ public final class LuaVM {
         return LuaReference(raw: reference)
     }
 
+    /// Limits the CPU time of a function that a leaf has taken over.
+    public func limit(_ function: LuaReference, milliseconds: UInt32) {
+        mg_lua_limit(vm, function.raw, milliseconds)
+    }
+
     /// A function that takes a handle and calls `hook` with it and each message that `handle:grpcMessages()` gives.
     public func messageLoop(over hook: LuaReference) throws(LuaError) -> LuaReference {
         let reference = mg_lua_message_loop(vm, hook.raw)

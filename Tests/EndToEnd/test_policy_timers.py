@@ -195,3 +195,36 @@ def test_a_hook_sleeps_while_others_go_on(timed, connect):
     stream = client.open(request(extra=[("x-sleep", "1")]), end_stream=True)
     assert result(connect(proxy.address)) == "awake"
     assert not client.of_stream(stream)
+
+
+def test_a_timer_that_leaks_is_its_own_policys_fault(moongate, backend, client):
+    guilty = """
+        local moon = require "moon"
+        kept = {}
+        moon.timer.every(0.01, function() for i = 1, 20 do kept[#kept + 1] = ("x"):rep(10000) .. #kept end end)
+        function on_request() end"""
+    routes = [
+        {"name": "guilty", "match": {"method": "Unary"}, "upstream": "main",
+         "policies": [{"policy": "policies/guilty.lua", "memory_limit": "2MiB"}]},
+        route(policies=[{"policy": "policies/innocent.lua"}]),
+    ]
+    proxy = moongate(configuration(backend.address, routes=routes), policies={
+        "guilty.lua": guilty, "innocent.lua": "function on_request(h) h:headers():add('x-seen', ('y'):rep(5000)) end"})
+    caller = client(proxy.address)
+    proxy.wait_for_line("wants more memory than it may hold", 10)
+    proxy.wait_for_line("a new script engine is in force", 20)
+    for _ in range(50):
+        assert caller.hello()
+    assert proxy.metric("moongate_policy_memory_exceeded_total", policy="guilty") >= 1
+    assert proxy.metric("moongate_policy_memory_exceeded_total", policy="innocent") == 0
+
+
+def test_the_time_limit_of_a_policy_holds_for_its_timers(moongate, backend):
+    text = """
+        local moon = require "moon"
+        moon.timer.every(0.05, function() local n = 0 while true do n = n + 1 end end)
+        function on_request() end"""
+    proxy = moongate(
+        configuration(backend.address, routes=[route(policies=[{"policy": "policies/busy.lua", "time_limit": "20ms"}])]),
+        policies={"busy.lua": text})
+    proxy.wait_for_line("time limit of 20 ms exceeded", 10)

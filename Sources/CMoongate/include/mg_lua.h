@@ -135,8 +135,10 @@ typedef struct mg_call {
     mg_tape *_Nonnull output;
     /// In an iteration leaf: 0 at first, then as the leaf left it.
     int64_t position;
-    /// In a constructing leaf: what the new object owns.
+    /// In a constructing leaf: what the new object owns, and its size in bytes where that is more than some hundred: it counts
+    /// for who makes it.
     void *_Nullable created;
+    size_t created_size;
 } mg_call;
 
 typedef enum mg_action {
@@ -206,6 +208,8 @@ mg_account mg_lua_account(const mg_lua *_Nonnull vm, int32_t account);
 int32_t mg_lua_take_spent(mg_lua *_Nonnull vm);
 /// Another reference to a function of a file, with a limit on CPU time of its own; 0 when memory is out.
 int32_t mg_lua_limited(mg_lua *_Nonnull vm, int32_t function, uint32_t milliseconds);
+/// Gives a function that a leaf has taken over a limit of its own; it runs on the account of who gave it.
+void mg_lua_limit(mg_lua *_Nonnull vm, int32_t function, uint32_t milliseconds);
 /// A function that takes a handle and calls `hook` with it and each message of `handle:grpcMessages()`; charged and
 /// limited as `hook` is. 0 when memory is out.
 int32_t mg_lua_message_loop(mg_lua *_Nonnull vm, int32_t hook);

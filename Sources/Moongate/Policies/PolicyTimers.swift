@@ -33,9 +33,11 @@ final class PolicyTimers {
     var isFull: Bool { entries.count >= PolicyTimers.limit }
 
     /// Adds a timer, which takes over the reference. Gives its number, which `cancel` takes.
+    /// - Parameter instance: whose limits are the function's.
     func add(
         _ function: LuaReference, instance: Int32, interval: UInt64, repeats: Bool, _ host: PolicyHost
     ) -> Int64 {
+        host.vm.limit(function, milliseconds: host.program.instances[Int(instance)].milliseconds)
         lastNumber += 1
         let entry = Entry(function, instance: instance, interval: interval, repeats: repeats)
         entries[lastNumber] = entry

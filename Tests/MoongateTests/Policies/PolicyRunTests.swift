@@ -117,6 +117,32 @@ import Testing
         #expect(try PolicyBench("function on_request(h) coroutine.yield() end").request().0 == .fail(.misuse))
     }
 
+    /// What lies outside of Lua counts, too.
+    @Test(arguments: [
+        "moon.jwt.verifier{key = ('k'):rep(32), algorithms = {'HS256'}, cache = 65536}",
+        "moon.cidr(networks)", "moon.methods(methods)", "moon.passwords(users)",
+    ])
+    func objectsThatScriptsMakeCountForTheirMemory(_ made: String) throws {
+        let hash = "$2b$04$abcdefghijklmnopqrstuuMTQ5M5oqYAVjJVoUOPgbqpcMPGGjQPi"
+        let bench = try PolicyBench(
+            [
+                "p.lua": """
+                local moon = require "moon"
+                local networks, methods, users = {}, {}, {}
+                for i = 0, 2999 do
+                  networks[i + 1] = "10." .. i // 250 .. "." .. i % 250 .. ".0/24"
+                  methods[i + 1] = "shop.Cart" .. i .. "/*"
+                end
+                for i = 0, 399 do users["user" .. i] = "\(hash)" end
+                local kept = {}
+                function on_request(h)
+                  for i = 1, 400 do kept[i] = \(made) end
+                end
+                """
+            ], [.init("p.lua")], limits: PolicySettings(timeLimit: .seconds(60), memoryLimit: 16 << 20))
+        #expect(try bench.request().0 == .fail(.memoryLimit), "\(bench.log.all)")
+    }
+
     @Test func contextAndDynamicMetadataReachTheResponseHook() throws {
         let bench = try PolicyBench(
             """

@@ -38,6 +38,7 @@ enum AddressSetBinding {
         do throws(CIDRFault) {
             let set = AddressSet(try CIDRSet(parsing: texts))
             call.pointee.created = Unmanaged.passRetained(set).toOpaque()
+            call.pointee.created_size = texts.count * 64
             return MG_RETURN
         } catch {
             return call.fail(error.message + (error.hint.map { " (\($0))" } ?? ""))

@@ -62,6 +62,7 @@ enum JWTBinding {
         do throws(JWTFault) {
             let verifier = try JWTOptions(TapeView(argument: 0, of: call), "moon.jwt.verifier").verifier()
             call.pointee.created = Unmanaged.passRetained(verifier).toOpaque()
+            call.pointee.created_size = verifier.size
             return MG_RETURN
         } catch {
             return call.fail(error.description)

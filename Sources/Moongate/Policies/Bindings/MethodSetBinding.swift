@@ -39,6 +39,7 @@ enum MethodSetBinding {
         do throws(MethodFault) {
             let methods = Methods(try MethodSet(texts))
             call.pointee.created = Unmanaged.passRetained(methods).toOpaque()
+            call.pointee.created_size = texts.reduce(0) { $0 + $1.utf8.count + 96 }
             return MG_RETURN
         } catch {
             return call.fail("'\(error.pattern)' is no pattern such as shop.Cart/Get* or *")

@@ -55,6 +55,8 @@ enum PasswordsBinding {
             }
         }
         call.pointee.created = Unmanaged.passRetained(Passwords(users)).toOpaque()
+        // Name, hash and its text, and a place in the table.
+        call.pointee.created_size = users.reduce(0) { $0 + $1.name.utf8.count + 320 }
         return MG_RETURN
     }
 

@@ -36,6 +36,9 @@ struct JWTCache {
     private static let longestToken = 4096
     private static let longestStay: UInt64 = 300_000_000_000
 
+    /// Bytes of the places for tokens, taken or not.
+    var size: Int { entries.count * MemoryLayout<Entry?>.stride }
+
     private var entries: [Entry?]
     /// Number of groups minus one; the number is a power of two. -1: nothing is kept.
     private let mask: Int

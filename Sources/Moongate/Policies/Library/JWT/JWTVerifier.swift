@@ -40,6 +40,9 @@ final class JWTVerifier {
         cache = JWTCache(capacity: cacheCapacity)
     }
 
+    /// Bytes that it takes with an empty cache and keys of usual size.
+    var size: Int { 4096 + cache.size }
+
     /// Other keys from now on. What older ones have signed is checked again.
     func use(_ keys: JWTKeySet) {
         self.keys = keys
