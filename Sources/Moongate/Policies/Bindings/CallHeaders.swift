@@ -120,27 +120,25 @@ extension [UInt8] {
 extension UnsafeMutablePointer where Pointee == HeaderList {
     /// The fields as a table by name; names that come several times have a list, or the last value.
     func table(lists: Bool, skipping: Bytes = .empty) -> LuaValue {
-        var entries: [LuaValue.Entry] = []
+        var names: [[UInt8]] = []
+        var values: [[LuaValue]] = []
         var places: [[UInt8]: Int] = [:]
         for index in 0..<pointee.count {
             let field = pointee[index]
             if !skipping.isEmpty && field.name.equals(skipping) { continue }
             let name = Array(field.name.buffer)
             let value = LuaValue.bytes(Array(field.value.buffer))
-            guard let place = places[name] else {
-                places[name] = entries.count
-                entries.append(LuaValue.Entry(.bytes(name), value))
-                continue
+            if let place = places[name] {
+                values[place].append(value)
+            } else {
+                places[name] = names.count
+                names.append(name)
+                values.append([value])
             }
-            entries[place].value = lists ? entries[place].value.appending(value) : value
         }
-        return .table(entries)
-    }
-}
-
-extension LuaValue {
-    fileprivate func appending(_ value: LuaValue) -> LuaValue {
-        if case .list(let values) = self { return .list(values + [value]) }
-        return .list([self, value])
+        return .table(
+            zip(names, values).map { name, values in
+                LuaValue.Entry(.bytes(name), lists && values.count > 1 ? .list(values) : values[values.count - 1])
+            })
     }
 }
