@@ -107,7 +107,9 @@ struct HeaderText {
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { buffer in
                 var writer = TextWriter(buffer)
                 for part in parts { writer.append(HeaderText.bytes(part, variables, number)) }
-                body(writer.bytes)
+                // A variable may be empty beside a blank (RFC 9113 §8.2.1).
+                let text = HeaderRules.trimmed(writer.bytes)
+                body(text.isEmpty ? nil : text)
             }
         }
     }

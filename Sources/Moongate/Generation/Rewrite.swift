@@ -124,7 +124,8 @@ struct Rewrite {
                 base[0] == UInt8(ascii: "/")
             else { return false }
             set(request, Bytes(base, count), .empty, query)
-            return true
+            // Groups of a pattern can put dot segments together that were none.
+            return RequestPath.fault(Bytes(base, count)) == nil
         }
     }
 }

@@ -65,6 +65,16 @@ import Testing
         #expect(edit([("a", "1")], HeaderEditsConfig(set: [.init(name: "a", value: value)])) == ["a: <1>"])
     }
 
+    /// RFC 9113 §8.2.1
+    @Test func noValueBeginsOrEndsWithABlank() {
+        let parts: [HeaderTemplate.Part] = [.header("missing"), .text(" is "), .header("missing")]
+        let config = HeaderEditsConfig(set: [
+            .init(name: "x", value: HeaderTemplate(parts)),
+            .init(name: "y", value: HeaderTemplate([.text(" "), .header("missing")])),
+        ])
+        #expect(edit([("a", "1")], config) == ["a: 1", "x: is"])
+    }
+
     // MARK: Rewrite
 
     private func rewrite(
@@ -105,6 +115,12 @@ import Testing
         #expect(try rewrite("/a/b/c/d?e/f", swap) == "/b/a/d/c?e/f")
         #expect(try rewrite("/1", swap) == "/1")
         #expect(try rewrite("/a", RewriteConfig(path: .pattern("^/", substitution: ""))) == nil)
+    }
+
+    @Test(arguments: ["/v../admin", "/v%2e%2e/admin", "/v./", "/v.%2E"])
+    func patternsMakeNoDotSegments(path: String) throws {
+        #expect(RequestPath.fault(Bytes.allocated(path)) == nil)
+        #expect(try rewrite(path, RewriteConfig(path: .pattern("^/v(.*)$", substitution: #"/\1"#))) == nil)
     }
 
     @Test func badPatternsAndSubstitutionsAreFaults() {
