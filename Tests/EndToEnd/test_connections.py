@@ -191,7 +191,7 @@ def test_C7_smaller_initial_window_applies_to_open_streams(moongate, upstream, c
     stream = client.open(end_stream=True)
     connection, head = server.next_request()
     connection.send_headers(head.stream, RESPONSE)
-    connection.send_data(head.stream, message(b"x" * 40_000))
+    connection.send_allowed(head.stream, message(b"x" * 40_000))
     eventually(lambda: len(client.body(stream)) == 40_005, what="the first message")
     client.change_settings({0x4: 10_000})           # the stream's window is now -30,005
     client.wait_for(lambda f: f.type == "Settings" and "ACK" in f.flags and client.frames.index(f) > 1, 5)

@@ -36,7 +36,7 @@ def test_S6_http_status_becomes_a_status_with_the_text(between, status, code):
 
 
 def test_S6_only_the_beginning_of_a_long_text_is_told(between):
-    client, stream, connection, head = answered(between, 502, "ä".encode() * 4000, end=False)
+    client, stream, connection, head = answered(between, 502, "ä".encode() * 2000, end=False)
     message = urllib.parse.unquote(client.end(stream).get("grpc-message"))
     assert message.endswith("gRPC: " + "ä" * 128)
     assert connection.expect("RstStream", head.stream).code == CANCEL

@@ -23,14 +23,15 @@ def pump(connection, stream, stop, piece=16384):
 
     def run():
         while not stop.is_set() and not connection.closed:
-            if connection.allowance(stream) < piece:
+            count = min(piece, connection.allowance(stream))
+            if count <= 0:
                 time.sleep(0.002)
                 continue
             try:
-                connection.send(connection.data_frame(stream, b"x" * piece))
+                connection.send(connection.data_frame(stream, b"x" * count))
             except OSError:
                 return
-            sent[0] += piece
+            sent[0] += count
 
     threading.Thread(target=run, daemon=True).start()
     return sent
@@ -63,10 +64,14 @@ def test_F1_slow_reader_is_sent_no_more_than_its_window(moongate, upstream, conn
     assert amount < 2 * MIB, f"the proxy took {amount} octets for a reader that took 30,000"
 
 
-def more_than_the_connection_window(connection):
-    """How many streams, each with its own window full, would fill the peer's connection window twice."""
-    connection.expect("WindowUpdate")
-    return 2 * (65535 + connection.granted[0]) // connection.peer_initial_window + 1
+# What a response may have under way: at first, where a large one is expected, and once its client takes some.
+FIRST, EXPECTED, LARGE = 4 * 1024, 64 * 1024, 256 * 1024
+
+
+def more_than_the_connection_window(connection, each=None):
+    """How many streams, each with so many octets (its first window) that wait, would fill the peer's connection window twice."""
+    connection.wait_for(lambda frame: frame.type == "WindowUpdate" and frame.stream == 0)
+    return 2 * (65535 + connection.granted[0]) // (each or connection.peer_initial_window) + 1
 
 
 def test_F1_slow_reader_does_not_stall_streams_on_the_same_upstream_connection(moongate, upstream, connect):
@@ -74,12 +79,12 @@ def test_F1_slow_reader_does_not_stall_streams_on_the_same_upstream_connection(m
     server = upstream(settings={0x3: 1000})
     proxy = moongate(configuration(server.address, listeners=[
         {"name": "main", "address": "127.0.0.1:0", "limits": {"response_buffer": "1GiB"}}]))
-    slow, fast = connect(proxy.address, settings={0x4: 0}, refill=False), connect(proxy.address)
+    slow, fast = connect(proxy.address, settings={0x4: EXPECTED}, refill=False), connect(proxy.address)
     slow.open(end_stream=True)
     connection, head = server.next_request()
-    for _ in range(more_than_the_connection_window(connection)):
+    for _ in range(more_than_the_connection_window(connection, LARGE - EXPECTED)):
         connection.send_headers(head.stream, RESPONSE)
-        connection.send_allowed(head.stream, b"x" * connection.peer_initial_window)
+        connection.send_allowed(head.stream, b"x" * LARGE)
         slow.open(end_stream=True)
         _, head = server.next_request()
     assert len(server.connections) == 1
@@ -104,26 +109,29 @@ def test_responses_get_large_windows_while_the_client_may_have_so_much_held(moon
         stream = client.open(end_stream=True)
         connection, head = server.next_request()
         connection.send_headers(head.stream, RESPONSE)
-        connection.send_allowed(head.stream, b"x" * 12_000)
-        eventually(lambda: len(client.body(stream)) == 12_000, what="the response's beginning")
+        # More than a first window has, and most of what one has where a large response is expected.
+        connection.send_allowed(head.stream, b"x" * 60_000)
+        eventually(lambda: len(client.body(stream)) == 60_000, what="the response's beginning")
         return connection, stream, head.stream
 
-    def windows(calls):
-        return sorted(connection.peer_initial_window + connection.granted[theirs] - 12_000 for connection, _, theirs in calls)
+    def window(call):
+        connection, _, theirs = call
+        return connection.allowance(theirs)
 
     calls = [begun(client) for _ in range(10)]
-    first, large = 16 * 1024, 256 * 1024
-    # The first window, and for four of them 240 KiB more: a fifth would be beyond 1 MiB.
-    eventually(lambda: sum(window > first for window in windows(calls)) == 4, what="four large windows")
-    assert all(first - 12_000 <= window <= large for window in windows(calls))
+    # The first window, and for four of them 252 KiB more: a fifth would be beyond 1 MiB.
+    eventually(lambda: sum(window(call) > FIRST for call in calls) == 4, what="four large windows")
+    assert all(LARGE - 60_000 <= window(call) <= LARGE for call in calls if window(call) > FIRST)
+    assert all(window(call) > 0 for call in calls)
     # Another client has its own.
-    assert windows([begun(other)])[0] > first
+    assert eventually(lambda call=begun(other): window(call) >= LARGE - 60_000, what="a large window")
     # A stream that ends gives back what it had.
-    for connection, stream, theirs in calls:
-        if connection.granted[theirs] > first:
+    for call in calls:
+        connection, stream, theirs = call
+        if window(call) > FIRST:
             connection.send_headers(theirs, OK, end_stream=True)
             assert client.end(stream).get("grpc-status") == "0"
-    assert windows([begun(client)])[0] > first
+    assert eventually(lambda call=begun(client): window(call) >= LARGE - 60_000, what="a large window")
 
 
 def test_a_client_may_answer_each_frame_when_all_are_out(moongate, upstream, connect):
@@ -290,7 +298,7 @@ def test_F4_messages_in_odd_pieces_arrive_unchanged(between):
     assert client.body(stream) == octets[:30_000]
 
 
-@pytest.mark.parametrize("sent", [16383, 16384, 16385, 65534, 65535, 65536, 65537])
+@pytest.mark.parametrize("sent", [4095, 4096, 4097, 16383, 16384, 16385, 65534, 65535, 65536, 65537])
 def test_F1_raw_bodies_around_the_window_size_end_with_their_trailers(moongate, upstream, connect, sent):
     """The client has the default window; trailers need none."""
     server = upstream()
@@ -300,7 +308,7 @@ def test_F1_raw_bodies_around_the_window_size_end_with_their_trailers(moongate, 
     connection, head = server.next_request()
     body = os.urandom(sent)
     connection.send_headers(head.stream, RESPONSE)
-    connection.send_data(head.stream, body)
+    connection.send_allowed(head.stream, body)
     connection.send_headers(head.stream, OK + [("x-end", "1")], end_stream=True)
     eventually(lambda: len(client.body(stream)) == min(sent, 65535), what="a full window")
     if sent > 65535:

@@ -356,21 +356,15 @@ MIB = 1 << 20
 def test_streaming_to_a_slow_reader_bounds_what_the_other_side_may_send(scripted, hook):
     """What a side may send is its window: counted in frames."""
     _, client, server = scripted(
-        f"function on_response(h) {hook} end", client_settings={0x4: 1000}, refill=False)
+        f"function on_response(h) {hook} end", client_settings={0x4: 10_000}, refill=False)
     stream = client.open(plain("GET"), end_stream=True)
     connection, head = server.next_request()
     connection.send_headers(head.stream, PLAIN)
-    sent = 0
-    while sent < 4 * MIB:
-        if connection.allowance(head.stream) < 16384:
-            connection.ping()
-            connection.expect("Ping")
-            if connection.allowance(head.stream) < 16384:
-                break
-        connection.send_data(head.stream, b"x" * 16384)
-        sent += 16384
-    assert sent <= MIB
-    eventually(lambda: len(client.body(stream)) == 1000, what="what the window allows")
+    with pytest.raises(AssertionError, match="no window"):
+        connection.send_allowed(head.stream, b"x" * (4 * MIB), timeout=0.5)
+    # The large window that a client gets once it has taken some.
+    assert MIB // 4 < connection.sent[head.stream] <= MIB
+    eventually(lambda: len(client.body(stream)) == 10_000, what="what the window allows")
 
 
 def test_large_streams_pass_whole(scripted):

@@ -406,6 +406,16 @@ def test_nothing_malformed_leaves_the_proxy(scripted, backend, call):
     assert not backend.count()
 
 
+def test_the_answer_of_a_policy_to_head_has_no_body(moongate, upstream, connect):
+    """RFC 9110 §9.3.2: its length is that of the answer to GET."""
+    server = upstream()
+    denies = {"name": "denies", "lua": 'function on_request(h) h:respond({[":status"] = "403"}, "denied") end'}
+    client = connect(moongate(configuration(server.address, routes=[route(policies=[denies])])).address)
+    frames = client.call(request("/", method="HEAD", content_type=""))
+    assert [frame.type for frame in frames] == ["Headers"] and frames[0].ends_stream
+    assert frames[0].get(":status") == "403" and frames[0].get("content-length") == "6"
+
+
 def test_names_go_out_in_lower_case_and_large_values_whole(scripted):
     _, caller = scripted("""
         function on_request(h)

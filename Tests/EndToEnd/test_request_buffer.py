@@ -2,7 +2,6 @@
 import contextlib
 import os
 import threading
-import time
 
 from harness.frame_client import request
 from harness.frames import CANCEL, INITIAL_WINDOW_SIZE, NO_ERROR, REFUSED_STREAM, message
@@ -22,17 +21,7 @@ def limited(size):
 
 def pour(client, streams, size):
     """Sends as much of bodies of `size` octets as the windows allow, in turns, until nothing goes any more."""
-    left = dict.fromkeys(streams, size)
-    moved = time.monotonic()
-    while any(left.values()) and time.monotonic() - moved < 1.5:
-        for stream in streams:
-            count = min(left[stream], client.allowance(stream), 16 * KIB)
-            if count > 0:
-                client.send_data(stream, b"x" * count)
-                left[stream] -= count
-                moved = time.monotonic()
-        time.sleep(0.001)
-    return left
+    return {stream: len(rest) for stream, rest in client.pour(dict.fromkeys(streams, b"x" * size)).items()}
 
 
 def test_uploads_that_nobody_takes_are_held_up_to_the_limit(moongate, upstream, connect):
@@ -114,6 +103,37 @@ def test_policies_collect_for_one_connection_as_much_as_the_limit_allows(moongat
     assert proxy.metric("moongate_downstream_abuse_total", kind="collected_request", listener="main") == len(refused)
     for stream in set(streams) - set(refused):
         client.send_data(stream, b"", end_stream=True)
+        assert client.end(stream).get("grpc-status") == "0"
+
+
+def test_a_message_that_policies_wait_for_counts_as_collected(moongate, upstream, connect):
+    server = upstream()
+    looks = {"name": "looks", "lua": "function on_grpc_message(h, m) end"}
+    proxy = moongate(configuration(server.address, routes=[route(policies=[looks])], listeners=limited("1MiB")))
+    client = connect(proxy.address)
+    whole = message(b"m" * (200 * KIB))
+    streams = [client.open(request(extra=[("x-number", str(number))])) for number in range(40)]
+    left = client.pour(dict.fromkeys(streams, whole[:100 * KIB]))
+    client.ping(b"all done")
+    client.wait_for(lambda frame: frame.type == "Ping" and frame.data == b"all done", 20)
+    refused = [stream for stream in streams if client.of_stream(stream)]
+    assert 10 < len(refused) < len(streams) - 4
+    for stream in refused:
+        end = client.end(stream)
+        assert end.get("grpc-status") == "8" and "request_buffer" in end.get("grpc-message")
+    assert proxy.metric("moongate_downstream_abuse_total", kind="collected_request", listener="main") == len(refused)
+    # All but four make room, and these complete their messages one after the other: ever more would be beyond the limit again.
+    others = sorted(set(streams) - set(refused))
+    for stream in others[:-4]:
+        client.reset(stream)
+    connection = server.connection()
+    theirs = {int(head.get("x-number")): head.stream for head in connection.heads()}
+    for stream in others[-4:]:
+        client.send_allowed(stream, left[stream] + whole[100 * KIB:], end_stream=True)
+        number = theirs[streams.index(stream)]
+        connection.wait_end(number)
+        assert connection.body(number) == whole
+        connection.respond(number)
         assert client.end(stream).get("grpc-status") == "0"
 
 

@@ -444,3 +444,29 @@ def test_limit_that_is_reached_is_not_retried(moongate, upstream, connect):
     assert last.get("grpc-status") == "14" and "max_requests (1) reached" in last.get("grpc-message")
     assert proxy.metric("moongate_retries_total") == 0
     client.reset(held)
+
+
+def test_a_request_that_waits_for_its_next_attempt_is_kept_whatever_others_hold(moongate, upstream, connect):
+    """Uploads of the same client hold more than `request_buffer`: what is kept for other attempts goes, but not what is all
+    that the next one has."""
+    server = upstream(settings={0x4: 70_000}, refill=False)
+    retry = {"on": ["unavailable"], "backoff": {"initial": "1s", "maximum": "1s"}, "buffer": "128KiB"}
+    proxy = moongate(configuration(server.address, routes=[route(retry=retry)], listeners=[
+        {"name": "main", "address": "127.0.0.1:0", "limits": {"request_buffer": "256KiB"}}]))
+    client = connect(proxy.address)
+    body = message(bytes(range(256)) * 200)
+    stream = call(client, body)
+    connection, head = server.next_request()
+    connection.wait_end(head.stream)
+    refuse_at_once(connection, head.stream)
+    eventually(lambda: proxy.metric("moongate_retries_total") == 1, what="the pause before the next attempt")
+    others = [client.open() for _ in range(5)]
+    for other in others:
+        client.send_allowed(other, b"x" * 150_000)
+    connection, again = server.next_request()
+    while again.get("grpc-previous-rpc-attempts") != "1":
+        connection, again = server.next_request()
+    connection.wait_end(again.stream)
+    assert connection.body(again.stream) == body
+    connection.respond(again.stream, message(b"answer"))
+    assert client.answer(stream)[-1].get("grpc-status") == "0"

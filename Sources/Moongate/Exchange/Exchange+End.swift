@@ -140,7 +140,7 @@ extension Pooled where Record == ExchangeRecord {
         self.resetsAfterResponse = !self.clientEnded
     }
 
-    private var isHead: Bool { self.request.value(.method)?.equals("HEAD") ?? false }
+    var isHead: Bool { self.request.value(.method)?.equals("HEAD") ?? false }
 
     /// The client does not take what it has asked for, and others need the memory. What waits would go before any status.
     func giveUpStalledResponse() {

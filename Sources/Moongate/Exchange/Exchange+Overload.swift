@@ -10,22 +10,20 @@ extension Pooled where Record == ExchangeRecord {
         return true
     }
 
-    /// Bytes of bodies that are kept for this exchange.
-    var heldBytes: Int {
-        var held = self.requestBody.total + self.responseBody.total
-        if let run = self.policyRun { held += (run.requestBody?.heldBytes ?? 0) + (run.responseBody?.heldBytes ?? 0) }
-        return held
-    }
-
-    var heldRequest: HeldRequest {
-        HeldRequest(
+    var heldRequest: HeldBody {
+        HeldBody(
             queued: self.requestBody.count, repeatable: self.requestBody.retained,
             collected: self.policyRun?.requestBody?.heldBytes ?? 0)
     }
 
+    var heldResponse: HeldBody {
+        HeldBody(queued: self.responseBody.count, collected: self.policyRun?.responseBody?.heldBytes ?? 0)
+    }
+
     /// Keeps nothing that was sent.
     func forgoAttempts() {
-        guard self.requestBody.retained > 0, let host = self.host else { return }
+        // What is to be sent again in a moment is all that there is.
+        guard self.requestBody.retained > 0, self.phase != .retrying, let host = self.host else { return }
         self.requestBody.commit(host.loop.blocks)
     }
 

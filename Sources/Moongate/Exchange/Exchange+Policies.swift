@@ -166,7 +166,7 @@ extension Pooled where Record == ExchangeRecord {
             upstreamPointer.resume()
         }
         guard let body = run.responseBody else { return }
-        upstreamPointer.consume(body.takeConsumed())
+        openResponseWindow(body)
         guard self.responseHeadSent || self.turnsPage else { return }
         if body.takeEnd() {
             finishResponseBody()
@@ -177,6 +177,24 @@ extension Pooled where Record == ExchangeRecord {
         }
     }
 
+    /// Lets the upstream send again what policies have let go or taken up. What is kept meanwhile, until they have it all or
+    /// the client takes it, counts for the client: beyond its limit the window stays closed.
+    private func openResponseWindow(_ body: PolicyBody) {
+        // Nothing more comes: what is there has a window.
+        let consumed = self.upstreamEnded ? 0 : body.consumable
+        var kept = body.excess(after: consumed)
+        if kept <= body.charged || downstreamPointer.keep(kept - body.charged) {
+            body.charged = max(kept, body.charged)
+            body.consume(consumed)
+            upstreamPointer.consume(consumed)
+        } else {
+            kept = body.excess(after: 0)
+        }
+        guard kept < body.charged else { return }
+        downstreamPointer.release(body.charged - kept)
+        body.charged = kept
+    }
+
     /// The subject's response list holds a whole answer.
     private func policyReplied() {
         guard let run = self.policyRun, let host = self.host else { return }
@@ -185,7 +203,7 @@ extension Pooled where Record == ExchangeRecord {
         clearTimers()
         self.responseTrailers.reset()
         self.responseBody.clear(host.loop.blocks)
-        self.responseBody.append(run.replyBody, host.loop.blocks)
+        if !isHead { self.responseBody.append(run.replyBody, host.loop.blocks) }
         self.httpStatus = self.response.value(.status).map(HTTPStatus.parse) ?? 0
         self.termination = Bytes("policy_reply")
         self.repliedPolicy = run.current

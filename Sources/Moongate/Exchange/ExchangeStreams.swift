@@ -40,15 +40,17 @@ final class DownstreamStreams: StreamDelegate {
         Exchange(owner: stream).readResponse(into: target, limit: limit)
     }
 
-    override func heldOctets(_ stream: UnsafeMutableRawPointer) -> Int {
-        Exchange(owner: stream).responseBody.total
+    override func heldResponse(_ stream: UnsafeMutableRawPointer) -> HeldBody {
+        Exchange(owner: stream).heldResponse
     }
+
+    override func roomIsBack(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).bodiesMoved() }
 
     override func responseIsStalled(_ stream: UnsafeMutableRawPointer) {
         Exchange(owner: stream).giveUpStalledResponse()
     }
 
-    override func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldRequest {
+    override func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldBody {
         Exchange(owner: stream).heldRequest
     }
 
@@ -110,7 +112,7 @@ final class UpstreamStreams: UpstreamStreamDelegate {
     }
 
     override func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool {
-        Exchange(owner: stream).downstreamPointer.grant(octets)
+        Exchange(owner: stream).downstreamPointer.widen(Int(octets))
     }
 
     // MARK: Waiting for a connection

@@ -198,6 +198,10 @@ final class HedgedStreams: UpstreamStreamDelegate {
         exchange.responseDataReceived(bytes)
     }
 
+    override func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool {
+        HedgedStreams.attempt(stream).exchange?.downstreamPointer.widen(Int(octets)) ?? false
+    }
+
     override func dataEnded(_ stream: UnsafeMutableRawPointer) {
         let attempt = HedgedStreams.attempt(stream)
         attempt.hasEnded = true

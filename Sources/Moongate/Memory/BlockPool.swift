@@ -1,5 +1,5 @@
-/// Blocks of two sizes for bodies on their way: small ones for unary messages, large ones for a full DATA frame.
-/// Thread-confined.
+/// Blocks of three sizes for bodies on their way: for unary messages, for the first window of a response, and for a full DATA
+/// frame. Thread-confined.
 final class BlockPool {
     /// The head of every block; the bytes lie behind it.
     struct Block {
@@ -12,50 +12,30 @@ final class BlockPool {
 
     static let headerSize = MemoryLayout<Block>.stride
     static let smallCapacity = 1024 - headerSize
+    static let mediumCapacity = 4 * 1024
     static let largeCapacity = 16 * 1024
-    /// How many idle blocks of each size are kept; more go back to the system.
-    private static let kept = 256
 
-    private var small: BlockPointer?
-    private var large: BlockPointer?
-    private var smallCount = 0
-    private var largeCount = 0
+    private var small = Shelf(capacity: smallCapacity)
+    private var medium = Shelf(capacity: mediumCapacity)
+    private var large = Shelf(capacity: largeCapacity)
 
     deinit {
-        for list in [small, large] {
-            var next = list
-            while let block = next {
-                next = block.pointee.next
-                UnsafeMutableRawPointer(block).deallocate()
-            }
-        }
+        small.free()
+        medium.free()
+        large.free()
     }
 
     /// An empty block with room for `wanted` bytes or for as many as the largest size holds.
     func take(for wanted: Int) -> BlockPointer {
-        if wanted <= BlockPool.smallCapacity {
-            guard let block = small else { return BlockPool.make(BlockPool.smallCapacity) }
-            small = block.pointee.next
-            smallCount -= 1
-            return BlockPool.cleared(block)
-        }
-        guard let block = large else { return BlockPool.make(BlockPool.largeCapacity) }
-        large = block.pointee.next
-        largeCount -= 1
-        return BlockPool.cleared(block)
+        if wanted <= BlockPool.smallCapacity { return small.take() }
+        return wanted <= BlockPool.mediumCapacity ? medium.take() : large.take()
     }
 
     func give(back block: BlockPointer) {
-        if Int(block.pointee.capacity) == BlockPool.smallCapacity {
-            guard smallCount < BlockPool.kept else { return UnsafeMutableRawPointer(block).deallocate() }
-            block.pointee.next = small
-            small = block
-            smallCount += 1
-        } else {
-            guard largeCount < BlockPool.kept else { return UnsafeMutableRawPointer(block).deallocate() }
-            block.pointee.next = large
-            large = block
-            largeCount += 1
+        switch Int(block.pointee.capacity) {
+        case BlockPool.smallCapacity: small.put(block)
+        case BlockPool.mediumCapacity: medium.put(block)
+        default: large.put(block)
         }
     }
 
@@ -64,16 +44,46 @@ final class BlockPool {
         (UnsafeMutableRawPointer(block) + headerSize).assumingMemoryBound(to: UInt8.self)
     }
 
-    private static func cleared(_ block: BlockPointer) -> BlockPointer {
-        block.pointee.next = nil
-        block.pointee.start = 0
-        block.pointee.end = 0
-        return block
-    }
+    /// Idle blocks of one size.
+    private struct Shelf {
+        /// How many are kept; more go back to the system.
+        private static let limit = 256
 
-    private static func make(_ capacity: Int) -> BlockPointer {
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: headerSize + capacity, alignment: 16)
-        return raw.initializeMemory(
-            as: Block.self, to: Block(next: nil, start: 0, end: 0, capacity: Int32(capacity)))
+        let capacity: Int
+        private var first: BlockPointer?
+        private var count = 0
+
+        init(capacity: Int) { self.capacity = capacity }
+
+        mutating func take() -> BlockPointer {
+            guard let block = first else { return make() }
+            first = block.pointee.next
+            count -= 1
+            block.pointee.next = nil
+            block.pointee.start = 0
+            block.pointee.end = 0
+            return block
+        }
+
+        mutating func put(_ block: BlockPointer) {
+            guard count < Shelf.limit else { return UnsafeMutableRawPointer(block).deallocate() }
+            block.pointee.next = first
+            first = block
+            count += 1
+        }
+
+        func free() {
+            var next = first
+            while let block = next {
+                next = block.pointee.next
+                UnsafeMutableRawPointer(block).deallocate()
+            }
+        }
+
+        private func make() -> BlockPointer {
+            let raw = UnsafeMutableRawPointer.allocate(byteCount: BlockPool.headerSize + capacity, alignment: 16)
+            return raw.initializeMemory(
+                as: Block.self, to: Block(next: nil, start: 0, end: 0, capacity: Int32(capacity)))
+        }
     }
 }

@@ -74,8 +74,9 @@ struct ByteQueue {
         }
     }
 
-    /// Offers everything that is retained once more.
+    /// Offers everything that is retained once more; what was read before without is gone.
     mutating func rewind() {
+        guard retains else { return }
         cursor = head
         cursorOffset = head.map { $0.pointee.start } ?? 0
         count += retained

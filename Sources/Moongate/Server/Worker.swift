@@ -184,7 +184,8 @@ final class Worker: ConnectionOwner {
         var holders: [(owner: UnsafeMutableRawPointer, held: Int)] = []
         connections.forEach { connection in
             connection.streams.forEach { owner in
-                let held = Exchange(owner: owner).heldBytes
+                let exchange = Exchange(owner: owner)
+                let held = exchange.heldRequest.total + exchange.heldResponse.total
                 if held > 0 { holders.append((owner, held)) }
             }
         }

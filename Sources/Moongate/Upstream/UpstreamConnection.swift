@@ -1,9 +1,6 @@
 /// An HTTP/2 connection to an endpoint, shared by the streams of many clients.
 final class UpstreamConnection: HTTP2Connection {
-    /// Octets that one response may have under way: at first, which is what each stream of a client that takes nothing has us
-    /// keep, and once the client has taken some and `limits.response_buffer` has room. A larger first window would spare
-    /// responses of its size the wait for a WINDOW_UPDATE.
-    static let firstStreamWindow: Int32 = 16 * 1024
+    /// Octets that one response may have under way, once its client has taken some and `limits.response_buffer` has room.
     static let streamWindow: Int32 = 256 * 1024
     /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
     static let connectionWindow: Int32 = 4 * 1024 * 1024
@@ -38,7 +35,7 @@ final class UpstreamConnection: HTTP2Connection {
             .client,
             [
                 (.enablePush, 0),
-                (.initialWindowSize, UInt32(UpstreamConnection.firstStreamWindow)),
+                (.initialWindowSize, UInt32(HTTP2Connection.firstWindow)),
                 (.maxHeaderListSize, UInt32(maxHeaderBytes)),
             ], window: UpstreamConnection.connectionWindow, largestStreamWindow: UpstreamConnection.streamWindow)
         guard !isClosed, endpoint.lifetime.schedule != ConnectionSchedule.Settings() else { return }

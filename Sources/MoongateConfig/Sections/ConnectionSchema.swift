@@ -132,8 +132,10 @@ extension ValueType<ListenerLimitsConfig> {
                     ),
                     Field(
                         "response_buffer", \.responseBuffer, .size((64 << 10)...(1 << 30)),
-                        "Bytes of responses that wait for the windows or the socket of one connection's client. Beyond it,"
-                            + " the streams that have waited longest, two seconds at least, are reset."),
+                        "Bytes of responses that one connection may have the edge hold: what its client does not take, and"
+                            + " what policies collect. Windows at the servers do not become larger than that allows, 4 KiB for"
+                            + " each stream included. Where that is more, or scripts make more, the streams that have waited"
+                            + " longest, two seconds at least, are reset."),
                     Field(
                         "request_buffer", \.requestBuffer, .size((64 << 10)...(1 << 30)),
                         "Bytes of requests that one connection may have the edge hold. Beyond it in heads, new streams are"

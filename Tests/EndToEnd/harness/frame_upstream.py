@@ -54,10 +54,13 @@ class UpstreamConnection(FrameConnection):
     def respond(self, stream, body=message(b""), headers=(), trailers=()):
         """A whole, well-formed gRPC answer."""
         frames = self.headers_frames(stream, RESPONSE + list(headers))
-        if body:
-            frames += [self.data_frame(stream, body[i:i + 16384]) for i in range(0, len(body), 16384)]
-        frames += self.headers_frames(stream, OK + list(trailers), end_stream=True)
-        self.send(*frames)
+        if len(body) > min(self.allowance(stream), 16384):
+            self.send(*frames)
+            self.send_allowed(stream, body)
+            frames = []
+        elif body:
+            frames.append(self.data_frame(stream, body))
+        self.send(*frames, *self.headers_frames(stream, OK + list(trailers), end_stream=True))
 
 
 class FrameUpstream:

@@ -134,12 +134,35 @@ class FrameConnection:
 
     def send_allowed(self, stream, data, end_stream=False, timeout=5.0, piece=16384):
         """Sends DATA as fast as the peer's windows allow; fails if they do not open in time."""
-        parts = [data[i:i + piece] for i in range(0, len(data), piece)] or [b""]
-        for number, part in enumerate(parts):
+        if not data:
+            return self.send(self.data_frame(stream, b"", end_stream))
+        while data:
             with self.changed:
-                if not self.changed.wait_for(lambda part=part: self.allowance(stream) >= len(part), timeout):
-                    raise AssertionError(f"no window for {len(part)} octets on stream {stream} within {timeout} s")
-            self.send(self.data_frame(stream, part, end_stream and number == len(parts) - 1))
+                if not self.changed.wait_for(lambda: self.allowance(stream) > 0, timeout):
+                    raise AssertionError(f"no window for {len(data)} octets on stream {stream} within {timeout} s")
+                count = min(piece, self.allowance(stream), len(data))
+            part, data = data[:count], data[count:]
+            self.send(self.data_frame(stream, part, end_stream and not data))
+
+    def pour(self, bodies, ended=None, quiet=1.5, piece=16384):
+        """Sends of bodies, by stream, as much as the peer's windows allow, in turns, until nothing goes any more; returns what is
+        left of each. `ended` is called with a stream once all of its body is out."""
+        left = {stream: memoryview(body) for stream, body in bodies.items()}
+        open_ = set(left)
+        moved = time.monotonic()
+        while open_ and time.monotonic() - moved < quiet:
+            for stream in sorted(open_):
+                count = min(len(left[stream]), max(0, self.allowance(stream)), piece)
+                if count > 0:
+                    self.send(self.data_frame(stream, bytes(left[stream][:count])))
+                    left[stream] = left[stream][count:]
+                    moved = time.monotonic()
+                if not left[stream]:
+                    open_.remove(stream)
+                    if ended:
+                        ended(stream)
+            time.sleep(0.001)
+        return {stream: bytes(rest) for stream, rest in left.items()}
 
     def reset(self, stream, code=CANCEL):
         self.send(RstStreamFrame(stream, code))

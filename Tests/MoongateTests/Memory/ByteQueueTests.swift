@@ -82,6 +82,23 @@ import Testing
         #expect(queue.retained == 0)
         #expect(queue.drain(pool, step: 10) == [3, 4])
     }
+
+    @Test func whatWasCommittedIsNotOfferedAgain() {
+        var queue = ByteQueue()
+        queue.retain()
+        [1, 2, 3, 4].withBytes { queue.append($0, pool) }
+        #expect(queue.take(2, pool) == [1, 2])
+        queue.commit(pool)
+        queue.rewind()
+        #expect(queue.count == 2 && queue.reread == 0)
+        #expect(queue.drain(pool, step: 10) == [3, 4])
+    }
+
+    @Test func aFirstWindowTakesABlockOfItsSize() {
+        #expect(
+            [1, 1000, 1001, 4096, 4097, 1 << 20].map { Int(pool.take(for: $0).pointee.capacity) }
+                == [1000, 1000, 4096, 4096, 16384, 16384])
+    }
 }
 
 extension ByteQueue {

@@ -92,7 +92,7 @@ final class ConnectionWatch: TimedObject {
         var isStalled = blocked != 0
         connection.streams.forEachStream { stream in
             if stream.pointee.state.stalledSince != 0 { isStalled = true }
-            held += stream.pointee.report { $0.heldOctets($1) } ?? 0
+            held += stream.pointee.report { $0.heldResponse($1).queued } ?? 0
         }
         guard held > limit else { return isStalled }
         var candidates: [(since: Instant, stream: HTTP2StreamPointer)] = []
@@ -105,7 +105,7 @@ final class ConnectionWatch: TimedObject {
         }
         for (_, stream) in candidates.sorted(by: { $0.since < $1.since }) {
             guard held > limit, !connection.isClosed, stream.pointee.isOpen else { break }
-            held -= stream.pointee.report { $0.heldOctets($1) } ?? 0
+            held -= stream.pointee.report { $0.heldResponse($1).queued } ?? 0
             connection.abused(.stalledResponse)
             _ = stream.pointee.report { $0.responseIsStalled($1) }
         }

@@ -1,26 +1,16 @@
-/// What the requests of one client hold and its responses may hold, and the limits of that: a client, or an upstream that
-/// takes nothing, could have us keep a window for every stream.
+/// What the requests of one client hold, and the limits of that: a client, or an upstream that takes nothing, could have us
+/// keep a window for every stream.
 extension HTTP2Connection {
-    /// Lets the response on the stream have so many octets more under way, if those of this peer have room: what it does not
-    /// take lies here.
-    func grant(_ stream: HTTP2StreamPointer, _ octets: Int32) -> Bool {
-        let limit = watchLimits.responses
-        guard limit == 0 || core.pointee.grants + Int(octets) <= limit else { return false }
-        core.pointee.grants += Int(octets)
-        stream.pointee.state.granted += octets
-        return true
-    }
-
     /// No further request is taken until one has ended.
     @inline(__always) var headsAreTooLarge: Bool {
         core.pointee.heldHeads > watchLimits.requests && watchLimits.requests > 0
     }
 
-    /// Counts the head of a request until its stream ends.
+    /// Counts the head or the trailers of a request until its stream ends.
     @inline(__always) func holdHead(_ stream: HTTP2StreamPointer, _ size: Int) {
-        let size = min(size, maxHeaderBytes)
-        stream.pointee.state.headSize = Int32(clamping: size)
-        core.pointee.heldHeads += Int(stream.pointee.state.headSize)
+        let size = Int32(clamping: min(size, maxHeaderBytes))
+        stream.pointee.state.headSize += size
+        core.pointee.heldHeads += Int(size)
     }
 
     /// Announces what has come on the connection, unless bodies hold too much.
@@ -40,7 +30,7 @@ extension HTTP2Connection {
     private func bodiesAreTooLarge() -> Bool {
         let limit = watchLimits.requests
         guard limit > 0, acceptor != nil else { return false }
-        var held = HeldRequest()
+        var held = HeldBody()
         streams.forEachStream { stream in
             if let part = stream.pointee.report({ $0.heldRequest($1) }) { held.add(part) }
         }
@@ -67,23 +57,5 @@ extension HTTP2Connection {
             abused(.collectedRequest)
             _ = stream.pointee.report { $0.requestIsTooMuch($1) }
         }
-    }
-}
-
-/// Octets of requests' bodies that are in memory.
-struct HeldRequest {
-    /// That wait for the upstream.
-    var queued = 0
-    /// That were sent, and are kept for another attempt.
-    var repeatable = 0
-    /// That policies keep until they have them all.
-    var collected = 0
-
-    var total: Int { queued + repeatable + collected }
-
-    mutating func add(_ other: HeldRequest) {
-        queued += other.queued
-        repeatable += other.repeatable
-        collected += other.collected
     }
 }

@@ -28,12 +28,14 @@ extension HTTP2Connection {
     func detach(_ stream: HTTP2StreamPointer) {
         dequeue(stream)
         core.pointee.heldHeads -= Int(stream.pointee.state.headSize)
-        core.pointee.grants -= Int(stream.pointee.state.granted)
         core.pointee.streams.remove(stream)
         if core.pointee.data.stream == stream { core.pointee.data.stream = nil }
         if core.pointee.section.stream == stream {
             core.pointee.section.stream = nil
             core.pointee.section.target = nil
+        }
+        if stream.pointee.state.kept != 0 || core.pointee.awaiting > 0 || core.pointee.exempt != nil {
+            returnRoom(stream)
         }
     }
 
@@ -42,6 +44,7 @@ extension HTTP2Connection {
         detach(stream)
         core.pointee.budget.ended &+= 1
         if code.rawValue == 0 { core.pointee.budget.finished &+= 1 }
+        noteSize(stream)
         streamEnded(code)
         _ = stream.pointee.report { $0.streamClosed($1, code, nil) }
         if core.pointee.weAreLeaving || core.pointee.peerIsLeaving { needsFlush() }
@@ -64,6 +67,7 @@ extension HTTP2Connection {
         attach(stream, id)
         stream.pointee.state.isHead = headers.pointee.value(.method)?.equals("HEAD") ?? false
         submitHead(headers, stream, endsStream: !hasBody)
+        if core.pointee.largeResponses > 0 { widenAhead(stream) }
         if hasBody { beginBody(stream) }
         return true
     }
@@ -123,27 +127,6 @@ extension HTTP2Connection {
         stream.pointee.state.hasBody = false
         enqueue(stream, .ready)
         needsFlush()
-    }
-
-    /// Lets the peer send `count` more bytes on the stream: they have been passed on.
-    @inline(__always) func consume(_ stream: HTTP2StreamPointer, _ count: Int) {
-        if core.pointee.windowIsHeld { needsFlush() }
-        guard !isClosed, !stream.pointee.state.peerEnded, !stream.pointee.state.isReset else { return }
-        stream.pointee.state.consumed += Int32(clamping: count)
-        let consumed = stream.pointee.state.consumed
-        guard consumed >= stream.pointee.state.window / 2 else { return }
-        let growth = growth(stream)
-        stream.pointee.state.window += growth
-        stream.pointee.state.consumed = 0
-        stream.pointee.state.receiveWindow += consumed + growth
-        queueWindowUpdate(stream.pointee.id, consumed + growth)
-    }
-
-    /// By how much the stream's window becomes larger.
-    @inline(__always) private func growth(_ stream: HTTP2StreamPointer) -> Int32 {
-        let room = core.pointee.largestStreamWindow - stream.pointee.state.window
-        guard room > 0 else { return 0 }
-        return stream.pointee.report { $0.mayWiden($1, by: room) } ?? false ? room : 0
     }
 
     /// Streams that the peer lets us have open at a time; 100 until it says (C6).

@@ -266,6 +266,7 @@ class HTTP2Connection: EventHandler {
         guard !isClosed, !isHandshaking else { return }
         if !core.pointee.loans.isEmpty { settle() }
         openHeldWindow()
+        giveRoom()
         let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
         guard hasSent, !isClosed, unsent.isEmpty else { return }
         core.pointee.answers = 0

@@ -30,8 +30,19 @@ struct HTTP2State {
     var windowIsHeld = false
     /// Octets of the heads of the peer's open streams, as RFC 9113 §6.5.2 counts them.
     var heldHeads = 0
-    /// Octets beyond their first windows that responses to the peer may have under way.
-    var grants = 0
+    /// How many further requests to the peer expect a response that is larger than its first window.
+    var largeResponses = 0
+
+    // MARK: What responses to the peer keep
+
+    /// Octets that they may have under way beyond their first windows, and that policies keep of them.
+    var kept = 0
+    /// The one that may go beyond the limit.
+    var exempt: HTTP2StreamPointer?
+    /// Streams with `awaitsRoom`.
+    var awaiting = 0
+    /// Some of them may go on.
+    var roomIsBack = false
 
     // MARK: What the peer told us
 

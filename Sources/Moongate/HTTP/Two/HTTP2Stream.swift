@@ -35,8 +35,10 @@ struct HTTP2Stream {
         var queue = Queue.none
         /// Its part of `HTTP2State.heldHeads`.
         var headSize: Int32 = 0
-        /// Its part of `HTTP2State.grants`.
-        var granted: Int32 = 0
+        /// Its part of `HTTP2State.kept`.
+        var kept = 0
+        /// Its response needs more room than there is.
+        var awaitsRoom = false
         /// The peer's (final) head has come.
         var hasHead = false
         /// The peer has ended its side.
@@ -154,9 +156,21 @@ extension UnsafeMutablePointer where Pointee == HTTP2Stream {
     }
 
     /// Whether the response may have so many octets more under way.
-    func grant(_ octets: Int32) -> Bool {
+    func widen(_ octets: Int) -> Bool {
         guard let connection = pointee.connection else { return false }
-        return connection._withUnsafeGuaranteedRef { $0.grant(self, octets) }
+        return connection._withUnsafeGuaranteedRef { $0.widen(self, octets) }
+    }
+
+    /// Whether policies may keep so many octets more of the response; if not, `roomIsBack` tells when to ask again.
+    func keep(_ octets: Int) -> Bool {
+        guard let connection = pointee.connection else { return false }
+        return connection._withUnsafeGuaranteedRef { $0.keep(self, octets) }
+    }
+
+    /// So many octets of it are kept no more.
+    func release(_ octets: Int) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.release(self, octets) }
     }
 
     /// Ends the stream at the end of the turn; what is queued of its body is dropped.

@@ -39,17 +39,21 @@ class StreamDelegate {
     /// The frame that ends our side of the stream has been handed to the transport.
     func endSent(_ stream: UnsafeMutableRawPointer) {}
 
-    /// Octets of the stream have been passed on; whether the peer may have `octets` more under way from now on.
+    /// Whether the peer may have `octets` more under way on the stream from now on: some have been passed on, or many are
+    /// expected.
     func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool { true }
 
-    /// Octets of the response that wait for the client.
-    func heldOctets(_ stream: UnsafeMutableRawPointer) -> Int { 0 }
+    /// There may be room for the response, which waits for it.
+    func roomIsBack(_ stream: UnsafeMutableRawPointer) {}
+
+    /// What is held of the response's body.
+    func heldResponse(_ stream: UnsafeMutableRawPointer) -> HeldBody { HeldBody() }
 
     /// Too much waits for a client that does not take it, and this stream has waited for longest: it is to be reset.
     func responseIsStalled(_ stream: UnsafeMutableRawPointer) {}
 
     /// What is held of the request's body.
-    func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldRequest { HeldRequest() }
+    func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldBody { HeldBody() }
 
     /// The client's requests hold too much: nothing is kept for another attempt.
     func forgoAttempts(_ stream: UnsafeMutableRawPointer) {}

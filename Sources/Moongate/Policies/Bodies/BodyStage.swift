@@ -59,6 +59,9 @@ final class BodyStage {
     /// Bytes that have come and were not given to the script.
     var held: Int { input.size + (reader?.unread ?? 0) }
 
+    /// Bytes that the script has, or will have once the rest has come.
+    var collected: Int { (whole?.count ?? 0) + (chunk?.count ?? 0) + (reader?.gathered ?? 0) }
+
     /// No further message will come, and none is cut: an iterator ends without waiting.
     var hasNoMoreMessages: Bool { inputEnded && input.isEmpty && reader?.isEmpty != false }
 

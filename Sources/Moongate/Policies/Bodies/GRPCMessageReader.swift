@@ -29,6 +29,8 @@ struct GRPCMessageReader {
     var unread: Int { (piece?.count ?? 0) - offset }
     /// Some of a message is there, not all.
     var isWithinMessage: Bool { begun != nil }
+    /// Bytes of that message.
+    var gathered: Int { begun?.count ?? 0 }
     var isEmpty: Bool { begun == nil && piece == nil }
 
     /// The next message of what has come.

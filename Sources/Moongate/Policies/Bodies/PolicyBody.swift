@@ -25,6 +25,8 @@ final class PolicyBody {
     var messagesLeft = PolicyBody.messagesPerTurn
     /// Bytes from the network that still hold the sender's window.
     private var unconsumed = 0
+    /// Bytes that are kept beyond that, as far as whoever keeps account of them was told.
+    var charged = 0
     private var isPumping = false
     private var isHalted: Bool { isClosed || run.pointer.pointee.verdict?.endsExchange == true }
     private var isClosed = false
@@ -81,17 +83,28 @@ final class PolicyBody {
     // MARK: For the exchange
 
     /// Bytes that the stages keep.
-    var heldBytes: Int { stages.reduce(0) { $0 + $1.held + ($1.whole?.count ?? 0) + ($1.chunk?.count ?? 0) } }
+    var heldBytes: Int { stages.reduce(0) { $0 + $1.held + $1.collected } }
+
+    /// How many bytes the sender may send again from now on.
+    func takeConsumed() -> Int {
+        let count = consumable
+        consume(count)
+        return count
+    }
 
     /// How many bytes the sender may send again.
-    func takeConsumed() -> Int {
-        guard (flow.queue?.pointee.count ?? 0) < PolicyBody.mark else { return 0 }
-        var held = 0
-        for stage in stages { held += stage.held }
-        let consumed = max(0, unconsumed - held)
-        unconsumed -= consumed
-        return consumed
+    var consumable: Int {
+        guard queued < PolicyBody.mark else { return 0 }
+        return max(0, unconsumed - stages.reduce(0) { $0 + $1.held })
     }
+
+    /// Bytes that are kept here and in the outgoing queue and hold no window of the sender's, once it may send `count` again.
+    func excess(after count: Int) -> Int { max(0, heldBytes + queued - (unconsumed - count)) }
+
+    /// The sender may send so many again.
+    func consume(_ count: Int) { unconsumed -= count }
+
+    private var queued: Int { flow.queue?.pointee.count ?? 0 }
 
     /// True once: the body has ended, and `flow.ended` says so.
     func takeEnd() -> Bool {
@@ -239,7 +252,7 @@ final class PolicyBody {
     // MARK: Behind a stage
 
     func hasRoom(after index: Int) -> Bool {
-        guard index + 1 < stages.count else { return (flow.queue?.pointee.count ?? 0) < PolicyBody.mark }
+        guard index + 1 < stages.count else { return queued < PolicyBody.mark }
         let next = stages[index + 1]
         return next.frame?.wait == .body || next.input.size < PolicyBody.mark
     }
