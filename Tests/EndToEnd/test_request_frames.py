@@ -2,7 +2,7 @@
 import pytest
 
 from harness.frame_client import request
-from harness.frames import PROTOCOL_ERROR, is_refusal, message
+from harness.frames import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, is_refusal, message
 from harness.settings import configuration
 
 
@@ -224,3 +224,47 @@ def test_C9_ping_is_answered_at_once_and_not_forwarded(between):
     assert answer.data == b"mypinggg"
     assert not [f for f in connection.frames if f.type == "Ping" and f.data == b"mypinggg"]
     client.reset(stream)
+
+
+def plain_request():
+    return request("/", content_type="text/plain")
+
+
+def test_R2_large_trailers_that_do_not_end_the_stream_are_refused_at_once(between):
+    """There could be any number of them, and a client whose window is shut never gets the answer that would end it."""
+    _, client, server = between
+    client.change_settings({0x4: 0})
+    stream = client.open(plain_request())
+    client.send_data(stream, b"body")
+    server.next_request()
+    trailers = [("x-trailer", "v" * 40_000), ("x-more", "v" * 40_000)]
+    client.send_headers(stream, trailers)
+    assert client.expect("RstStream", stream).code == PROTOCOL_ERROR
+    # The connection and its header table go on.
+    client.change_settings({0x4: 65535})
+    forwarded(between, request())
+
+
+def test_trailers_count_as_heads_do(moongate, upstream, connect):
+    """Each stream's trailers lie here as long as its upstream does not take the body before them."""
+    server = upstream(settings={0x4: 0}, refill=False)
+    proxy = moongate(configuration(server.address, listeners=[
+        {"name": "main", "address": "127.0.0.1:0", "limits": {"request_buffer": "64KiB"}}]))
+    client = connect(proxy.address)
+    streams = [client.open() for _ in range(6)]
+    for stream in streams:
+        client.send_data(stream, b"body")
+        client.send_headers(stream, [("x-trailer", "v" * 20_000)], end_stream=True)
+    client.ping(b"all done")
+    client.wait_for(lambda frame: frame.type == "Ping" and frame.data == b"all done", 5)
+    refused = [stream for stream in streams if client.of_stream(stream)]
+    assert [client.end(stream).code for stream in refused] == [ENHANCE_YOUR_CALM] * 3
+    # Those that are held go on as soon as they can.
+    connection = server.connection()
+    connection.change_settings({0x4: 65535})
+    for head in connection.heads():
+        if head.stream not in {frame.stream for frame in connection.frames if frame.type == "RstStream"}:
+            assert connection.wait_end(head.stream).get("x-trailer") == "v" * 20_000
+            connection.respond(head.stream)
+    for stream in set(streams) - set(refused):
+        assert client.end(stream).get("grpc-status") == "0"

@@ -214,6 +214,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
     ) {
         let copy = MirrorStreams.copy(stream)
         guard !copy.isOver else { return }
+        guard !tooLarge else { return copy.drop(.reset) }
         if !copy.isHeadKnown {
             let status = copy.record.pointee.response.value(.status).map(HTTPStatus.parse) ?? 0
             if status < 200 { return copy.record.pointee.response.reset() }

@@ -147,7 +147,7 @@ extension HTTP2Connection {
         let tooLarge = core.pointee.section.size > maxHeaderBytes
         // Fields were left out: what is there says nothing about the message.
         if !tooLarge { core.pointee.section.check.finish(endsStream: endsStream) }
-        if core.pointee.section.kind == .request { holdHead(stream, core.pointee.section.size) }
+        if acceptor != nil { holdHead(stream, core.pointee.section.size) }
         guard !core.pointee.section.check.isMalformed else { return malformed(stream) }
         if core.pointee.section.kind != .further && !tooLarge && !core.pointee.section.check.isInterim {
             stream.pointee.state.hasHead = true
@@ -155,9 +155,14 @@ extension HTTP2Connection {
         }
         if tooLarge {
             guard admits(.oversizedHeaders) else { return }
+            // Trailers end a stream, or there could be any number of them.
+            guard core.pointee.section.kind != .further || endsStream else { return malformed(stream) }
             stream.pointee.state.hasHead = true
         }
         if core.pointee.section.check.isInterim && !admits(.informational) { return }
+        guard core.pointee.section.kind != .further || !headsAreTooLarge else {
+            return refuse(stream, .enhanceYourCalm)
+        }
         guard !endsStream || stream.pointee.state.expected <= 0 else { return malformed(stream) }
         stream.pointee.state.peerEnded = endsStream
         let section = core.pointee.section.kind
