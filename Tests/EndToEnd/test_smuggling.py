@@ -261,6 +261,63 @@ def test_a_length_that_a_script_writes_is_the_body_s_or_goes(scripted, body, scr
     assert seen is None or len(connection.body(head.stream)) == int(seen)
 
 
+TEXT = [(":status", "200"), ("content-type", "text/plain")]
+
+
+@pytest.mark.parametrize("body, script, seen", [
+    (b"12345", WRITES.format(4), None), (b"12345", WRITES.format(6), None), (b"12345", WRITES.format(0), None),
+    (b"12345", WRITES.format("9" * 18), None), (b"12345", WRITES.format("9" * 19), None),
+    (b"12345", WRITES.format("0" * 18 + "4"), None), (b"12345", WRITES.format(5), "5"), (b"12345", "", "5"),
+    (b"12345", "h:body()", "5"), (b"x" * 20_000, WRITES.format(20_000), "20000"), (b"x" * 20_000, WRITES.format(4096), None),
+    (b"12345", 'h:body():setBytes("abc") ' + WRITES.format(5), None), (b"12345", 'h:body():setBytes("abc")', "3"),
+    (b"12345", 'h:body():setBytes("abc") ' + WRITES.format(3), "3"),
+    (b"12345", WRITES.format(4) + " for _ in h:bodyChunks() do end", None),
+    (b"12345", WRITES.format(4) + " h:trailers()", None), (b"", WRITES.format(5), None), (b"", WRITES.format(0), "0"),
+])
+def test_a_length_that_a_script_writes_into_a_response_is_the_body_s_or_goes(scripted, body, script, seen):
+    _, client, server = scripted(f"function envoy_on_response(h) {script} end")
+    stream = client.open(request("/", content_type="text/plain", method="GET"), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, TEXT + [("content-length", str(len(body)))], end_stream=not body)
+    if body:
+        connection.send_allowed(head.stream, body, end_stream=True)
+    assert client.end(stream).type != "RstStream"
+    assert client.answer(stream)[0].all("content-length") == ([seen] if seen else [])
+    assert client.body(stream) == (b"abc" if "setBytes" in script else body)
+
+
+def test_a_length_that_a_script_writes_goes_where_the_upstream_told_none(scripted):
+    _, client, server = scripted(f"function envoy_on_response(h) {WRITES.format(5)} end")
+    stream = client.open(request("/", content_type="text/plain", method="GET"), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, TEXT)
+    assert client.expect("Headers", stream).all("content-length") == []
+    connection.send_data(head.stream, b"1234567", end_stream=True)
+    assert client.end(stream).type == "Data" and client.body(stream) == b"1234567"
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", "200"), ("GET", "304")])
+@pytest.mark.parametrize("script, seen", [("", "5"), (WRITES.format(7), "7")])
+def test_the_length_of_a_response_without_a_body_is_another_s(scripted, method, status, script, seen):
+    """It says what a GET would have got (RFC 9110 §8.6)."""
+    _, client, server = scripted(f"function envoy_on_response(h) {script} end")
+    stream = client.open(request("/", content_type="text/plain", method=method), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, [(":status", status), ("content-length", "5")], end_stream=True)
+    end = client.end(stream)
+    assert end.all("content-length") == [seen] and client.body(stream) == b""
+
+
+def test_a_length_that_a_script_writes_into_the_edge_s_own_answer_is_the_body_s_or_goes(scripted):
+    _, client, server = scripted(
+        f"function envoy_on_request(h) h:respond({{[':status'] = '403'}}, 'denied') end\n"
+        f"function envoy_on_response(h) {WRITES.format(3)} end")
+    stream = client.open(request("/", content_type="text/plain", method="GET"), end_stream=True)
+    frames = client.answer(stream)
+    assert frames[0].get(":status") == "403" and frames[0].all("content-length") == []
+    assert client.body(stream) == b"denied"
+
+
 @pytest.mark.parametrize("hook", ["request", "response"])
 def test_scripts_inject_nothing(scripted, hook):
     """Each attempt is an error that the script sees, and what goes out is what came in."""

@@ -1,13 +1,35 @@
-/// The length that a request declares, behind policies.
+/// The lengths that messages declare, behind policies: one that a script has written and the body does not have could be taken
+/// for the end of the message. HTTP/2 does without (RFC 9113 §8.1.1).
 extension Pooled where Record == ExchangeRecord {
-    /// Removes a `content-length` that a policy has written and the body does not have: a server could take it for the end
-    /// of the request. HTTP/2 does without one (RFC 9113 §8.1.1).
     func settleRequestLength() {
-        guard self.request.mayHold(.contentLength), let value = self.request.value(.contentLength) else { return }
+        guard self.request.mayHold(.contentLength) else { return }
         let left = self.downstream.state.expected
         let declared = left < 0 ? nil : left + Int64(self.bytesIn)
-        let length = self.requestEnded ? Int64(self.requestBody.total) : declared
-        guard length == nil || ContentLength.parse(value) != length else { return }
-        requestPointer.pointee.remove(name: Bytes("content-length"))
+        settleLength(requestPointer, self.requestEnded ? Int64(self.requestBody.total) : declared)
+    }
+
+    /// - Parameter run: the policies that the response went through. Nothing of its body has been sent.
+    func settleResponseLength(_ run: PolicyRun) {
+        guard self.response.mayHold(.contentLength), !answersWithoutBody else { return }
+        settleLength(responsePointer, responseLength(run))
+    }
+
+    private func responseLength(_ run: PolicyRun) -> Int64? {
+        let waiting = Int64(self.responseBody.total)
+        if self.responseEnded { return waiting }
+        // Hooks that take part in the body may change it.
+        guard run.responseBody == nil, upstreamPointer.pointee.isOpen else { return nil }
+        let left = upstreamPointer.pointee.state.expected
+        return left < 0 ? nil : left + waiting
+    }
+
+    /// What the head declares is no matter of the body then (RFC 9110 §8.6).
+    private var answersWithoutBody: Bool { isHead || self.response.value(.status)?.equals("304") ?? false }
+
+    /// - Parameter length: the body's, where it is known.
+    private func settleLength(_ head: UnsafeMutablePointer<HeaderList>, _ length: Int64?) {
+        guard let value = head.pointee.value(.contentLength), length == nil || ContentLength.parse(value) != length
+        else { return }
+        head.pointee.remove(name: Bytes("content-length"))
     }
 }

@@ -110,7 +110,10 @@ extension Pooled where Record == ExchangeRecord {
         if self.isGRPC && !self.responseIsGRPC && turnsIntoStatus() { return }
         self.responseHeadSent = true
         self.phase = .responding
-        if let run = self.policyRun, run.subject.drainsConnection { drainConnection() }
+        if let run = self.policyRun {
+            if run.subject.drainsConnection { drainConnection() }
+            settleResponseLength(run)
+        }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
         editResponse(isWhole: isComplete)
         downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete)
