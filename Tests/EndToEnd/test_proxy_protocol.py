@@ -208,3 +208,20 @@ def test_drain_does_not_wait_for_headers(listening):
         eventually(lambda: proxy.metric("moongate_downstream_proxy_protocol_failures_total") == 0, 2)
         proxy.signal(signal.SIGTERM)
         assert proxy.wait(10) == 0
+
+
+def test_of_too_many_that_wait_for_their_header_the_oldest_goes(listening):
+    proxy = listening({"limits": {"pending_handshakes": 5}}, mode="required", timeout="30s")
+    silent = [socket.create_connection(split(proxy.address)) for _ in range(6)]
+    silent[0].settimeout(10)
+    assert silent[0].recv(1) == b"", "the oldest is closed"
+    client = connect(proxy.address, GOOD["v2-4"][0])
+    assert addresses(client)[0] == "10.1.2.3:4000"
+    assert proxy.metric("moongate_downstream_refused_total", listener="main", limit="pending_handshakes") == 2
+    assert any("too many handshakes at a time" in line for line in proxy.lines)
+    for sock in silent[2:]:
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(1)
+    for sock in [*silent, client.sock]:
+        sock.close()

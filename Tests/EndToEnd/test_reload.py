@@ -1,4 +1,5 @@
 """Hot reload: one atomic generation or nothing, and no call lost."""
+import json
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ import grpc
 import pytest
 
 from harness.client import Client, seen_metadata
+from harness.ports import free_port
 from harness.settings import configuration, route, text
 from harness.stubs import Order
 from harness.waiting import background, eventually, stays_true
@@ -233,7 +235,6 @@ def two_listeners(backend, *names):
 
 
 def test_added_listener_serves_and_removed_listener_drains(moongate, backend, client):
-    from harness.ports import free_port
     port = free_port()
     first = {"name": "first", "address": "127.0.0.1:0"}
     second = {"name": "second", "address": f"127.0.0.1:{port}"}
@@ -261,6 +262,23 @@ def _accepts(port):
             return True
     except OSError:
         return False
+
+
+def test_generations_of_listeners_that_are_gone_end(moongate, backend):
+    def named(number, port):
+        return configuration(backend.address, listeners=[
+            {"name": "stays", "address": "127.0.0.1:0"}, {"name": f"goes{number}", "address": f"127.0.0.1:{port}"}])
+
+    port = free_port()
+    proxy = moongate(named(0, port))
+    for number in range(1, 6):
+        with Client(f"127.0.0.1:{port}") as caller:
+            caller.hello()
+            port = free_port()
+            proxy.configure(named(number, port))
+            proxy.reload()
+    eventually(lambda: len(json.loads(proxy.get("/generations")[1])["generations"]) == 1, 15,
+               what="the newest generation alone")
 
 
 def test_listener_that_cannot_be_bound_rejects_the_reload(moongate, backend, client):

@@ -17,7 +17,7 @@ final class DownstreamConnection: HTTP2Connection {
     private let refusals: RefusalLog
     private let abuses: AbuseLog
     private let maxConcurrentStreams: Int
-    private let pending: PendingHandshakes
+    private let pending: PendingHandshakes<DownstreamConnection>
     private let pendingLimit: Int
     /// Its number there; `nil`: it is there no more.
     private var pendingNumber: UInt64?
@@ -76,9 +76,9 @@ final class DownstreamConnection: HTTP2Connection {
         guard let excess = place.excess else { return }
         excess.cells.refused(.pendingHandshakes).add()
         excess.refusals.note(
-            PendingHandshakes.excess, listener: excess.facts.listenerName, remote: excess.facts.remoteText,
+            RefusalLog.tooManyHandshakes, listener: excess.facts.listenerName, remote: excess.facts.remoteText,
             now: loop.now)
-        excess.close(.failed(PendingHandshakes.excess))
+        excess.close(.failed(RefusalLog.tooManyHandshakes))
     }
 
     private func handshakeEnded() {
@@ -206,7 +206,7 @@ struct DownstreamServices {
     let owner: ConnectionOwner
     let refusals: RefusalLog
     let abuses: AbuseLog
-    let pending: PendingHandshakes
+    let pending: PendingHandshakes<DownstreamConnection>
 }
 
 /// Who keeps the connections of one worker.

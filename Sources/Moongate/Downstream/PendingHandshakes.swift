@@ -1,16 +1,15 @@
 /// The connections of one worker on which HTTP/2 has not begun. Where there are too many, the one that has waited for longest
 /// makes room: clients that mean it are through in no time, and those that hold connections open are not.
-final class PendingHandshakes {
-    /// Why one has to go.
-    static let excess = "too many handshakes at a time"
-
-    private var waiting: [UInt64: DownstreamConnection] = [:]
+///
+/// - Parameter Connection: with TLS and HTTP/2 before it, or with a PROXY header.
+final class PendingHandshakes<Connection> {
+    private var waiting: [UInt64: Connection] = [:]
     private var next: UInt64 = 0
     /// None that waits has a smaller number.
     private var oldest: UInt64 = 0
 
     /// - Returns: the connection's number, for `end`, and who has to go.
-    func begin(_ connection: DownstreamConnection, limit: Int) -> (number: UInt64, excess: DownstreamConnection?) {
+    func begin(_ connection: Connection, limit: Int) -> (number: UInt64, excess: Connection?) {
         let number = next
         next += 1
         waiting[number] = connection
@@ -24,4 +23,12 @@ final class PendingHandshakes {
         waiting[number] = nil
         if waiting.isEmpty { oldest = next }
     }
+
+    /// Those that wait, in no particular order.
+    var all: [Connection] { Array(waiting.values) }
+}
+
+extension RefusalLog {
+    /// Why a connection has to go that waits for longest.
+    static let tooManyHandshakes = "too many handshakes at a time"
 }

@@ -21,15 +21,15 @@ final class ProxyProtocolGate: EventHandler {
     private let loop: EventLoop
     private let descriptor: Int32
     private let rules: ProxyProtocolRules
-    private let outcome: Outcome
+    /// Called once; set before the loop's next turn.
+    var outcome: Outcome = { _, _ in }
     private var timer: OwnedTimer?
     private var isDone = false
 
-    init(loop: EventLoop, descriptor: Int32, rules: ProxyProtocolRules, outcome: @escaping Outcome) {
+    init(loop: EventLoop, descriptor: Int32, rules: ProxyProtocolRules) {
         self.loop = loop
         self.descriptor = descriptor
         self.rules = rules
-        self.outcome = outcome
         super.init()
         let timer = OwnedTimer(loop) { [weak self] in
             self?.refuse("no header within \(rules.timeout / 1_000_000) ms")
@@ -51,6 +51,11 @@ final class ProxyProtocolGate: EventHandler {
         finish()
         Socket.close(descriptor)
         outcome(nil, reason.map { "PROXY protocol: \($0)" })
+    }
+
+    /// Leaves the connection as it is, and forgets it.
+    func giveUp() {
+        if !isDone { finish() }
     }
 
     override func ready(_ events: UInt32) {

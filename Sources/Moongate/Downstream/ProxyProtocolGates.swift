@@ -5,15 +5,25 @@ final class ProxyProtocolGates {
     /// What becomes of a connection: it goes on for whom the header names, or `nil`: it was refused, and closed.
     typealias Outcome = (AcceptedConnection, ProxyProtocolHeader?) -> Void
 
+    private struct Waiting {
+        let accepted: AcceptedConnection
+        let gate: ProxyProtocolGate
+    }
+
     private let loop: EventLoop
     private let refusals: RefusalLog
     private let outcome: Outcome
-    private var waiting: [Int32: ProxyProtocolGate] = [:]
+    /// There were too many, and this one, not closed yet, had waited for longest.
+    private let drop: (AcceptedConnection) -> Void
+    private let waiting = PendingHandshakes<Waiting>()
 
-    init(loop: EventLoop, refusals: RefusalLog, outcome: @escaping Outcome) {
+    init(
+        loop: EventLoop, refusals: RefusalLog, outcome: @escaping Outcome, drop: @escaping (AcceptedConnection) -> Void
+    ) {
         self.loop = loop
         self.refusals = refusals
         self.outcome = outcome
+        self.drop = drop
     }
 
     /// Lets a connection pass when its header has come.
@@ -23,17 +33,21 @@ final class ProxyProtocolGates {
             Socket.close(accepted.descriptor)
             return refused(accepted, "PROXY protocol: not trusted")
         }
-        let descriptor = accepted.descriptor
-        let gate = ProxyProtocolGate(loop: loop, descriptor: descriptor, rules: rules) { [weak self] header, reason in
+        let gate = ProxyProtocolGate(loop: loop, descriptor: accepted.descriptor, rules: rules)
+        let place = waiting.begin(
+            Waiting(accepted: accepted, gate: gate), limit: accepted.listener.limits.pendingHandshakes)
+        gate.outcome = { [weak self] header, reason in
             guard let self else { return }
-            waiting[descriptor] = nil
+            waiting.end(place.number)
             if header == nil { refused(accepted, reason) } else { outcome(accepted, header) }
         }
-        waiting[descriptor] = gate
+        guard let excess = place.excess else { return }
+        excess.gate.giveUp()
+        drop(excess.accepted)
     }
 
     /// Refuses all that wait.
-    func close() { for gate in waiting.values { gate.refuse("the edge shuts down") } }
+    func close() { for entry in waiting.all { entry.gate.refuse("the edge shuts down") } }
 
     private func refused(_ accepted: AcceptedConnection, _ reason: String?) {
         if let reason {

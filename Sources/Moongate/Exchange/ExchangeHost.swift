@@ -42,6 +42,17 @@ final class ExchangeHost {
         last = last.filter { new.shared.listenerIndex($0.key) < 0 }
     }
 
+    /// Whether requests on the listener's connections can be served: it is configured, or was when they began.
+    func knows(_ listener: ListenerIdentity) -> Bool {
+        generation.shared.listenerIndex(listener) >= 0 || last[listener] != nil
+    }
+
+    /// Lets the generations of listeners go that are gone, and of which there are no connections any more.
+    func forgetListeners(without isInUse: (ListenerIdentity) -> Bool) {
+        guard !last.isEmpty else { return }
+        last = last.filter { isInUse($0.key) }
+    }
+
     /// The generation for a new stream on a connection of `listener`: the newest one that has the listener, since a
     /// client may open streams until it learns that its connection drains.
     private func generation(for listener: ListenerIdentity) -> WorkerGeneration {

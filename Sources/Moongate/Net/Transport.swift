@@ -7,8 +7,10 @@ import Glibc
 struct Transport {
     /// Non-blocking. -1 once closed.
     private(set) var fd: Int32
-    /// `nil`: cleartext.
+    /// `nil`: cleartext, or TLS that has not begun.
     private(set) var session: TLSSession?
+    /// What TLS will begin with.
+    private var awaited: TLSServerContext?
 
     @inline(__always)
     init(plain fd: Int32) {
@@ -22,10 +24,16 @@ struct Transport {
         self.session = session
     }
 
-    @inline(__always) var isTLS: Bool { session != nil }
+    /// From a client that is to begin TLS. Nothing is made for it before it says something: those who never do cost little.
+    init(awaiting context: TLSServerContext, fd: Int32) {
+        self.fd = fd
+        awaited = context
+    }
+
+    @inline(__always) var isTLS: Bool { session != nil || awaited != nil }
 
     /// TLS has still to be agreed on.
-    var needsHandshake: Bool { session.map { !$0.isEstablished } ?? false }
+    var needsHandshake: Bool { session.map { !$0.isEstablished } ?? (awaited != nil) }
 
     /// Fills the buffer as far as bytes are there; `.bytes` below its size means that the socket has run dry.
     @inline(__always)
@@ -61,8 +69,17 @@ struct Transport {
     /// Input that has left the socket already, so that no event will tell of it: read again without waiting.
     @inline(__always) var hasPendingInput: Bool { session?.hasPendingInput ?? false }
 
-    /// Does nothing in cleartext.
-    func handshake() -> HandshakeResult { session?.handshake() ?? .finished }
+    /// A step of it, once there is something to read. Does nothing in cleartext.
+    mutating func handshake() -> HandshakeResult {
+        if let context = awaited {
+            guard let begun = TLSSession(context, fd: fd) else {
+                return .failed(IOFailure(.handshake, .system(ENOMEM)))
+            }
+            session = begun
+            awaited = nil
+        }
+        return session?.handshake() ?? .finished
+    }
 
     /// Tells the peer that nothing more will be written; what it still sends can be read.
     func shutdown() {
@@ -76,6 +93,7 @@ struct Transport {
     /// Closes the socket; the transport must not be used afterwards.
     mutating func close() {
         session = nil
+        awaited = nil
         if fd >= 0 { _ = Glibc.close(fd) }
         fd = -1
     }

@@ -22,7 +22,7 @@ final class Worker: ConnectionOwner {
     private var arrivals: Arrivals<AcceptedConnection>?
     private let refusals: RefusalLog
     private let abuses: AbuseLog
-    private let pending = PendingHandshakes()
+    private let pending = PendingHandshakes<DownstreamConnection>()
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -51,6 +51,8 @@ final class Worker: ConnectionOwner {
         oldGenerations.endStreams = { [weak self] in self?.endStreams(of: $0) ?? 0 }
         gates = ProxyProtocolGates(loop: loop, refusals: refusals) { [weak self] accepted, header in
             self?.introduced(accepted, header)
+        } drop: { [weak self] in
+            self?.refuse($0)
         }
         arrivals = Arrivals(loop: loop) { [weak self] in
             self?.take($0)
@@ -79,7 +81,7 @@ final class Worker: ConnectionOwner {
         let cells = ListenerCells(row: registry.listeners.entry(accepted.listener.name).block.row(index))
         cells.refused(.pendingHandshakes).add()
         refusals.note(
-            PendingHandshakes.excess, listener: accepted.listener.name, remote: accepted.remote.description,
+            RefusalLog.tooManyHandshakes, listener: accepted.listener.name, remote: accepted.remote.description,
             now: loop.now)
         Socket.close(accepted.descriptor)
         distributor.connectionEnded(worker: index)
@@ -100,17 +102,15 @@ final class Worker: ConnectionOwner {
     }
 
     private func begin(_ accepted: AcceptedConnection, _ header: ProxyProtocolHeader) {
-        Socket.setNoDelay(accepted.descriptor)
-        let transport: Transport
-        if let tls = accepted.listener.tls {
-            guard let session = TLSSession(tls, fd: accepted.descriptor) else {
-                Socket.close(accepted.descriptor)
-                return distributor.connectionEnded(worker: index)
-            }
-            transport = Transport(tls: session)
-        } else {
-            transport = Transport(plain: accepted.descriptor)
+        // What it is to be held to is gone with its listener.
+        guard host.knows(accepted.listener.identity) else {
+            Socket.close(accepted.descriptor)
+            return distributor.connectionEnded(worker: index)
         }
+        Socket.setNoDelay(accepted.descriptor)
+        let transport =
+            accepted.listener.tls.map { Transport(awaiting: $0, fd: accepted.descriptor) }
+            ?? Transport(plain: accepted.descriptor)
         let facts = ConnectionFacts(
             listener: accepted.listener.identity, listenerName: accepted.listener.name,
             remote: header.source ?? accepted.remote, local: header.destination ?? accepted.local,
@@ -128,6 +128,11 @@ final class Worker: ConnectionOwner {
     override func connectionClosed(_ connection: DownstreamConnection) {
         connections.remove(connection)
         distributor.connectionEnded(worker: index)
+        forgetListeners()
+    }
+
+    private func forgetListeners() {
+        host.forgetListeners { [connections] listener in connections.contains { $0.facts.listener == listener } }
     }
 
     override func endStreams(of connection: DownstreamConnection) {
@@ -148,6 +153,7 @@ final class Worker: ConnectionOwner {
         oldGenerations.replaced(previous, by: next)
         if isFresh { replacement.watch(tenure?.host, isFresh: true) }
         connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
+        forgetListeners()
     }
 
     /// A new engine for the policies in force. Exchanges that have begun keep the old one.

@@ -28,6 +28,8 @@ final class WorkerConnections {
         reportIfEmpty()
     }
 
+    func contains(where isWanted: (DownstreamConnection) -> Bool) -> Bool { open.values.contains(where: isWanted) }
+
     /// Calls `body` for every open connection.
     func forEach(_ body: (DownstreamConnection) -> Void) { for connection in open.values { body(connection) } }
 

@@ -127,7 +127,7 @@ class HTTP2Connection: EventHandler {
         isClosed = true
         core.pointee.section.target = nil
         loop.remove(descriptor)
-        if transport.isTLS { transport.shutdown() }
+        if transport.session != nil { transport.shutdown() }
         transport.close()
         unsent.clear()
         loop.bury(self)
@@ -359,7 +359,8 @@ class HTTP2Connection: EventHandler {
             return count
         case .wouldBlockWrite, .wouldBlockRead: setAwaitsWritable(true)
         case .closed: close(.peerClosed)
-        case .failed(let failure): close(.failed(failure.description))
+        case .failed(let failure):
+            close(.failed((transport.session?.partingAlert() ?? failure).description))
         }
         return nil
     }

@@ -133,6 +133,17 @@ final class TLSSession {
         return .bytes(total)
     }
 
+    /// What a peer said before it left, where that was an alert: writing to it fails first, by the system and without a reason.
+    func partingAlert() -> IOFailure? {
+        ERR_clear_error()
+        var octet: UInt8 = 0
+        var count = 0
+        let status = SSL_read_ex(pointer, &octet, 1, &count)
+        defer { ERR_clear_error() }
+        guard status != 1, SSL_get_error(pointer, status) == SSL_ERROR_SSL else { return nil }
+        return fail(.read, .tls(ERR_peek_last_error()))
+    }
+
     /// Bytes that OpenSSL holds back, decrypted or not: epoll knows nothing of them.
     var hasPendingInput: Bool { SSL_has_pending(pointer) == 1 }
 

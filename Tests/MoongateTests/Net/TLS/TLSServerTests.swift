@@ -69,7 +69,7 @@ struct TLSServerTests {
     @Test func garbageInsteadOfAHelloFails() throws {
         let (near, far) = try socketPair()
         defer { close(far) }
-        var server = Transport(tls: try #require(TLSSession(try context(), fd: near)))
+        var server = Transport(awaiting: try context(), fd: near)
         defer { server.close() }
         #expect(Transport(plain: far).write(Bytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) == .bytes(24))
         guard case .failed(let failure) = server.handshake() else { throw failureMissing }
@@ -78,9 +78,20 @@ struct TLSServerTests {
         #expect(server.write(Bytes("x")) == .failed(failure))
     }
 
+    @Test func nothingIsMadeForAClientBeforeItSaysSomething() throws {
+        let (near, far) = try socketPair()
+        defer { close(far) }
+        var server = Transport(awaiting: try context(), fd: near)
+        #expect(server.session == nil && server.isTLS && server.needsHandshake && !server.hasPendingInput)
+        #expect(server.handshake() == .wouldBlockRead)
+        #expect(server.session != nil && server.isTLS && server.needsHandshake)
+        server.close()
+        #expect(!server.isTLS)
+    }
+
     @Test func peerThatLeavesDuringTheHandshakeIsNamed() throws {
         let (near, far) = try socketPair()
-        var server = Transport(tls: try #require(TLSSession(try context(), fd: near)))
+        var server = Transport(awaiting: try context(), fd: near)
         defer { server.close() }
         #expect(server.handshake() == .wouldBlockRead)
         close(far)

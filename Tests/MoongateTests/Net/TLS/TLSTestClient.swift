@@ -89,7 +89,7 @@ struct TLSPair {
     init(_ context: TLSServerContext, _ options: TLSTestClient.Options = .init()) throws {
         let (near, far) = try socketPair()
         client = try TLSTestClient(fd: far, options)
-        server = Transport(tls: try #require(TLSSession(context, fd: near)))
+        server = Transport(awaiting: context, fd: near)
         for _ in 0..<20 {
             let clientStep = client.handshake()
             clientSucceeded = clientStep == true
