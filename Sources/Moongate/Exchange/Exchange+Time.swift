@@ -86,10 +86,11 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Nothing is waited for any more.
     func clearTimers() {
-        guard let host = self.host else { return }
-        host.loop.clear(timerPointer)
-        host.loop.clear(attemptTimerPointer)
-        host.loop.clear(idleTimerPointer)
+        self.hostReference?._withUnsafeGuaranteedRef { host in
+            host.loop.clear(timerPointer)
+            host.loop.clear(attemptTimerPointer)
+            host.loop.clear(idleTimerPointer)
+        }
     }
 
     /// For messages.

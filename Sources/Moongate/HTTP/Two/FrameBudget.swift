@@ -89,7 +89,8 @@ struct FrameBudget {
         case .emptyData: return Terms(burst: burst, perSecond: perSecond, perEnded: 1)
         case .tinyData:
             return Terms(burst: Int32(clamping: Int(burst) * 10), perSecond: perSecond * 10, perFrame: 1, perEnded: 4)
-        case .oversizedHeaders: return Terms(burst: max(10, burst / 10), perSecond: max(1, perSecond / 10))
+        // 64 KiB of fields and more are to be decoded for each.
+        case .oversizedHeaders: return Terms(burst: max(10, burst / 50), perSecond: max(1, perSecond / 10))
         case .informational: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)
         // A stream that was given up may have a few under way.
         case .stray: return Terms(burst: burst, perSecond: perSecond, perEnded: 4)

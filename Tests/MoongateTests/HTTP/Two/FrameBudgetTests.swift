@@ -13,7 +13,7 @@ import Testing
 
     @Test(arguments: [
         (Abuse.rapidReset, 1000), (.madeYouReset, 1000), (.ping, 1000), (.settings, 100), (.priority, 1000),
-        (.windowUpdate, 10_000), (.emptyData, 1000), (.tinyData, 10_000), (.oversizedHeaders, 100),
+        (.windowUpdate, 10_000), (.emptyData, 1000), (.tinyData, 10_000), (.oversizedHeaders, 20),
         (.informational, 1000),
         (.stray, 1000),
     ])
