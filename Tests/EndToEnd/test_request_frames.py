@@ -74,6 +74,26 @@ def test_R7_headers_beyond_the_limit_are_refused_and_the_connection_goes_on(moon
     assert client.end(other).get("grpc-status") == "0"
 
 
+@pytest.mark.parametrize("part", ["head", "trailers"])
+def test_R7_more_fields_than_the_limit_are_refused(moongate, upstream, connect, part):
+    server = upstream()
+    proxy = moongate(configuration(
+        server.address, listeners=[{"name": "main", "address": "127.0.0.1:0", "max_header_fields": 20}]))
+    client = connect(proxy.address)
+    fields = [(f"x-{n}", "v") for n in range(14)]
+    if part == "head":
+        most = client.open(request(extra=fields), end_stream=True)
+        more = client.open(request(extra=[*fields, ("x", "v")]), end_stream=True)
+    else:
+        most, more = client.open(), client.open()
+        client.send_headers(most, fields, end_stream=True)
+        client.send_headers(more, fields * 2, end_stream=True)
+    assert is_refusal(client.answer(more))
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    assert client.end(most).get("grpc-status") == "0"
+
+
 def test_R7_listener_announces_its_header_limit(between):
     _, client, _ = between
     assert client.expect("Settings").settings.get(0x6, 0) >= 8192

@@ -16,6 +16,7 @@ struct ListenerSettings: Sendable {
     let name: String
     let maxConcurrentStreams: Int
     let maxHeaderBytes: Int
+    let maxHeaderFields: Int
     let schedule: ConnectionSchedule.Settings
     let limits: ConnectionLimits
     var frames = FrameLimits()

@@ -50,7 +50,8 @@ final class DownstreamConnection: HTTP2Connection {
         maxConcurrentStreams = settings.maxConcurrentStreams
         super.init(
             loop: services.loop, library: services.library, acceptor: services.streams, transport: transport,
-            maxHeaderBytes: settings.maxHeaderBytes, limits: settings.frames, watch: settings.watch,
+            maxHeaderBytes: settings.maxHeaderBytes, maxHeaderFields: settings.maxHeaderFields, limits: settings.frames,
+            watch: settings.watch,
             traffic: TrafficCounters(received: cells.bytesIn, sent: cells.bytesOut))
     }
 

@@ -21,7 +21,9 @@ struct Fault {
 
     /// R7: 431 maps to INTERNAL for gRPC; the connection goes on.
     static var headersTooLarge: Fault {
-        Fault("request_headers_too_large", .internal, 431, "the request's headers are larger than the listener takes")
+        Fault(
+            "request_headers_too_large", .internal, 431,
+            "the request's headers are larger, or more, than the listener takes")
     }
 
     /// R10

@@ -119,6 +119,7 @@ struct GenerationLoader {
         return ListenerSettings(
             identity: .of(listener.name), name: listener.name,
             maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes,
+            maxHeaderFields: listener.maxHeaderFields,
             schedule: .init(connection), limits: ConnectionLimits(limits), frames: FrameLimits(limits),
             watch: WatchLimits(connection, limits), tls: tls,
             proxyProtocol: try listener.proxyProtocol.map { try ProxyProtocolRules($0) },

@@ -15,6 +15,8 @@ public struct ListenerConfig: Sendable, Equatable {
     public var maxConcurrentStreams: Int
     /// Largest request header list in bytes (RFC 9113 §6.5.2: name + value + 32 per field).
     public var maxHeaderBytes: Int
+    /// Most fields of a request's head or trailers.
+    public var maxHeaderFields: Int
     /// `nil`: as `ListenerConnectionConfig` begins.
     public var connection: ListenerConnectionConfig?
     /// `nil`: none.
@@ -37,8 +39,9 @@ public struct ListenerConfig: Sendable, Equatable {
         name: String, address: SocketAddressConfig, tls: ListenerTLSConfig? = nil,
         proxyProtocol: ProxyProtocolConfig? = nil, forwardClientCertificate: ForwardClientCertificateConfig? = nil,
         policies: [PolicyReference] = [],
-        maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, connection: ListenerConnectionConfig? = nil,
-        limits: ListenerLimitsConfig? = nil, forwarded: ForwardedConfig? = nil,
+        maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, maxHeaderFields: Int = 256,
+        connection: ListenerConnectionConfig? = nil, limits: ListenerLimitsConfig? = nil,
+        forwarded: ForwardedConfig? = nil,
         requestID: RequestIDMode? = nil, neverIndex: [String] = [], metadata: [SettingValue.Entry] = [],
         location: SourceLocation = .unknown
     ) {
@@ -50,6 +53,7 @@ public struct ListenerConfig: Sendable, Equatable {
         self.policies = policies
         self.maxConcurrentStreams = maxConcurrentStreams
         self.maxHeaderBytes = maxHeaderBytes
+        self.maxHeaderFields = maxHeaderFields
         self.connection = connection
         self.limits = limits
         self.forwarded = forwarded

@@ -9,6 +9,7 @@ extension ConfigurationReference {
             address: 0.0.0.0:8080                 # cleartext HTTP/2 with prior knowledge
             max_concurrent_streams: 1000
             max_header_bytes: 64KiB
+            max_header_fields: 256
             connection:
               handshake_timeout: 10s              # TLS and the beginning of HTTP/2
               request_headers_timeout: 10s

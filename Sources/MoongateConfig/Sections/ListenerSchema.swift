@@ -24,6 +24,10 @@ extension ValueType<ListenerConfig> {
                     "max_header_bytes", \.maxHeaderBytes, .size(1024...(1 << 20)),
                     "Largest list of request headers: names and values, and 32 for each field (RFC 9113 §6.5.2)."),
                 Field(
+                    "max_header_fields", \.maxHeaderFields, .integer(16...10_000),
+                    "Most fields of a request's headers, those with a colon and each part of a `cookie` that the client has"
+                        + " split included. Requests with more are answered with 431, or `INTERNAL`."),
+                Field(
                     "proxy_protocol", \.proxyProtocol, .proxyProtocol, absent: "off",
                     "Proxies in front say for whom they connect."),
                 Field(

@@ -17,8 +17,9 @@ import Testing
         proxyProtocol: ProxyProtocolRules? = nil
     ) -> ListenerSettings {
         ListenerSettings(
-            identity: .of(name), name: name, maxConcurrentStreams: 1, maxHeaderBytes: 1024, schedule: .init(),
-            limits: ConnectionLimits(connections: connections, connectionsPerAddress: perAddress), tls: nil,
+            identity: .of(name), name: name, maxConcurrentStreams: 1, maxHeaderBytes: 1024, maxHeaderFields: 64,
+            schedule: .init(), limits: ConnectionLimits(connections: connections, connectionsPerAddress: perAddress),
+            tls: nil,
             proxyProtocol: proxyProtocol, forwardClientCertificate: nil)
     }
 

@@ -136,17 +136,18 @@ extension HTTP2Connection {
         }
         guard isSound else { return fail(.compressionError, "a header block that cannot be decoded") }
         guard let stream = core.pointee.section.stream else { return }
+        let fields = core.pointee.section.target?.pointee.count ?? 0
         core.pointee.section.stream = nil
         core.pointee.section.target = nil
-        endSection(stream)
+        endSection(stream, tooLarge: core.pointee.section.size > maxHeaderBytes || fields > maxHeaderFields)
     }
 
-    private func endSection(_ stream: HTTP2StreamPointer) {
+    private func endSection(_ stream: HTTP2StreamPointer, tooLarge: Bool) {
         guard stream.pointee.isOpen, !stream.pointee.state.isReset else { return }
         let endsStream = core.pointee.section.endsStream
-        let tooLarge = core.pointee.section.size > maxHeaderBytes
-        // Fields were left out: what is there says nothing about the message.
+        // Fields may have been left out: what is there says nothing about the message.
         if !tooLarge { core.pointee.section.check.finish(endsStream: endsStream) }
+        if tooLarge && !admits(.oversizedHeaders) { return }
         if acceptor != nil { holdHead(stream, core.pointee.section.size) }
         guard !core.pointee.section.check.isMalformed else { return malformed(stream) }
         if core.pointee.section.kind != .further && !tooLarge && !core.pointee.section.check.isInterim {
@@ -154,7 +155,6 @@ extension HTTP2Connection {
             noteLength(stream)
         }
         if tooLarge {
-            guard admits(.oversizedHeaders) else { return }
             // Trailers end a stream, or there could be any number of them.
             guard core.pointee.section.kind != .further || endsStream else { return malformed(stream) }
             stream.pointee.state.hasHead = true

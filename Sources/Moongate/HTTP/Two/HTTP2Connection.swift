@@ -29,6 +29,8 @@ class HTTP2Connection: EventHandler {
     let descriptor: Int32
     /// The largest header section taken from the peer (RFC 9113 §6.5.2 arithmetic).
     let maxHeaderBytes: Int
+    /// The most fields of one.
+    let maxHeaderFields: Int
     let core: UnsafeMutablePointer<HTTP2State>
 
     private let traffic: TrafficCounters?
@@ -49,7 +51,8 @@ class HTTP2Connection: EventHandler {
     /// - Parameter traffic: counts bytes of the transport, TLS removed.
     init(
         loop: EventLoop, library: HTTP2Library, acceptor: StreamDelegate?, transport: Transport, maxHeaderBytes: Int,
-        limits: FrameLimits = FrameLimits(), watch: WatchLimits = WatchLimits(), traffic: TrafficCounters? = nil
+        maxHeaderFields: Int = .max, limits: FrameLimits = FrameLimits(), watch: WatchLimits = WatchLimits(),
+        traffic: TrafficCounters? = nil
     ) {
         watchLimits = watch
         self.loop = loop
@@ -57,6 +60,7 @@ class HTTP2Connection: EventHandler {
         self.acceptor = acceptor
         self.transport = transport
         self.maxHeaderBytes = maxHeaderBytes
+        self.maxHeaderFields = maxHeaderFields
         self.traffic = traffic
         descriptor = transport.fd
         isHandshaking = transport.needsHandshake
