@@ -21,16 +21,18 @@ LARGE = 1 << 20
 
 class AbusedEdge:
     """Runs the proxy until `stop`. `backend`: the address of the well-behaved client's server; `connection`: settings of the
-    abused listeners."""
+    abused listeners; `limits`: of the one that most attacks are for; `outside`: the processors of attackers and of the server
+    that they reach."""
 
-    def __init__(self, folder, backend, connection=None):
-        self.sink = FastBackend(folder)
+    def __init__(self, folder, backend, connection=None, limits=None, outside=None):
+        self.outside = outside
+        self.sink = FastBackend(folder, cpus=outside)
         (folder / "htdocs" / "large.bin").write_bytes(b"x" * LARGE)
         listener = {"address": "127.0.0.1:0", "connection": connection or QUICK}
         tls = {"certificates": [Certificate(folder, "edge", ["localhost"]).setting()]}
         self.proxy = Moongate(folder / "edge", configuration(
             listeners=[
-                {"name": "calm", "address": "127.0.0.1:0"}, {"name": "attacked", **listener},
+                {"name": "calm", "address": "127.0.0.1:0"}, {"name": "attacked", **listener, "limits": limits or {}},
                 {"name": "few", **listener, "limits": {"connections": 20}},
                 {"name": "pending", **listener, "tls": tls, "limits": {"pending_handshakes": 50}},
                 {"name": "tls", **listener, "tls": tls}],
@@ -45,10 +47,10 @@ class AbusedEdge:
         self.sink.stop()
         return code
 
-    def attack(self, name, seconds, once=False):
-        """Starts an attack in a process of its own."""
-        arguments = [sys.executable, "-m", "harness.abuses", name, self.address(name), seconds]
-        return Running(arguments + (["--once"] if once else []), limit=seconds + 30)
+    def attack(self, name, seconds, once=False, at=0):
+        """Starts an attack in a process of its own; `at`: when it begins, by the monotonic clock."""
+        arguments = [sys.executable, "-m", "harness.abuses", name, self.address(name), seconds, "--at", at]
+        return Running(arguments + (["--once"] if once else []), limit=seconds + 30, cpus=self.outside)
 
     def received(self, name):
         return self.proxy.metric("moongate_downstream_received_bytes_total", listener=GATES.get(name, "attacked"))

