@@ -1,9 +1,10 @@
-/// The percent-encoding of `grpc-message`: UTF-8 in which only %x20–24 and %x26–7E stand for themselves.
+/// The percent-encoding of `grpc-message`: UTF-8 in which only %x20–24 and %x26–7E stand for themselves; blanks at the ends do not,
+/// since a field's value must not begin or end with one (RFC 9113 §8.2.1).
 enum GRPCMessageText {
     /// Bytes that `encode` makes of `text`.
     static func encodedCount(_ text: Bytes) -> Int {
         var count = text.count
-        for index in 0..<text.count where !isPlain(text[index]) { count += 2 }
+        for index in 0..<text.count where !isPlain(text, index) { count += 2 }
         return count
     }
 
@@ -12,7 +13,7 @@ enum GRPCMessageText {
         var end = 0
         for index in 0..<text.count {
             let byte = text[index]
-            if isPlain(byte) {
+            if isPlain(text, index) {
                 target[end] = byte
                 end += 1
             } else {
@@ -52,8 +53,10 @@ enum GRPCMessageText {
     }
 
     @inline(__always)
-    private static func isPlain(_ byte: UInt8) -> Bool {
-        byte >= 0x20 && byte <= 0x7E && byte != UInt8(ascii: "%")
+    private static func isPlain(_ text: Bytes, _ index: Int) -> Bool {
+        let byte = text[index]
+        if byte == 0x20 { return index > 0 && index < text.count - 1 }
+        return byte > 0x20 && byte <= 0x7E && byte != UInt8(ascii: "%")
     }
 
     private static func hexDigit(_ value: UInt8) -> UInt8 {

@@ -23,6 +23,7 @@ import Testing
     @Test(arguments: [
         ("", ""), ("plain text!", "plain text!"), ("100%", "100%25"), ("a\nb\tc", "a%0Ab%09c"), ("\"q\" ~", "\"q\" ~"),
         ("é☺", "%C3%A9%E2%98%BA"), ("\u{7f}\u{0}", "%7F%00"),
+        (" a b ", "%20a b%20"), (" ", "%20"),
     ])
     func S4MessagesArePercentEncoded(text: String, encoded: String) {
         #expect(encode(text) == encoded)
