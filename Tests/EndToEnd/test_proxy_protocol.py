@@ -218,7 +218,7 @@ def test_of_too_many_that_wait_for_their_header_the_oldest_goes(listening):
     client = connect(proxy.address, GOOD["v2-4"][0])
     assert addresses(client)[0] == "10.1.2.3:4000"
     assert proxy.metric("moongate_downstream_refused_total", listener="main", limit="pending_handshakes") == 2
-    assert any("too many handshakes at a time" in line for line in proxy.lines)
+    proxy.wait_for_line("too many handshakes at a time", 5)
     for sock in silent[2:]:
         sock.setblocking(False)
         with pytest.raises(BlockingIOError):
