@@ -4,6 +4,9 @@ import Glibc
 ///
 /// A mutex of the system and not the standard library's: ThreadSanitizer cannot see into that one on Linux and
 /// takes everything it guards for a race.
+///
+/// `Value` is no function type and no optional of one: each read would wrap the function once more, in the thunks that lend a function
+/// through a generic parameter and take it back, until a call overflows the stack. `scripts/check-layers` looks for that.
 final class Locked<Value>: @unchecked Sendable {  // the value is touched under the lock only
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value

@@ -22,10 +22,16 @@ import Testing
         #expect(registry.sharedUpstreams.living().isEmpty)
     }
 
+    private final class Listener: HealthListener {
+        let rings = Locked(0)
+        func hear(_ news: HealthNews) { rings.withLock { $0 += 1 } }
+    }
+
     @Test func healthHearsOfManyEndpointsOnce() throws {
         let bell = HealthBell()
-        let rings = Locked(0)
-        bell.connect { _ in rings.withLock { $0 += 1 } }
+        let listener = Listener()
+        bell.connect(listener)
+        let rings = listener.rings
         let block = CounterBlock(rows: 1, columns: UpstreamCells.Column.count)
         let upstream = SharedUpstream(name: "a", metrics: MetricsRegistry.Entry(name: "a", block: block), bell: bell)
         let addresses = try (0..<500).map {

@@ -6,16 +6,19 @@ enum HealthNews: Sendable {
     case suspicion(SharedUpstream, SharedEndpoint, Suspicion)
 }
 
+/// Hears the news, on whichever thread they happen.
+protocol HealthListener: AnyObject, Sendable {
+    func hear(_ news: HealthNews)
+}
+
 /// Reaches the health monitor from any thread; nobody hears it where there is none.
 final class HealthBell: Sendable {
-    private let listener = Locked<(@Sendable (HealthNews) -> Void)?>(nil)
+    /// An object and not a closure: see `Locked`.
+    private let listener = Locked<(any HealthListener)?>(nil)
 
-    func connect(_ new: @escaping @Sendable (HealthNews) -> Void) { listener.withLock { $0 = new } }
+    func connect(_ new: any HealthListener) { listener.withLock { $0 = new } }
 
     func disconnect() { listener.withLock { $0 = nil } }
 
-    func ring(_ news: HealthNews) {
-        let listener = listener.withLock { $0 }
-        listener?(news)
-    }
+    func ring(_ news: HealthNews) { listener.withLock { $0 }?.hear(news) }
 }

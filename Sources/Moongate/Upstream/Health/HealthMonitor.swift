@@ -21,8 +21,7 @@ final class HealthMonitor: Sendable {
             desk.loop.run()
             withExtendedLifetime(desk) {}
         }
-        let (mailbox, box) = (mailbox, self.desk)
-        bell.connect { news in mailbox.post { box.value?.hear(news) } }
+        bell.connect(HealthMail(mailbox: mailbox, desk: self.desk))
         for upstream in upstreams.living() { bell.ring(.members(upstream)) }
     }
 
@@ -33,6 +32,19 @@ final class HealthMonitor: Sendable {
         mailbox.post { box.value?.loop.stop() }
         thread.join()
     }
+}
+
+/// Takes news to the health monitor's thread.
+private final class HealthMail: HealthListener {
+    private let mailbox: Mailbox
+    private let desk: LoopBound<HealthDesk>
+
+    init(mailbox: Mailbox, desk: LoopBound<HealthDesk>) {
+        self.mailbox = mailbox
+        self.desk = desk
+    }
+
+    func hear(_ news: HealthNews) { mailbox.post { [desk] in desk.value?.hear(news) } }
 }
 
 /// The health monitor's work, on its thread: the only one that changes what is known of an endpoint's health.
