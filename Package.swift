@@ -3,10 +3,15 @@ import PackageDescription
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]
 
+// Stale handles on pooled records are noticed, see PoolSlot: in every build but a release.
+let checked: [SwiftSetting] =
+    Context.environment["MOONGATE_FUZZ"] == nil
+    ? [.define("CHECKED", .when(configuration: .debug))] : [.define("CHECKED")]
+
 // Checks of exclusive access at run time cost 4 % of a request. Builds for development and tests keep them, and a release
 // that met such a fault could only end the process.
 let fast: [SwiftSetting] =
-    strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+    strict + checked + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
 let fuzzed: [Target.Dependency] = [
     "CMoongate", "COpenSSL", "Moongate", "MoongateConfig", "MoongateLint", "MoongateLua",

@@ -17,6 +17,10 @@ int mg_accept(int fd, struct sockaddr *address, socklen_t *length);
 /// pthread_setname_np for the calling thread; the kernel takes at most 15 bytes.
 void mg_set_thread_name(const char *name);
 
+// Marks memory as freed, or as in use again, where AddressSanitizer looks; does nothing elsewhere.
+void mg_poison(const void *memory, size_t size);
+void mg_unpoison(const void *memory, size_t size);
+
 /// Cores that the scheduler lets this process run on; sched_getaffinity is a GNU extension.
 int mg_usable_cores(void);
 

@@ -43,8 +43,11 @@ struct HeaderList {
 
     @inline(__always) var isEmpty: Bool { count == 0 }
 
-    /// Unchecked: `index` must be below `count`.
-    @inline(__always) subscript(index: Int) -> HeaderField { fields[index] }
+    /// `index` must be below `count`, which builds with assertions check.
+    @inline(__always) subscript(index: Int) -> HeaderField {
+        assert(index >= 0 && index < count, "field \(index) of \(count)")
+        return fields[index]
+    }
 
     // MARK: Looking up
 
@@ -169,8 +172,9 @@ struct HeaderList {
     /// Removes every field called `name` (lower case), which must not point into this list.
     mutating func remove(name: Bytes) { removeAll(named: name, from: 0) }
 
-    /// Unchecked: `index` must be below `count`.
+    /// `index` must be below `count`, which builds with assertions check.
     mutating func remove(at index: Int) {
+        assert(index >= 0 && index < count, "field \(index) of \(count)")
         let behind = count - index - 1
         if behind > 0 { memmove(fields + index, fields + index + 1, behind * MemoryLayout<HeaderField>.stride) }
         count -= 1

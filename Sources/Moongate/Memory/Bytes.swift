@@ -9,6 +9,7 @@ struct Bytes {
 
     @inline(__always)
     init(_ base: UnsafePointer<UInt8>, _ count: Int) {
+        assert(count >= 0, "a view of less than nothing")
         self.base = base
         self.count = count
     }
@@ -24,11 +25,17 @@ struct Bytes {
     @inline(__always) var isEmpty: Bool { count == 0 }
     @inline(__always) var buffer: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
 
-    /// Unchecked: `index` must be below `count`.
-    @inline(__always) subscript(index: Int) -> UInt8 { base[index] }
+    /// `index` must be below `count`, which builds with assertions check.
+    @inline(__always) subscript(index: Int) -> UInt8 {
+        assert(index >= 0 && index < count, "byte \(index) of \(count)")
+        return base[index]
+    }
 
-    /// Unchecked: `range` must lie within `0..<count`.
-    @inline(__always) subscript(range: Range<Int>) -> Bytes { Bytes(base + range.lowerBound, range.count) }
+    /// `range` must lie within `0..<count`, which builds with assertions check.
+    @inline(__always) subscript(range: Range<Int>) -> Bytes {
+        assert(range.lowerBound >= 0 && range.upperBound <= count, "bytes \(range) of \(count)")
+        return Bytes(base + range.lowerBound, range.count)
+    }
 
     /// The last bytes come first: names of one length mostly differ there, which spares them the call.
     @inline(__always) func equals(_ other: Bytes) -> Bool {

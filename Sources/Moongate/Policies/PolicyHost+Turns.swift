@@ -15,27 +15,32 @@ extension PolicyHost {
     func expectTurnEnd(_ run: PolicyRun) {
         guard !run.pointer.pointee.expectsTurnEnd else { return }
         run.pointer.pointee.expectsTurnEnd = true
-        expecting.append(run)
+        expecting.append(run.pointer)
         if expecting.count == 1 { awaitTurnEnd?() }
     }
 
     /// The loop's turn has ended: no more comes from the network now.
     func turnEnded() {
-        let runs = expecting
+        let records = expecting
         expecting = []
-        for run in runs {
-            run.pointer.pointee.expectsTurnEnd = false
-            run.pointer.pointee.requestBody?.newestIsOpen = false
-            run.pointer.pointee.responseBody?.newestIsOpen = false
-            run.drive()
+        // A run that goes on may end others, and the exchange that keeps this host.
+        withExtendedLifetime(self) {
+            for record in records where record.pointee.expectsTurnEnd { turnEnded(PolicyRun(record)) }
         }
+    }
+
+    private func turnEnded(_ run: PolicyRun) {
+        run.pointer.pointee.expectsTurnEnd = false
+        run.pointer.pointee.requestBody?.newestIsOpen = false
+        run.pointer.pointee.responseBody?.newestIsOpen = false
+        run.drive()
     }
 
     /// Has the bodies of a run go on in the next turn, when others have had theirs.
     func expectNextTurn(_ run: PolicyRun) {
         guard !run.pointer.pointee.expectsNextTurn else { return }
         run.pointer.pointee.expectsNextTurn = true
-        resting.append(run)
+        resting.append(run.pointer)
         if resting.count == 1 { awaitNextTurn?() }
     }
 
@@ -44,13 +49,17 @@ extension PolicyHost {
 
     /// The loop's next turn has begun.
     func turnBegan() {
-        let runs = resting
+        let records = resting
         resting = []
-        for run in runs {
-            run.pointer.pointee.expectsNextTurn = false
-            run.pointer.pointee.requestBody?.messagesLeft = PolicyBody.messagesPerTurn
-            run.pointer.pointee.responseBody?.messagesLeft = PolicyBody.messagesPerTurn
-            run.drive()
+        withExtendedLifetime(self) {
+            for record in records where record.pointee.expectsNextTurn { turnBegan(PolicyRun(record)) }
         }
+    }
+
+    private func turnBegan(_ run: PolicyRun) {
+        run.pointer.pointee.expectsNextTurn = false
+        run.pointer.pointee.requestBody?.messagesLeft = PolicyBody.messagesPerTurn
+        run.pointer.pointee.responseBody?.messagesLeft = PolicyBody.messagesPerTurn
+        run.drive()
     }
 }

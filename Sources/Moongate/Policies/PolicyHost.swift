@@ -96,11 +96,13 @@ final class PolicyHost {
     private var lastFree: UnsafeMutablePointer<PolicyRunRecord>?
     private var freeCount = 0
     private var hasWarnedOfConnection = false
-    private var records: [UnsafeMutablePointer<PolicyRunRecord>] = []
-    /// Runs that hold back bytes until the turn has ended.
-    var expecting: [PolicyRun] = []
-    /// Runs that have done enough for one turn.
-    var resting: [PolicyRun] = []
+    /// The memory of all runs, see `PoolSlot`.
+    private var slots: [UnsafeMutableRawPointer] = []
+    /// Runs that hold back bytes until the turn has ended. Records last as long as the host, and one whose run has ended says so
+    /// (`expectsTurnEnd`).
+    var expecting: [UnsafeMutablePointer<PolicyRunRecord>] = []
+    /// Runs that have done enough for one turn; those that still have say so (`expectsNextTurn`).
+    var resting: [UnsafeMutablePointer<PolicyRunRecord>] = []
 
     /// Runs rest in the pool at least so long that as many others have begun: a handle that a script kept stays
     /// dead for a while, and any later use of it touches the exchange that runs, never another.
@@ -149,10 +151,11 @@ final class PolicyHost {
 
     deinit {
         timers.stop(self)
-        for record in records {
+        for slot in slots {
+            let record = PoolSlot<PolicyRunRecord>.record(0, of: slot)
             record.pointee.destroy()
             record.deinitialize(count: 1)
-            record.deallocate()
+            slot.deallocate()
         }
         instances.deallocate()
         dataVersion.deallocate()
@@ -179,6 +182,8 @@ final class PolicyHost {
         record.pointee.subject = PolicySubject()
         record.pointee.owner = nil
         record.pointee.phase = .idle
+        record.pointee.expectsTurnEnd = false
+        record.pointee.expectsNextTurn = false
         record.pointee.chain = nil
         record.pointee.ran.removeAll()
         record.pointee.replyBody = .empty
@@ -204,9 +209,10 @@ final class PolicyHost {
 
     /// False: the VM's memory is spent.
     private func addRun() -> Bool {
-        let record = UnsafeMutablePointer<PolicyRunRecord>.allocate(capacity: 1)
+        let slot = PoolSlot<PolicyRunRecord>.allocate(count: 1)
+        let record = PoolSlot<PolicyRunRecord>.record(0, of: slot)
+        slots.append(slot)
         record.initialize(to: PolicyRunRecord(host: self))
-        records.append(record)
         record.pointee.requestMap.run = record
         record.pointee.responseMap.run = record
         record.pointee.requestTrailerMap.run = record

@@ -33,6 +33,8 @@ final class EventLoop {
     private var graveyard: [EventHandler] = []
     private var isStopping = false
     private let waker: MailboxHandler
+    /// The thread of the newest turn; `nil` before the first one.
+    private var thread: pthread_t?
 
     /// - Throws: `SystemError` when the process is out of file descriptors.
     init() throws(SystemError) {
@@ -112,6 +114,9 @@ final class EventLoop {
 
     // MARK: Running
 
+    /// For assertions: the caller is on the loop's thread, or no turn has begun.
+    var isCurrent: Bool { thread.map { pthread_equal($0, pthread_self()) != 0 } ?? true }
+
     /// Turns until `stop`.
     func run() {
         while !isStopping { turn() }
@@ -122,6 +127,8 @@ final class EventLoop {
 
     /// One turn; `limit` bounds the wait in milliseconds (-1: none).
     func turn(limit: Int = -1) {
+        assert(isCurrent, "a loop turns on two threads")
+        thread = pthread_self()
         let count = wait(limit: limit)
         now = Clock.now()
         turns?.add()
