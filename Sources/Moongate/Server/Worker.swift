@@ -136,7 +136,7 @@ final class Worker: ConnectionOwner {
     }
 
     override func endStreams(of connection: DownstreamConnection) {
-        connection.streams.forEach { Exchange(owner: $0).fail(.connectionTooOld) }
+        connection.forEachOwner { Exchange(owner: $0).fail(.connectionTooOld) }
     }
 
     // MARK: Generations
@@ -180,26 +180,29 @@ final class Worker: ConnectionOwner {
     /// Ends every stream with `UNAVAILABLE`.
     func endStreams() {
         connections.forEach { connection in
-            connection.streams.forEach { Exchange(owner: $0).fail(.draining) }
+            connection.forEachOwner { Exchange(owner: $0).fail(.draining) }
         }
     }
 
     /// Ends the streams that hold most of bodies, until those that ended held `bytes` in all; streams that hold nothing
     /// go on.
     func shed(_ bytes: UInt64) {
-        var holders: [(owner: UnsafeMutableRawPointer, held: Int)] = []
+        var holders: [(connection: DownstreamConnection, id: Int32, held: Int)] = []
         connections.forEach { connection in
-            connection.streams.forEach { owner in
+            connection.inspectStreams { stream in
+                guard let owner = stream.pointee.owner else { return }
                 let exchange = Exchange(owner: owner)
                 let held = exchange.heldRequest.total + exchange.heldResponse.total
-                if held > 0 { holders.append((owner, held)) }
+                if held > 0 { holders.append((connection, stream.pointee.id, held)) }
             }
         }
         holders.sort { $0.held > $1.held }
         var left = Int(clamping: bytes)
         for holder in holders where left > 0 {
+            // One that ended with another before it has given its part back.
+            guard let owner = holder.connection.streams[holder.id]?.pointee.owner else { continue }
             left -= holder.held
-            Exchange(owner: holder.owner).shed()
+            Exchange(owner: owner).shed()
             host.overload.streamReset()
         }
     }
@@ -208,7 +211,7 @@ final class Worker: ConnectionOwner {
     private func endStreams(of generation: WorkerGeneration) -> Int {
         var count = 0
         connections.forEach { connection in
-            connection.streams.forEach { owner in
+            connection.forEachOwner { owner in
                 let exchange = Exchange(owner: owner)
                 guard exchange.generation === generation else { return }
                 count += 1

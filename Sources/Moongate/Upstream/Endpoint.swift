@@ -48,7 +48,7 @@ final class Endpoint {
     private var connector: Connector?
     /// An attempt to connect is among the connections of the process.
     private var isConnectCounted = false
-    private var waiting: [StreamSeeker] = []
+    private var waiting: SeekerQueue
     private var backoff = Backoff()
     private var retryTimer: OwnedTimer?
     private(set) var isRemoved = false
@@ -70,6 +70,7 @@ final class Endpoint {
         self.lifetime = lifetime
         authority = Bytes.allocated(host.contains(":") ? "[\(host)]" : host)
         self.shared = shared
+        waiting = SeekerQueue(permits: shared.pending)
         self.requestLimit = requestLimit
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
         name = state.name
@@ -104,25 +105,17 @@ final class Endpoint {
     }
 
     private func wait(_ seeker: StreamSeeker) -> Upstream.Assignment {
-        guard shared.pending.tryBegin() else {
+        guard waiting.append(seeker) else {
             cells.overflows(.pending).add()
             return .overflow(shared.overflow(.pending))
         }
-        waiting.append(seeker)
         if connectIfNeeded() { return .waiting(self) }
-        stopWaiting(waiting.count - 1)
+        waiting.remove(seeker.owner)
         return .overflow(shared.overflow(.connections))
     }
 
     /// A stream that waits is gone.
-    func forget(_ owner: UnsafeMutableRawPointer) {
-        if let index = waiting.firstIndex(where: { $0.owner == owner }) { stopWaiting(index) }
-    }
-
-    private func stopWaiting(_ index: Int) {
-        waiting.remove(at: index)
-        shared.pending.end()
-    }
+    func forget(_ owner: UnsafeMutableRawPointer) { waiting.remove(owner) }
 
     /// The endpoint left the configuration or the DNS answer: streams finish, new ones do not come.
     func remove() {
@@ -299,23 +292,22 @@ final class Endpoint {
         streams.subtract()
         cells.openStreams.subtract()
         requestLimit?._withUnsafeGuaranteedRef { $0.end() }
-        if !waiting.isEmpty { serveWaiting() }
     }
+
+    /// A stream has ended, and its delegate knows.
+    @inline(__always) func roomIsThere() { if !waiting.isEmpty { serveWaiting() } }
 
     /// Hands waiting streams to connections that have room.
     func serveWaiting() {
         while !waiting.isEmpty {
             guard let connection = connections.first(where: \.hasRoom) else { return connectOrGiveUp() }
-            let seeker = waiting[0]
-            stopWaiting(0)
-            seeker.connectionReady(connection)
+            waiting.pop()?.seeker.connectionReady(connection)
         }
     }
 
+    /// Tells all that wait now. One that is told may wait here again, or end others before it is their turn.
     private func failWaiting(_ reason: String) {
-        let failed = waiting
-        waiting = []
-        for _ in failed { shared.pending.end() }
-        for seeker in failed { seeker.connectionFailed(reason) }
+        let end = waiting.end
+        while let entry = waiting.pop(before: end) { entry.seeker.connectionFailed(reason) }
     }
 }

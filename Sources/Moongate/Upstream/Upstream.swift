@@ -33,7 +33,7 @@ final class Upstream {
     private(set) var hashesRequests = false
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
-    private var waiting: [(seeker: StreamSeeker, wish: EndpointWish?)] = []
+    private var waiting: SeekerQueue
     private let shared: SharedUpstream
     private let cells: UpstreamCells
     private let worker: Int
@@ -55,6 +55,7 @@ final class Upstream {
         name = config.name
         nameBytes = Bytes.allocated(config.name)
         self.shared = shared
+        waiting = SeekerQueue(permits: shared.pending)
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
         self.worker = worker
         self.config = config
@@ -74,7 +75,7 @@ final class Upstream {
     /// With the last generation that has it; streams under way end in their own time.
     deinit {
         for endpoint in endpoints { endpoint.remove() }
-        for _ in waiting { shared.pending.end() }
+        waiting.removeAll()
         nameBytes.base.deallocate()
     }
 
@@ -121,11 +122,7 @@ final class Upstream {
     }
 
     /// A stream that waits for DNS is gone.
-    func forget(_ owner: UnsafeMutableRawPointer) {
-        guard let index = waiting.firstIndex(where: { $0.seeker.owner == owner }) else { return }
-        waiting.remove(at: index)
-        shared.pending.end()
-    }
+    func forget(_ owner: UnsafeMutableRawPointer) { waiting.remove(owner) }
 
     private func assign(_ seeker: StreamSeeker, _ excluded: Endpoint?, _ wish: EndpointWish) -> Assignment {
         let isBound = wish.isStrict && wish.address != nil
@@ -222,9 +219,7 @@ final class Upstream {
 
     private func unavailable(_ seeker: StreamSeeker, _ wish: EndpointWish?) -> Assignment {
         if awaitsFirstAnswer {
-            guard shared.pending.tryBegin() else { return overflow(.pending) }
-            waiting.append((seeker, wish))
-            return .resolving
+            return waiting.append(seeker, wish) ? .resolving : overflow(.pending)
         }
         let reason =
             endpoints.lazy.compactMap { $0.failure ?? $0.state.complaint }.first ?? hosts.lazy.compactMap(\.failure)
@@ -293,11 +288,10 @@ final class Upstream {
     }
 
     private func serveWaiting() {
-        let seekers = waiting
-        waiting = []
-        for (seeker, wish) in seekers {
-            shared.pending.end()
-            switch assign(seeker, wish: wish) {
+        let end = waiting.end
+        while let entry = waiting.pop(before: end) {
+            let seeker = entry.seeker
+            switch assign(seeker, wish: entry.wish) {
             case .connection(let connection): seeker.connectionReady(connection)
             case .waiting(let endpoint): seeker.waits(endpoint)
             case .resolving: break

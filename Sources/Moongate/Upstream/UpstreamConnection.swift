@@ -85,6 +85,8 @@ final class UpstreamConnection: HTTP2Connection {
         if isRetired && streams.count == 0 { submitGoAway() }
     }
 
+    override func roomIsThere() { endpoint.roomIsThere() }
+
     override func connectionClosed(_ reason: CloseReason) {
         for _ in 0..<streams.count { endpoint.streamEnded() }
         endpoint.connectionClosed(self, reason)

@@ -67,7 +67,7 @@ final class ConnectionWatch: TimedObject {
 
     private func endLateRequests(_ connection: HTTP2Connection, _ now: Instant) {
         let limit = connection.watchLimits.body
-        connection.streams.forEachStream { stream in
+        connection.forEachStream { stream in
             let state = stream.pointee.state
             guard !state.peerEnded, !state.hasBody, !state.endIsWritten, !state.weEnded, !state.isReset else { return }
             // What the window has lost and got back changes with each DATA.
@@ -90,21 +90,21 @@ final class ConnectionWatch: TimedObject {
         let blocked = connection.core.pointee.blockedSince
         var held = 0
         var isStalled = blocked != 0
-        connection.streams.forEachStream { stream in
+        connection.inspectStreams { stream in
             if stream.pointee.state.stalledSince != 0 { isStalled = true }
             held += stream.pointee.report { $0.heldResponse($1).queued } ?? 0
         }
         guard held > limit else { return isStalled }
-        var candidates: [(since: Instant, stream: HTTP2StreamPointer)] = []
-        connection.streams.forEachStream { stream in
+        var candidates: [(since: Instant, id: Int32)] = []
+        connection.inspectStreams { stream in
             let state = stream.pointee.state
             let since = state.stalledSince != 0 ? state.stalledSince : blocked
             if since != 0, !state.isReset, now &- since >= ConnectionWatch.patience {
-                candidates.append((since, stream))
+                candidates.append((since, stream.pointee.id))
             }
         }
-        for (_, stream) in candidates.sorted(by: { $0.since < $1.since }) {
-            guard held > limit, !connection.isClosed, stream.pointee.isOpen else { break }
+        for (_, id) in candidates.sorted(by: { $0.since < $1.since }) where held > limit {
+            guard let stream = connection.streams[id] else { continue }
             held -= stream.pointee.report { $0.heldResponse($1).queued } ?? 0
             connection.abused(.stalledResponse)
             _ = stream.pointee.report { $0.responseIsStalled($1) }

@@ -87,7 +87,7 @@ extension HTTP2Connection {
         let change = Int64(size) - Int64(core.pointee.peerStreamWindow)
         core.pointee.peerStreamWindow = size
         var overflows = false
-        streams.forEachStream { stream in
+        inspectStreams { stream in
             let window = Int64(stream.pointee.state.sendWindow) + change
             guard window <= Int64(Int32.max) else { return overflows = true }
             stream.pointee.state.sendWindow = Int32(clamping: window)
@@ -116,7 +116,7 @@ extension HTTP2Connection {
         goAwayReceived()
         // The peer has not looked at these (C1). An exchange that is told may try again elsewhere.
         if acceptor == nil {
-            streams.forEachStream { if !isClosed && $0.pointee.id > last { finish($0, .refusedStream) } }
+            forEachStream { if $0.pointee.id > last { finish($0, .refusedStream) } }
         }
         needsFlush()
     }
@@ -146,8 +146,8 @@ extension HTTP2Connection {
         let (window, overflows) = core.pointee.sendWindow.addingReportingOverflow(increment)
         guard !overflows else { return fail(.flowControlError, "a window of more than 2^31 - 1") }
         core.pointee.sendWindow = window
-        guard window > 0, !core.pointee.starved.isEmpty else { return }
-        while let stream = core.pointee.starved.first {
+        guard window > 0, core.pointee.queues.hasStarved else { return }
+        while let stream = core.pointee.queues.firstStarved {
             if window >= HTTP2Connection.worthwhileWindow { stream.pointee.state.stalledSince = 0 }
             enqueue(stream, .ready)
         }

@@ -31,12 +31,12 @@ extension HTTP2Connection {
         let limit = watchLimits.requests
         guard limit > 0, acceptor != nil else { return false }
         var held = HeldBody()
-        streams.forEachStream { stream in
+        inspectStreams { stream in
             if let part = stream.pointee.report({ $0.heldRequest($1) }) { held.add(part) }
         }
         guard held.total > limit else { return false }
         if held.repeatable > 0 {
-            streams.forEachStream { stream in _ = stream.pointee.report { $0.forgoAttempts($1) } }
+            forEachStream { stream in _ = stream.pointee.report { $0.forgoAttempts($1) } }
         }
         if held.collected > limit { endCollections(held.collected - limit) }
         return held.queued > limit
@@ -45,14 +45,14 @@ extension HTTP2Connection {
     /// Ends the requests of which policies have collected most, until `excess` octets are free. One is left: how large a single
     /// body may be is the policies' limit.
     private func endCollections(_ excess: Int) {
-        var candidates: [(octets: Int, stream: HTTP2StreamPointer)] = []
-        streams.forEachStream { stream in
+        var candidates: [(octets: Int, id: Int32)] = []
+        inspectStreams { stream in
             let octets = stream.pointee.report { $0.heldRequest($1).collected } ?? 0
-            if octets > 0 { candidates.append((octets, stream)) }
+            if octets > 0 { candidates.append((octets, stream.pointee.id)) }
         }
         var left = excess
-        for (octets, stream) in candidates.sorted(by: { $0.octets > $1.octets }).dropLast() where left > 0 {
-            guard !isClosed, stream.pointee.isOpen else { continue }
+        for (octets, id) in candidates.sorted(by: { $0.octets > $1.octets }).dropLast() where left > 0 {
+            guard let stream = streams[id] else { continue }
             left -= octets
             abused(.collectedRequest)
             _ = stream.pointee.report { $0.requestIsTooMuch($1) }

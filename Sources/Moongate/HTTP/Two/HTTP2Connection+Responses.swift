@@ -44,11 +44,10 @@ extension HTTP2Connection {
 
     private func giveRoomNow() {
         core.pointee.roomIsBack = false
-        var waiting: [(id: Int32, stream: HTTP2StreamPointer)] = []
-        streams.forEachStream { if $0.pointee.state.awaitsRoom { waiting.append(($0.pointee.id, $0)) } }
-        for (id, stream) in waiting.sorted(by: { $0.id < $1.id }) {
-            guard !isClosed else { return }
-            guard streams[id] == stream, stream.pointee.state.awaitsRoom else { continue }
+        var waiting: [Int32] = []
+        inspectStreams { if $0.pointee.state.awaitsRoom { waiting.append($0.pointee.id) } }
+        for id in waiting.sorted() {
+            guard let stream = streams[id], stream.pointee.state.awaitsRoom else { continue }
             stream.pointee.state.awaitsRoom = false
             core.pointee.awaiting -= 1
             _ = stream.pointee.report { $0.roomIsBack($1) }

@@ -9,24 +9,17 @@ extension HTTP2Connection {
         guard let base = loop.writeBuffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return false }
         var writer = FrameWriter(base: base, capacity: loop.writeBuffer.count)
         var goesOn = mayWrite
-        // Streams that cannot send now, because the kernel takes nothing.
-        var waiting = HTTP2StreamQueue()
-        while let stream = core.pointee.ready.first, !isClosed {
-            core.pointee.ready.remove(stream)
-            stream.pointee.state.queue = .none
+        if mayWrite { core.pointee.queues.unblock() }
+        while !isClosed, let stream = core.pointee.queues.popReady() {
             if stream.pointee.state.isReset {
                 sendReset(stream)
             } else if !goesOn {
-                waiting.append(stream)
+                core.pointee.queues.put(stream, .blocked)
             } else if stream.pointee.state.endIsWritten {
                 tellEnd(stream)
             } else {
                 goesOn = sendBody(stream, &writer)
             }
-        }
-        while let stream = waiting.first {
-            waiting.remove(stream)
-            enqueue(stream, .ready)
         }
         guard goesOn, !isClosed else { return false }
         return writer.count == 0 || (takeOutput(into: &writer) && send(writer.bytes))
@@ -115,7 +108,7 @@ extension HTTP2Connection {
 
     /// The stream has not come to its end: it goes to the end of the row, or waits for a window or for `resume`.
     private func wantMore(_ stream: HTTP2StreamPointer, mayHaveMore: Bool) {
-        guard stream.pointee.state.queue == .none else { return }
+        guard stream.pointee.queue == .none else { return }
         if stream.pointee.state.sendWindow <= 0 {
             stream.pointee.state.lacksWindow = true
             noteStalled(stream)
@@ -139,6 +132,8 @@ extension HTTP2Connection {
     private func tellEnd(_ stream: HTTP2StreamPointer) {
         stream.pointee.state.endIsWritten = false
         stream.pointee.state.weEnded = true
+        // A call that was served to its end is honest work, however the stream ends afterwards.
+        core.pointee.budget.finished &+= 1
         _ = stream.pointee.report { $0.endSent($1) }
         guard !isClosed, stream.pointee.isOpen else { return }
         finishIfEnded(stream)
@@ -155,20 +150,10 @@ extension HTTP2Connection {
 
     /// Puts the stream behind the others, unless it stands there already.
     @inline(__always) func enqueue(_ stream: HTTP2StreamPointer, _ queue: HTTP2Stream.Queue) {
-        guard stream.pointee.state.queue != queue else { return }
-        dequeue(stream)
-        stream.pointee.state.queue = queue
-        if queue == .ready { core.pointee.ready.append(stream) } else { core.pointee.starved.append(stream) }
+        core.pointee.queues.put(stream, queue)
     }
 
-    @inline(__always) func dequeue(_ stream: HTTP2StreamPointer) {
-        switch stream.pointee.state.queue {
-        case .none: return
-        case .ready: core.pointee.ready.remove(stream)
-        case .starved: core.pointee.starved.remove(stream)
-        }
-        stream.pointee.state.queue = .none
-    }
+    @inline(__always) func dequeue(_ stream: HTTP2StreamPointer) { core.pointee.queues.remove(stream) }
 }
 
 /// Frames in a row in the loop's buffer, which is written as a whole.

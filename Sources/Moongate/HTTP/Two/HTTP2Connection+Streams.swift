@@ -19,6 +19,8 @@ extension HTTP2Connection {
     // MARK: Opening and ending
 
     @inline(__always) func attach(_ stream: HTTP2StreamPointer, _ id: Int32) {
+        assert(loop.isCurrent, "a connection is used outside of its loop")
+        assert(core.pointee.inspections == 0, "a stream opens while streams are looked at")
         core.pointee.streams.insert(stream, id, of: self)
         stream.pointee.state.sendWindow = core.pointee.peerStreamWindow
         stream.pointee.state.receiveWindow = core.pointee.streamWindow
@@ -26,6 +28,7 @@ extension HTTP2Connection {
     }
 
     func detach(_ stream: HTTP2StreamPointer) {
+        assert(core.pointee.inspections == 0, "a stream ends while streams are looked at")
         dequeue(stream)
         core.pointee.heldHeads -= Int(stream.pointee.state.headSize)
         core.pointee.streams.remove(stream)
@@ -43,10 +46,10 @@ extension HTTP2Connection {
     func finish(_ stream: HTTP2StreamPointer, _ code: ErrorCode) {
         detach(stream)
         core.pointee.budget.ended &+= 1
-        if code.rawValue == 0 { core.pointee.budget.finished &+= 1 }
         noteSize(stream)
         streamEnded(code)
         _ = stream.pointee.report { $0.streamClosed($1, code, nil) }
+        roomIsThere()
         if core.pointee.weAreLeaving || core.pointee.peerIsLeaving { needsFlush() }
     }
 
@@ -116,7 +119,7 @@ extension HTTP2Connection {
     /// There is something to read again after `BodyRead.later`.
     @inline(__always) func resume(_ stream: HTTP2StreamPointer) {
         guard !isClosed, stream.pointee.state.hasBody, !stream.pointee.state.isReset else { return }
-        if stream.pointee.state.queue == .none { enqueue(stream, .ready) }
+        if stream.pointee.queue == .none { enqueue(stream, .ready) }
         needsFlush()
     }
 

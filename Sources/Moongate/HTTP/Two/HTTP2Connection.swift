@@ -101,8 +101,11 @@ class HTTP2Connection: EventHandler {
     /// The peer opened a stream.
     func streamBegan() {}
 
-    /// One of the streams is gone, by `code`; called before the delegate's `streamClosed`.
+    /// One of the streams is gone, by `code`; called before the delegate's `streamClosed`, and so calls nobody else.
     func streamEnded(_ code: ErrorCode) {}
+
+    /// There may be room for another stream; called behind the delegate's `streamClosed`.
+    func roomIsThere() {}
 
     // MARK: Beginning and end
 
@@ -128,6 +131,7 @@ class HTTP2Connection: EventHandler {
     /// Ends the connection now. Calling it again does nothing.
     func close(_ reason: CloseReason) {
         guard !isClosed else { return }
+        assert(loop.isCurrent, "a connection is used outside of its loop")
         isClosed = true
         core.pointee.section.target = nil
         loop.remove(descriptor)
@@ -266,6 +270,7 @@ class HTTP2Connection: EventHandler {
 
     override func flush() {
         isFlushPending = false
+        assert(hasSoundQueues, "the queues of a connection's streams are broken")
         defer { if closesAfterFlush { close(.local) } }
         guard !isClosed, !isHandshaking else { return }
         if !core.pointee.loans.isEmpty { settle() }

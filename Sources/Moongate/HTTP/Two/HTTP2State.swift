@@ -4,10 +4,11 @@
 /// classes are.
 struct HTTP2State {
     var streams = HTTP2StreamList()
-    /// Streams with something to send, or whose end is to be told, at the end of the turn.
-    var ready = HTTP2StreamQueue()
-    /// Streams that could send if the connection had a window.
-    var starved = HTTP2StreamQueue()
+    /// Streams with something to send, or whose end is to be told, at the end of the turn; streams that could send if the kernel
+    /// took bytes, or if the connection had a window.
+    var queues = HTTP2StreamQueues()
+    /// How often streams are being looked at, see `HTTP2Connection.inspectStreams`.
+    var inspections = 0
     var output = OutputBuffer()
     var loans = LoanList()
     var decoder: HeaderDecoder

@@ -12,11 +12,15 @@ struct HTTP2Stream {
     fileprivate var next: HTTP2StreamPointer?
     fileprivate var previous: HTTP2StreamPointer?
 
+    // MARK: Its place among the streams that wait, which only `HTTP2StreamQueues` changes
+
+    fileprivate(set) var queue = Queue.none
+    fileprivate var nextInQueue: HTTP2StreamPointer?
+    fileprivate var previousInQueue: HTTP2StreamPointer?
+
     // MARK: For the connection
 
     var state = State()
-    var nextInQueue: HTTP2StreamPointer?
-    var previousInQueue: HTTP2StreamPointer?
 
     /// Made anew when the stream opens.
     struct State {
@@ -32,7 +36,6 @@ struct HTTP2Stream {
         var expected: Int64 = -1
         /// With which code the stream is reset at the end of the turn.
         var resetCode = ErrorCode.noError
-        var queue = Queue.none
         /// Its part of `HTTP2State.heldHeads`.
         var headSize: Int32 = 0
         /// Its part of `HTTP2State.kept`.
@@ -68,6 +71,8 @@ struct HTTP2Stream {
     /// Where a stream waits for its turn to send.
     enum Queue: UInt8 {
         case none, ready
+        /// For the kernel to take bytes again.
+        case blocked
         /// For the connection's window.
         case starved
     }
@@ -99,6 +104,8 @@ struct HTTP2StreamList {
     @inline(__always) subscript(id: Int32) -> HTTP2StreamPointer? { table[id] }
 
     mutating func insert(_ stream: HTTP2StreamPointer, _ id: Int32, of connection: HTTP2Connection) {
+        assert(!stream.pointee.isOpen, "a stream is open already")
+        assert(stream.pointee.queue == .none, "a stream that is not open stands in a queue")
         stream.pointee.connection = Unmanaged.passUnretained(connection)
         stream.pointee.id = id
         stream.pointee.state = HTTP2Stream.State()
@@ -110,6 +117,7 @@ struct HTTP2StreamList {
     }
 
     mutating func remove(_ stream: HTTP2StreamPointer) {
+        assert(stream.pointee.queue == .none, "a stream ends in a queue")
         let next = stream.pointee.next
         if let previous = stream.pointee.previous { previous.pointee.next = next } else { first = next }
         next?.pointee.previous = stream.pointee.previous
@@ -119,82 +127,111 @@ struct HTTP2StreamList {
         stream.pointee.previous = nil
     }
 
-    /// Calls `body` with every stream; it may close the stream it is given.
-    func forEachStream(_ body: (HTTP2StreamPointer) -> Void) {
-        var current = first
-        while let stream = current {
-            current = stream.pointee.next
-            body(stream)
+    /// The stream behind `stream`, in no particular order.
+    @inline(__always) func next(after stream: HTTP2StreamPointer) -> HTTP2StreamPointer? { stream.pointee.next }
+}
+
+/// The streams of one connection that wait to send, in rows, first in, first out.
+///
+/// A stream stands in one row or in none: it carries its place itself, and moves by `put` and `remove` alone.
+struct HTTP2StreamQueues {
+    /// One row. Its members name it in `HTTP2Stream.queue`.
+    private struct Row {
+        var first: HTTP2StreamPointer?
+        var last: HTTP2StreamPointer?
+
+        @inline(__always) mutating func append(_ stream: HTTP2StreamPointer) {
+            stream.pointee.nextInQueue = nil
+            stream.pointee.previousInQueue = last
+            if let last { last.pointee.nextInQueue = stream } else { first = stream }
+            last = stream
+        }
+
+        @inline(__always) mutating func unlink(_ stream: HTTP2StreamPointer) {
+            let next = stream.pointee.nextInQueue
+            let previous = stream.pointee.previousInQueue
+            if let previous { previous.pointee.nextInQueue = next } else { first = next }
+            if let next { next.pointee.previousInQueue = previous } else { last = previous }
+            stream.pointee.nextInQueue = nil
+            stream.pointee.previousInQueue = nil
         }
     }
 
-    /// Calls `body` with the owner of every stream; it may close the stream it is given.
-    func forEach(_ body: (UnsafeMutableRawPointer) -> Void) {
-        forEachStream { if let owner = $0.pointee.owner { body(owner) } }
-    }
-}
+    private var ready = Row()
+    private var blocked = Row()
+    private var starved = Row()
 
-/// What an exchange asks of its streams. Asking a stream that is closed does nothing.
-extension UnsafeMutablePointer where Pointee == HTTP2Stream {
-    /// There is something to read again after `BodyRead.later`.
-    @inline(__always) func resume() {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.resume(self) }
-    }
+    @inline(__always) var hasStarved: Bool { starved.first != nil }
 
-    /// Sends body bytes at the end of this turn, as far as they may leave then, ahead of what `readBody` would give.
-    /// - Returns: how many were taken.
-    @inline(__always) func pass(_ bytes: Bytes) -> Int {
-        guard let connection = pointee.connection else { return 0 }
-        return connection._withUnsafeGuaranteedRef { $0.pass(self, bytes) }
+    /// Puts the stream at the end of a row, unless it stands in that row already.
+    @inline(__always) mutating func put(_ stream: HTTP2StreamPointer, _ queue: HTTP2Stream.Queue) {
+        guard stream.pointee.queue != queue else { return }
+        remove(stream)
+        switch queue {
+        case .none: return
+        case .ready: ready.append(stream)
+        case .blocked: blocked.append(stream)
+        case .starved: starved.append(stream)
+        }
+        stream.pointee.queue = queue
     }
 
-    /// Lets the peer send `count` more bytes: they have been passed on.
-    @inline(__always) func consume(_ count: Int) {
-        guard count > 0, let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.consume(self, count) }
+    /// Takes the stream out of the row where it stands, if any.
+    @inline(__always) mutating func remove(_ stream: HTTP2StreamPointer) {
+        switch stream.pointee.queue {
+        case .none: return
+        case .ready: ready.unlink(stream)
+        case .blocked: blocked.unlink(stream)
+        case .starved: starved.unlink(stream)
+        }
+        stream.pointee.queue = .none
     }
 
-    /// Whether the response may have so many octets more under way.
-    func widen(_ octets: Int) -> Bool {
-        guard let connection = pointee.connection else { return false }
-        return connection._withUnsafeGuaranteedRef { $0.widen(self, octets) }
+    /// Takes the first of the streams that can send; it stands in no row then.
+    @inline(__always) mutating func popReady() -> HTTP2StreamPointer? {
+        guard let stream = ready.first else { return nil }
+        ready.unlink(stream)
+        stream.pointee.queue = .none
+        return stream
     }
 
-    /// Whether policies may keep so many octets more of the response; if not, `roomIsBack` tells when to ask again.
-    func keep(_ octets: Int) -> Bool {
-        guard let connection = pointee.connection else { return false }
-        return connection._withUnsafeGuaranteedRef { $0.keep(self, octets) }
+    @inline(__always) var firstStarved: HTTP2StreamPointer? { starved.first }
+
+    /// The kernel takes bytes again: those that have waited for it come before all others.
+    @inline(__always) mutating func unblock() { if blocked.first != nil { unblockAll() } }
+
+    private mutating func unblockAll() {
+        let others = ready
+        ready = blocked
+        blocked = Row()
+        var next = ready.first
+        while let stream = next {
+            stream.pointee.queue = .ready
+            next = stream.pointee.nextInQueue
+        }
+        guard let first = others.first, let last = ready.last else { return }
+        last.pointee.nextInQueue = first
+        first.pointee.previousInQueue = last
+        ready.last = others.last
     }
 
-    /// So many octets of it are kept no more.
-    func release(_ octets: Int) {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.release(self, octets) }
-    }
-
-    /// Ends the stream at the end of the turn; what is queued of its body is dropped.
-    func reset(_ code: ErrorCode) {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.reset(self, code) }
-    }
-
-    /// Passes a 1xx head on.
-    func submitInterim(_ headers: UnsafeMutablePointer<HeaderList>) {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.submitHead(headers, self, endsStream: false) }
-    }
-
-    /// Answers a client.
-    /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
-    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.submitResponse(self, headers, hasBody: hasBody) }
-    }
-
-    /// Ends our side with trailers.
-    func submitTrailers(_ headers: UnsafeMutablePointer<HeaderList>) {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.submitTrailers(self, headers) }
+    /// For assertions: the rows hold so many streams, and each is linked both ways and knows its row.
+    /// - Returns: `nil` where that does not hold.
+    func checkedCount() -> Int? {
+        var count = 0
+        for (row, queue) in [(ready, HTTP2Stream.Queue.ready), (blocked, .blocked), (starved, .starved)] {
+            var previous: HTTP2StreamPointer?
+            var current = row.first
+            while let stream = current {
+                guard stream.pointee.queue == queue, stream.pointee.previousInQueue == previous,
+                    stream.pointee.isOpen
+                else { return nil }
+                count += 1
+                previous = stream
+                current = stream.pointee.nextInQueue
+            }
+            guard row.last == previous else { return nil }
+        }
+        return count
     }
 }

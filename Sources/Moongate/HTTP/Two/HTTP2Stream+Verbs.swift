@@ -1,0 +1,64 @@
+/// What an exchange asks of its streams. Asking a stream that is closed does nothing.
+extension UnsafeMutablePointer where Pointee == HTTP2Stream {
+    /// There is something to read again after `BodyRead.later`.
+    @inline(__always) func resume() {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.resume(self) }
+    }
+
+    /// Sends body bytes at the end of this turn, as far as they may leave then, ahead of what `readBody` would give.
+    /// - Returns: how many were taken.
+    @inline(__always) func pass(_ bytes: Bytes) -> Int {
+        guard let connection = pointee.connection else { return 0 }
+        return connection._withUnsafeGuaranteedRef { $0.pass(self, bytes) }
+    }
+
+    /// Lets the peer send `count` more bytes: they have been passed on.
+    @inline(__always) func consume(_ count: Int) {
+        guard count > 0, let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.consume(self, count) }
+    }
+
+    /// Whether the response may have so many octets more under way.
+    func widen(_ octets: Int) -> Bool {
+        guard let connection = pointee.connection else { return false }
+        return connection._withUnsafeGuaranteedRef { $0.widen(self, octets) }
+    }
+
+    /// Whether policies may keep so many octets more of the response; if not, `roomIsBack` tells when to ask again.
+    func keep(_ octets: Int) -> Bool {
+        guard let connection = pointee.connection else { return false }
+        return connection._withUnsafeGuaranteedRef { $0.keep(self, octets) }
+    }
+
+    /// So many octets of it are kept no more.
+    func release(_ octets: Int) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.release(self, octets) }
+    }
+
+    /// Ends the stream at the end of the turn; what is queued of its body is dropped.
+    func reset(_ code: ErrorCode) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.reset(self, code) }
+    }
+
+    /// Passes a 1xx head on.
+    func submitInterim(_ headers: UnsafeMutablePointer<HeaderList>) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.submitHead(headers, self, endsStream: false) }
+    }
+
+    /// Answers a client.
+    /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
+    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.submitResponse(self, headers, hasBody: hasBody) }
+    }
+
+    /// Ends our side with trailers.
+    func submitTrailers(_ headers: UnsafeMutablePointer<HeaderList>) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.submitTrailers(self, headers) }
+    }
+}
