@@ -76,6 +76,10 @@ FATAL = {
     "6.7 PING of 7 octets": (frame(PING, 0, 0, b"1234567"), FRAME_SIZE_ERROR),
     "6.8 GOAWAY on a stream": (frame(GOAWAY, 0, 1, b"\0" * 8), PROTOCOL_ERROR),
     "6.8 GOAWAY of 7 octets": (frame(GOAWAY, 0, 0, b"\0" * 7), FRAME_SIZE_ERROR),
+    "6.8 a last stream that rises": (
+        frame(GOAWAY, 0, 0, struct.pack(">II", 2, 0)) + frame(GOAWAY, 0, 0, struct.pack(">II", 4, 0)), PROTOCOL_ERROR),
+    "5.3.1 PRIORITY of an idle stream that depends on itself": (
+        frame(PRIORITY, 0, 1, struct.pack(">IB", 1 | 1 << 31, 16)), PROTOCOL_ERROR),
     "6.9 WINDOW_UPDATE of 3 octets": (frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"), FRAME_SIZE_ERROR),
     "6.9 WINDOW_UPDATE of 0": (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"), PROTOCOL_ERROR),
     "6.9.1 a window beyond 2^31 - 1": (frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), FLOW_CONTROL_ERROR),
@@ -299,12 +303,11 @@ def test_6_9_2_windows_that_a_setting_makes_too_large_end_the_connection(between
 @pytest.mark.parametrize("octets", [
     frame(0x16, 0xff, 0, b"unknown"), frame(0x16, 0, 9, b""), settings((0xff00, 7)), frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"),
     frame(SETTINGS, ACK), frame(PING, ACK, 0, b"12345678"), settings((0x1, 0)), settings((0x1, 1 << 31)),
-    frame(PING, 0xfe, 0, b"12345678"), frame(PING, 0, 1 << 31, b"12345678"), frame(PRIORITY, 0, 1, b"\0\0\0\1\x10"),
-    settings((0x2, 1)), settings((0x5, 1 << 20)), settings((0x6, 0)), settings((0x4, 1), (0x4, 65535)), settings((0x3, 0)),
+    frame(PING, 0xfe, 0, b"12345678"), frame(PING, 0, 1 << 31, b"12345678"),
+    settings((0x2, 1)), settings((0x5, 1 << 20)), settings((0x6, 8192)), settings((0x4, 1), (0x4, 65535)), settings((0x3, 0)),
     frame(PRIORITY, 0, 2, b"\0\0\0\0\x10"),
 ], ids=["unknown type", "unknown type on a stream", "unknown setting", "PRIORITY", "ACK", "PING ACK", "no table", "a large table",
-        "unknown flags", "the reserved bit", "a stream that depends on itself", "push is allowed", "larger frames",
-        "no headers at all", "a setting twice", "no streams of ours", "PRIORITY of an even stream"])
+        "unknown flags", "the reserved bit", "push is allowed", "larger frames", "few headers", "a setting twice", "no streams of ours", "PRIORITY of an even stream"])
 def test_5_5_what_is_unknown_or_harmless_is_passed_over(between, octets):
     _, client, server = between
     client.send_raw(octets)
@@ -485,17 +488,6 @@ def test_5_1_2_streams_beyond_the_limit_are_refused(moongate, upstream, connect)
     goes_on(client, server)
 
 
-def test_5_3_a_priority_that_names_its_own_stream_is_passed_over(between):
-    """RFC 7540 made an error of it; RFC 9113 has nothing but the frame's form left."""
-    _, client, server = between
-    stream = client.new_stream()
-    client.send_raw(frame(HEADERS, END_HEADERS | END_STREAM | 0x20, stream,
-                          stream.to_bytes(4, "big") + b"\x0f" + client.encoder.encode(request())))
-    connection, head = server.next_request()
-    connection.respond(head.stream)
-    assert client.end(stream).get("grpc-status") == "0"
-
-
 def test_6_7_a_ping_is_answered_with_its_payload_and_an_answer_is_not(between):
     _, client, server = between
     client.send_raw(frame(PING, ACK, 0, b"unasked.") + frame(PING, 0, 0, b"\0\1\2\3\4\5\6\7"))
@@ -602,6 +594,11 @@ UPSTREAM_FATAL = {
     "6.7 PING of 7 octets": (lambda s: frame(PING, 0, 0, b"1234567"), FRAME_SIZE_ERROR),
     "6.8 GOAWAY on a stream": (lambda s: frame(GOAWAY, 0, s, b"\0" * 8), PROTOCOL_ERROR),
     "6.8 GOAWAY of 7 octets": (lambda s: frame(GOAWAY, 0, 0, b"\0" * 7), FRAME_SIZE_ERROR),
+    "6.8 a last stream that rises": (
+        lambda s: frame(GOAWAY, 0, 0, struct.pack(">II", s, 0)) + frame(GOAWAY, 0, 0, struct.pack(">II", s + 2, 0)),
+        PROTOCOL_ERROR),
+    "5.3.1 PRIORITY of an idle stream that depends on itself": (
+        lambda s: frame(PRIORITY, 0, s + 2, struct.pack(">IB", s + 2, 16)), PROTOCOL_ERROR),
     "6.9 WINDOW_UPDATE of 3 octets": (lambda s: frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"), FRAME_SIZE_ERROR),
     "6.9.1 a window beyond 2^31 - 1": (lambda s: frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), FLOW_CONTROL_ERROR),
     "6.9.2 windows that a setting makes too large": (
@@ -650,6 +647,8 @@ UPSTREAM_MALFORMED = {
     "8.1 an interim head that ends the stream": headers((":status", "103"), ends=True),
     "8.1.1 a length and no body": headers((":status", "200"), ("content-length", "5"), ends=True),
     "8.3.2 a status of four digits": headers((":status", "2000")),
+    "8.3.2 a status above 599": headers((":status", "600")),
+    "8.3.2 a status of 999": headers((":status", "999")),
     "8.3.2 a status of letters": headers((":status", "2xx")),
     "8.3.2 a status below 100": headers((":status", "099")),
     "8.3.2 a status of nothing": headers((":status", "")),
@@ -692,7 +691,9 @@ def test_8_1_1_a_response_longer_than_its_length_is_not_passed_on_as_whole(asked
 @pytest.mark.parametrize("trailers, ends", [
     ([(":status", "200"), ("grpc-status", "0")], True), ([("grpc-status", "0")], False), ([("X", "y")], True),
     ([("grpc-message", "a\r\nb")], True), ([("connection", "close")], True), ([(":path", "/")], True),
-], ids=["a second status", "no END_STREAM", "upper case", "a line end", "connection", "a request's pseudo-header"])
+    ([("grpc-status", "0"), ("content-length", "0")], True),
+], ids=["a second status", "no END_STREAM", "upper case", "a line end", "connection", "a request's pseudo-header",
+        "content-length"])
 def test_8_1_malformed_trailers_of_a_response_fail_their_call_alone(asked, trailers, ends):
     client, stream, connection, theirs, server = asked
     connection.send_headers(theirs, RESPONSE)
@@ -770,8 +771,8 @@ def test_3_4_an_upstream_that_does_not_begin_with_settings_is_no_http2_server(mo
 
 
 @pytest.mark.parametrize("octets", [
-    frame(0x16, 0xff, 0, b"unknown"), settings((0xff00, 7)), frame(PRIORITY, 0, 1, b"\0\0\0\1\x10"), frame(SETTINGS, ACK),
-    frame(PING, ACK, 0, b"12345678"), settings((0x1, 0)), settings((0x5, 1 << 20)), settings((0x6, 1)), settings((0x2, 0)),
+    frame(0x16, 0xff, 0, b"unknown"), settings((0xff00, 7)), frame(PRIORITY, 0, 1, b"\0\0\0\3\x10"), frame(SETTINGS, ACK),
+    frame(PING, ACK, 0, b"12345678"), settings((0x1, 0)), settings((0x5, 1 << 20)), settings((0x6, 8192)), settings((0x2, 0)),
 ], ids=["unknown type", "unknown setting", "PRIORITY", "ACK", "PING ACK", "no table", "larger frames", "few headers", "no push"])
 def test_5_5_what_is_unknown_or_harmless_from_an_upstream_is_passed_over(asked, octets):
     client, stream, connection, theirs, server = asked
@@ -780,6 +781,72 @@ def test_5_5_what_is_unknown_or_harmless_from_an_upstream_is_passed_over(asked, 
     assert client.end(stream).get("grpc-status") == "0"
     goes_on(client, server)
     assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("kind", ["PRIORITY", "HEADERS", "trailers"])
+def test_5_3_1_a_stream_that_depends_on_itself_is_reset_alone(between, kind):
+    _, client, server = between
+    if kind == "HEADERS":
+        stream = client.new_stream()
+        block = client.encoder.encode(request(extra=[("x-kept", "in the table")]))
+        client.send_raw(frame(HEADERS, END_HEADERS | 0x20, stream, struct.pack(">IB", stream | 1 << 31, 16) + block))
+    else:
+        stream = client.open(request())
+        server.next_request()
+        octets = struct.pack(">IB", stream, 16)
+        client.send_raw(frame(PRIORITY, 0, stream, octets) if kind == "PRIORITY" else
+                        frame(HEADERS, END_HEADERS | END_STREAM | 0x20, stream, octets + client.encoder.encode([("a", "b")])))
+    assert client.expect("RstStream", stream).code == PROTOCOL_ERROR
+    goes_on(client, server)
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", "200"), ("GET", "204"), ("GET", "205"), ("GET", "304")])
+@pytest.mark.parametrize("length", [None, "5"])
+def test_R10_9110_6_4_octets_of_a_body_where_there_is_none_are_malformed(between, method, status, length):
+    _, client, server = between
+    stream = client.open(request(method=method, content_type=""), end_stream=True)
+    connection, head = server.next_request()
+    fields = [(":status", status), ("content-type", "text/plain")] + ([("content-length", length)] if length else [])
+    connection.send_headers(head.stream, fields)
+    connection.send_data(head.stream, b"12345", end_stream=True)
+    assert connection.expect("RstStream", head.stream).code == PROTOCOL_ERROR
+    end = client.end(stream)
+    assert client.body(stream) == b"" and (end.type == "RstStream" or end.get(":status") == "502")
+    goes_on(client, server)
+    assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", "200"), ("GET", "204"), ("GET", "205"), ("GET", "304")])
+def test_9110_6_4_an_empty_frame_may_end_what_has_no_body(between, method, status):
+    _, client, server = between
+    stream = client.open(request(method=method, content_type=""), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, [(":status", status), ("x-a", "1")])
+    connection.send_data(head.stream, b"", end_stream=True)
+    assert client.end(stream).type in ("Data", "Headers") and client.body(stream) == b""
+    assert client.expect("Headers", stream).get(":status") == status
+
+
+def never_indexed(fields):
+    """RFC 7541 §6.2.3, with new names: encoders that have a field in the static table make no such literals of it."""
+    texts = [[text.encode() for text in pair] for pair in fields]
+    return b"".join(b"\x10" + b"".join(bytes([len(text)]) + text for text in pair) for pair in texts)
+
+
+def test_R15_7541_7_1_3_what_came_never_indexed_leaves_never_indexed(between):
+    _, client, server = between
+    stream = client.new_stream()
+    fields = request(extra=[("x-token", "secret")])
+    client.send_raw(frame(HEADERS, END_HEADERS | END_STREAM, stream, never_indexed(fields)))
+    connection, head = server.next_request()
+    assert dict(head.headers).items() >= dict(fields).items()
+    assert head.never_indexed >= {name for name, _ in fields}
+    for name in ":method", ":scheme", ":path", ":authority":
+        assert name in head.never_indexed
+    connection.send_raw(frame(HEADERS, END_HEADERS, head.stream, never_indexed(RESPONSE)))
+    connection.send_raw(frame(HEADERS, END_HEADERS | END_STREAM, head.stream, never_indexed(OK[:1])))
+    assert client.end(stream).never_indexed == {"grpc-status"}
+    assert client.expect("Headers", stream).never_indexed == {":status", "content-type"}
 
 
 @pytest.mark.parametrize("status", ["304", "200"])

@@ -146,6 +146,22 @@ def test_S1_a_response_that_is_one_head_gets_both_and_stays_one(moongate, upstre
     assert frames[0].get("x-head") == "1" and frames[0].get("x-end") == "1" and frames[0].get("grpc-status") == "5"
 
 
+def test_R13_routes_change_interim_heads_as_they_change_the_final_one(moongate, upstream, connect):
+    server = upstream()
+    edits = {"response_headers": {"remove": ["x-internal"], "set": {"x-head": "1"}}}
+    proxy = moongate(configuration(server.address, routes=[route(**edits)]))
+    client = connect(proxy.address)
+    stream = client.open(request(), end_stream=True)
+    connection, head = server.next_request()
+    fields = [("x-internal", "10.0.0.1"), ("x-head", "0"), ("x-other", "2")]
+    connection.send_headers(head.stream, [(":status", "103"), *fields])
+    connection.respond(head.stream, headers=fields)
+    heads = [frame for frame in client.answer(stream) if frame.get(":status")]
+    assert [frame.get(":status") for frame in heads] == ["103", "200"]
+    for frame in heads:
+        assert (frame.get("x-internal"), frame.all("x-head"), frame.get("x-other")) == (None, ["1"], "2")
+
+
 def test_answers_of_the_edge_and_of_policies_get_the_routes_headers(moongate, upstream, connect):
     deny = {"name": "deny", "lua": 'function on_request(handle) handle:respond({[":status"] = "403"}, "no") end'}
     edits = {"response_headers": {"set": {"x-head": "%{route}"}}}

@@ -3,7 +3,7 @@ import pytest
 
 from harness.frame_client import request
 from harness.frame_upstream import OK, RESPONSE
-from harness.frames import message
+from harness.frames import CANCEL, message
 from harness.waiting import eventually
 
 PLAIN = [(":status", "200"), ("content-type", "text/plain")]
@@ -80,7 +80,28 @@ def test_two_policies_rewrite_both_bodies_one_after_the_other(scripted):
     assert head_of(client.of_stream(stream)).get("content-length") == "13"
 
 
-@pytest.mark.parametrize("status", ["204", "304"])
+@pytest.mark.parametrize("status", ["204", "205", "304"])
+def test_a_response_that_a_policy_makes_one_without_a_body_has_none(scripted, status):
+    """RFC 9110 §15.3.5, §15.3.6, §15.4.5"""
+    _, client, server = scripted(f"function on_response(h) h:headers():replace(':status', '{status}') end")
+    stream = client.open(plain("GET"), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, PLAIN)
+    connection.send_data(head.stream, b"of a 200")
+    assert client.end(stream).get(":status") == status
+    assert client.body(stream) == b""
+    assert connection.expect("RstStream", head.stream).code == CANCEL
+
+
+@pytest.mark.parametrize("status", ["204", "205", "304"])
+def test_an_answer_of_a_policy_that_cannot_have_a_body_gets_none(scripted, status):
+    _, client, _ = scripted(f"function on_request(h) h:respond({{[':status'] = '{status}'}}, 'text') end")
+    stream = client.open(plain("GET"), end_stream=True)
+    assert client.end(stream).get(":status") == status
+    assert client.body(stream) == b""
+
+
+@pytest.mark.parametrize("status", ["204", "205", "304"])
 def test_response_that_cannot_have_a_body_gets_none(scripted, status):
     proxy, client, server = scripted("function on_response(h) h:body(true):setBytes('made') end")
     stream = client.open(plain("GET"), end_stream=True)

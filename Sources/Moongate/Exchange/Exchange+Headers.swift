@@ -67,6 +67,12 @@ extension Pooled where Record == ExchangeRecord {
         }
     }
 
+    /// A route that keeps a field from its clients keeps it from them in 1xx heads, too.
+    func editInterim() {
+        guard let edits = self.edits else { return }
+        edits._withUnsafeGuaranteedRef { $0.response?.apply(to: responsePointer, variables) }
+    }
+
     @inline(__always) func editTrailers() {
         guard let edits = self.edits else { return }
         edits._withUnsafeGuaranteedRef { $0.trailers?.apply(to: responseTrailersPointer, variables) }

@@ -14,6 +14,19 @@ extension Pooled where Record == ExchangeRecord {
         settleLength(responsePointer, responseLength(run))
     }
 
+    /// A policy has made it a response that has no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5): what there is of a body goes
+    /// nowhere.
+    func dropExcludedContent(_ run: PolicyRun) {
+        guard let status = self.response.value(.status), HTTPStatus.excludesContent(HTTPStatus.parse(status)),
+            run.responseBody == nil, let host = self.host
+        else { return }
+        self.responseBody.clear(host.loop.blocks)
+        self.responseTrailers.reset()
+        guard !self.responseEnded else { return }
+        self.responseEnded = true
+        abandonUpstream()
+    }
+
     private func responseLength(_ run: PolicyRun) -> Int64? {
         let waiting = Int64(self.responseBody.total)
         if self.responseEnded { return waiting }

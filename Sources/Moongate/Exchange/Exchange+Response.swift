@@ -16,6 +16,7 @@ extension Pooled where Record == ExchangeRecord {
         let status = self.response.value(.status).map(HTTPStatus.parse) ?? 0
         if status < 200 {
             // R13: a 1xx head is passed on, and the final one is still to come.
+            editInterim()
             downstreamPointer.submitInterim(responsePointer)
             return self.response.reset()
         }
@@ -112,6 +113,7 @@ extension Pooled where Record == ExchangeRecord {
         self.phase = .responding
         if let run = self.policyRun {
             if run.subject.drainsConnection { drainConnection() }
+            dropExcludedContent(run)
             settleResponseLength(run)
         }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty

@@ -15,7 +15,8 @@ enum RequestCheck {
     }
 
     private static func settleAuthority(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
-        let host = request.pointee.value(.host)
+        let field = request.pointee.first(.host)
+        let host = field?.value
         if let authority = request.pointee.value(.authority) {
             if authority.firstIndex(of: UInt8(ascii: "@")) != nil {
                 return .malformed("user information in :authority")
@@ -30,6 +31,7 @@ enum RequestCheck {
         if host.isEmpty { return .malformed("host is empty") }
         if host.firstIndex(of: UInt8(ascii: "@")) != nil { return .malformed("user information in host") }
         request.pointee.set(name: Bytes(":authority"), value: host)
+        if field?.neverIndexed == true { request.pointee.neverIndex(Bytes(":authority")) }
         request.pointee.remove(name: Bytes("host"))
         return nil
     }

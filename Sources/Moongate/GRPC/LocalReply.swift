@@ -12,7 +12,7 @@ enum LocalReply {
     ///
     /// - Parameters:
     ///   - headers: emptied first.
-    ///   - httpStatus: 100 to 999; only for callers that do not speak gRPC.
+    ///   - httpStatus: 200 to 599; only for callers that do not speak gRPC.
     ///   - message: for people, UTF-8; may be empty.
     ///   - requestType: the request's `content-type`, which decides the kind of answer. Must not point into
     ///     `headers`.

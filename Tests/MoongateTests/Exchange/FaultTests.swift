@@ -55,6 +55,14 @@ import Testing
         #expect(list.pointee.value(.host) == nil)
     }
 
+    @Test func R11aNeverIndexedHostBecomesSuchAnAuthority() {
+        list.pointee.add(":method", "POST")
+        list.pointee.add(":path", "/a")
+        list.pointee.add(name: Bytes("host"), value: Bytes("x"), neverIndexed: true)
+        #expect(RequestCheck.normalize(list) == nil)
+        #expect(list.pointee.first(.authority)?.neverIndexed == true)
+    }
+
     @Test func R11equalHostIsDropped() {
         #expect(fault((":method", "POST"), (":path", "/"), (":authority", "X"), ("host", "x")) == nil)
         #expect(list.pointee.value(.host) == nil)

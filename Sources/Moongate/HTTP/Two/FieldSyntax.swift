@@ -46,7 +46,7 @@ enum FieldSyntax {
         case .scheme: return isScheme(value)
         case .path: return value.count > 0 && isPath(value)
         case .authority, .host: return isAuthority(value)
-        case .status: return HTTPStatus.parse(value) >= 100
+        case .status: return HTTPStatus.parse(value) > 0
         // What begins with a colon is no name here: pseudo-headers that are unknown (§8.3).
         case .other: return isFieldName(name) && isFieldValue(value)
         default: return isFieldValue(value)

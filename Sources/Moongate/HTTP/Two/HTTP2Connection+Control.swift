@@ -22,7 +22,15 @@ extension HTTP2Connection {
     func priorityReceived(_ head: FrameHead, _ payload: Bytes) {
         if head.stream == 0 { return fail(.protocolError, "PRIORITY on stream 0") }
         guard payload.count == 5 else { return fail(.frameSizeError, "PRIORITY of \(payload.count) octets") }
-        _ = admits(.priority)
+        guard admits(.priority) else { return }
+        guard HTTP2Connection.dependency(payload, at: 0) == head.stream else { return }
+        // RFC 7540 §5.3.1: an error of the stream. One that was never opened cannot be reset (§5.1), so the error is the
+        // connection's (§5.4.2); one that has ended is past caring.
+        if let stream = core.pointee.streams[head.stream] {
+            refuse(stream, .protocolError)
+        } else if !isPast(head.stream) {
+            fail(.protocolError, "a stream that depends on itself")
+        }
     }
 
     func resetStreamReceived(_ head: FrameHead, _ payload: Bytes) {
@@ -112,6 +120,10 @@ extension HTTP2Connection {
         guard payload.count >= 8 else { return fail(.frameSizeError, "GOAWAY of \(payload.count) octets") }
         guard admits(.stray) else { return }
         let last = Int32(truncatingIfNeeded: payload.base.bigEndian(at: 0) & 0x7fff_ffff)
+        guard last <= core.pointee.peerLastStream else {
+            return fail(.protocolError, "GOAWAY with a last stream that rises to \(last)")
+        }
+        core.pointee.peerLastStream = last
         core.pointee.peerIsLeaving = true
         goAwayReceived()
         // The peer has not looked at these (C1). An exchange that is told may try again elsewhere.

@@ -15,6 +15,7 @@ extension HTTP2Connection {
         core.pointee.handled &+= HTTP2Connection.sectionWork
         guard let block = block(head, payload) else { return }
         guard beginSection(head) else { return }
+        if head.has(FrameFlag.priority) && !takePriority(head, payload) { return }
         core.pointee.section.endsStream = head.has(FrameFlag.endStream)
         core.pointee.section.size = 0
         core.pointee.section.continuations = 0
@@ -58,6 +59,21 @@ extension HTTP2Connection {
             return nil
         }
         return payload[start..<end]
+    }
+
+    /// Refuses a stream that depends on itself (RFC 7540 §5.3.1); its block is decoded all the same.
+    /// - Returns: false when the connection has failed.
+    private func takePriority(_ head: FrameHead, _ payload: Bytes) -> Bool {
+        let start = head.has(FrameFlag.padded) ? 1 : 0
+        guard let stream = core.pointee.section.stream, HTTP2Connection.dependency(payload, at: start) == head.stream
+        else { return true }
+        refuse(stream, .protocolError)
+        return !isClosed
+    }
+
+    /// The stream that priority fields name; the first bit says whether the dependency is exclusive.
+    static func dependency(_ payload: Bytes, at start: Int) -> Int32 {
+        Int32(truncatingIfNeeded: payload.base.bigEndian(at: start) & 0x7fff_ffff)
     }
 
     // MARK: Whose it is
@@ -171,10 +187,11 @@ extension HTTP2Connection {
         finishIfEnded(stream)
     }
 
-    /// RFC 9110 §8.6: answers to HEAD and 304 say how long a body would have been.
+    /// Answers to HEAD and those with some statuses have no content: `content-length` there says how long it would have been
+    /// (RFC 9110 §8.6), and octets of DATA make the message malformed (RFC 9113 §8.1.1).
     private func noteLength(_ stream: HTTP2StreamPointer) {
         let check = core.pointee.section.check
-        guard !stream.pointee.state.isHead, check.status != 304, check.status != 204 else { return }
-        stream.pointee.state.expected = check.contentLength
+        let isEmpty = stream.pointee.state.isHead || HTTPStatus.excludesContent(check.status)
+        stream.pointee.state.expected = isEmpty ? 0 : check.contentLength
     }
 }

@@ -298,16 +298,12 @@ class HTTP2Connection: EventHandler {
 
     /// Writes the output with what was lent to it, before that goes.
     override func settle() {
-        defer {
-            core.pointee.loans.clear(library.outputs)
-            core.pointee.output.clear(library.outputs)
-        }
-        guard !isClosed, !core.pointee.loans.isEmpty else { return }
-        let output = core.pointee.output.bytes
-        let loans = core.pointee.loans
-        var left = isTakingOutput ? write(loans, output) : 0
+        guard var lent = core.pointee.takeLentOutput() else { return }
+        defer { lent.free(library.outputs) }
+        guard !isClosed else { return }
+        var left = isTakingOutput ? write(lent) : 0
         // What the kernel did not take is copied.
-        loans.forEachPart(of: output) { part in
+        lent.forEachPart { part in
             let taken = min(left, part.count)
             left -= taken
             keep(part[taken..<part.count])
@@ -316,11 +312,11 @@ class HTTP2Connection: EventHandler {
     }
 
     /// How many bytes the kernel took of the output and the loans within.
-    private func write(_ loans: LoanList, _ output: Bytes) -> Int {
-        withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2 * loans.count + 1) { parts in
+    private func write(_ lent: LentOutput) -> Int {
+        withUnsafeTemporaryAllocation(of: iovec.self, capacity: lent.mostParts) { parts in
             guard let base = parts.baseAddress else { return 0 }
             var count = 0
-            loans.forEachPart(of: output) { part in
+            lent.forEachPart { part in
                 (base + count).initialize(
                     to: iovec(iov_base: UnsafeMutableRawPointer(mutating: part.base), iov_len: part.count))
                 count += 1

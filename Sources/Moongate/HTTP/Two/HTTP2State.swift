@@ -54,6 +54,8 @@ struct HTTP2State {
     var peerStreamLimit = 100
     var peerSentSettings = false
     var peerIsLeaving = false
+    /// The last stream that a GOAWAY of the peer has named; it may only become less (RFC 9113 §6.8).
+    var peerLastStream = Int32.max
 
     // MARK: Streams
 
@@ -125,6 +127,16 @@ struct HTTP2State {
         budget = FrameBudget(limits, now: now)
         decoder = HeaderDecoder(library.compression)
         encoder = HeaderEncoder(library.compression)
+    }
+
+    /// Takes the output off the connection together with its loans; `nil`, and nothing is taken: there are no loans.
+    mutating func takeLentOutput() -> LentOutput? {
+        guard !loans.isEmpty else { return nil }
+        defer {
+            output = OutputBuffer()
+            loans = LoanList()
+        }
+        return LentOutput(output: output, loans: loans)
     }
 
     mutating func destroy(_ library: HTTP2Library) {

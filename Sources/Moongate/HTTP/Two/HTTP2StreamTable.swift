@@ -1,16 +1,19 @@
 /// The open streams of one connection by their numbers: open addressing, thread-confined.
 ///
 /// Numbers follow each other. Left in that order they would fill places in one long row, all of which would have to be
-/// looked at whenever one is emptied; so they are scattered.
+/// looked at whenever one is emptied; so they are scattered. The peer chooses them, but not where they go: that depends on a
+/// secret of the table.
 struct HTTP2StreamTable {
     private var places: UnsafeMutablePointer<HTTP2StreamPointer?>
     /// One less than the number of places, a power of two.
     private var mask: Int
     private(set) var count = 0
+    private let seed: UInt64
 
     private static let smallest = 16
 
-    init() {
+    init(seed: UInt64 = .random(in: .min ... .max)) {
+        self.seed = seed
         places = .allocate(capacity: HTTP2StreamTable.smallest)
         places.initialize(repeating: nil, count: HTTP2StreamTable.smallest)
         mask = HTTP2StreamTable.smallest - 1
@@ -19,9 +22,11 @@ struct HTTP2StreamTable {
     /// The table must not be used afterwards.
     func free() { places.deallocate() }
 
-    /// Fibonacci hashing.
-    @inline(__always) private func home(_ id: Int32) -> Int {
-        Int((UInt32(bitPattern: id) &* 0x9e37_79b9) >> 12) & mask
+    /// Where a number is looked for first. Both halves of the product are folded: with the lower one alone, numbers that
+    /// agree in their last bits would meet whatever the seed is.
+    @inline(__always) func home(_ id: Int32) -> Int {
+        let product = (UInt64(UInt32(bitPattern: id)) ^ seed).multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)
+        return Int(truncatingIfNeeded: (product.high ^ product.low) >> 32) & mask
     }
 
     @inline(__always) subscript(id: Int32) -> HTTP2StreamPointer? {

@@ -92,8 +92,8 @@ struct MessageCheck {
         // §8.2.2
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: return false
         case .te: return value.equalsIgnoringCase(Bytes("trailers"))
-        // RFC 9110 §6.5.1: what says how a request is framed, and whom it is for, stands in its head.
-        case .contentLength: return kind == .trailers || (kind != .requestTrailers && takeContentLength(value))
+        // RFC 9110 §6.5.1: what says how a message is framed, and whom a request is for, stands in the head.
+        case .contentLength: return (kind == .request || kind == .response) && takeContentLength(value)
         case .host:
             // RFC 9112 §3.2: more than one could be read differently by different servers.
             guard !hasHost, kind != .requestTrailers else { return false }

@@ -117,8 +117,9 @@ enum ReplyBinding {
             default: response.pointee.add(name: name, value: value)
             }
         }
-        // RFC 9110 §15.3.5, §15.4.5: neither has a body.
-        guard outline.status != 204 && outline.status != 304 else {
+        guard !HTTPStatus.excludesContent(outline.status) else {
+            // RFC 9110 §15.3.6: a 205 says that there is nothing.
+            if outline.status == 205 { addNumber("content-length", 0, to: response) }
             run.pointer.pointee.replyBody = .empty
             return
         }

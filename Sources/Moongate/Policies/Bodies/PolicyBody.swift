@@ -45,7 +45,7 @@ final class PolicyBody {
             return true
         }
         guard let status = run.pointer.pointee.subject.response?.pointee.value(.status) else { return false }
-        return status.equals("204") || status.equals("304")
+        return HTTPStatus.excludesContent(HTTPStatus.parse(status))
     }
 
     var hasTrailers: Bool { !(flow.trailers?.pointee.isEmpty ?? true) }

@@ -31,4 +31,35 @@ import Testing
             if round % 50 == 0 { for (id, stream) in open { #expect(table[id] == stream) } }
         }
     }
+
+    private static let choices: [[Int32]] = {
+        var meeting: [Int32] = []
+        var id: Int32 = 1
+        while meeting.count < 500 {
+            if (UInt32(bitPattern: id) &* 0x9e37_79b9) >> 12 & 1023 == 0 { meeting.append(id) }
+            id += 2
+        }
+        return [meeting, (0..<500).map { 1 + $0 << 22 }, (0..<500).map { 1 + 2 * $0 }]
+    }()
+
+    /// Numbers that meet under a hash without a secret, and such as agree in their last bits.
+    @Test(arguments: choices)
+    func whereNumbersGoIsNotForTheirSenderToChoose(ids: [Int32]) {
+        let streams = UnsafeMutablePointer<HTTP2Stream>.allocate(capacity: ids.count)
+        defer { streams.deallocate() }
+        var orders: Set<[Int]> = []
+        for _ in 0..<3 {
+            var table = HTTP2StreamTable()
+            defer { table.free() }
+            for (index, id) in ids.enumerated() {
+                (streams + index).initialize(to: HTTP2Stream(id: id))
+                table.insert(streams + index)
+            }
+            let homes = ids.map { table.home($0) }
+            orders.insert(homes)
+            // 500 balls in 1024 places: by chance some 390 of them are taken.
+            #expect(Set(homes).count > 250, "\(Set(homes).count)")
+        }
+        #expect(orders.count == 3)
+    }
 }

@@ -47,6 +47,25 @@ import Testing
         for _ in 0..<4 { #expect(decode(encode(fields)) == Self.text(fields)) }
     }
 
+    /// RFC 7541 §6.2.3, §7.1.3: also where the static table has the field or its name.
+    @Test(arguments: [
+        (":method", "POST"), (":scheme", "https"), (":path", "/secret"), (":authority", "secret.example"),
+        (":status", "200"), ("x-token", "secret"), ("content-type", "application/grpc"),
+    ])
+    func whatIsNeverIndexedStaysSo(name: String, value: String) {
+        for _ in 0..<3 {
+            list.reset()
+            name.withBytes { name in value.withBytes { list.add(name: name, value: $0, neverIndexed: true) } }
+            let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(&list)) { buffer, count in
+                if let base = buffer.baseAddress { count = encoder.encode(&list, to: base) }
+            }
+            #expect(block[0] & 0xf0 == 0x10)
+            var flags: [Bool] = []
+            #expect(block.withBytes { decoder.decode($0) { flags.append($0.neverIndexed) } })
+            #expect(flags == [true])
+        }
+    }
+
     private static func text(_ fields: [Pair]) -> [String] { fields.map { "\($0.name): \($0.value)" } }
 
     private static func random(_ random: inout FastRandom) -> [Pair] {

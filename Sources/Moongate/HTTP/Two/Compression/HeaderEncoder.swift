@@ -68,9 +68,11 @@ struct HeaderEncoder {
     }
 
     @inline(__always) private mutating func write(_ field: HeaderField, _ output: inout BlockWriter) {
+        // §6.2.3: pseudo-header fields and those of the static table, too, leave as they came.
+        if field.neverIndexed { return literal(field, bits: 4, first: 0x10, &output) }
         let known = StaticTable.number(of: field.id, field.value)
         if known > 0 { return output.integer(known, bits: 7, first: 0x80) }
-        if field.neverIndexed || field.id.isSecret { return literal(field, bits: 4, first: 0x10, &output) }
+        if field.id.isSecret { return literal(field, bits: 4, first: 0x10, &output) }
         if field.id.isNeverTheSame { return literal(field, bits: 4, first: 0, &output) }
         let hash = hash(field)
         if let number = find(field, hash) {

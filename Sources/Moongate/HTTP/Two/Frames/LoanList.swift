@@ -47,3 +47,27 @@ struct LoanList {
         self = LoanList()
     }
 }
+
+/// Frames that have left a connection's output because some of their payloads are lent: they are written together, and
+/// given back together.
+struct LentOutput {
+    private var output: OutputBuffer
+    private var loans: LoanList
+
+    init(output: OutputBuffer, loans: LoanList) {
+        self.output = output
+        self.loans = loans
+    }
+
+    /// `forEachPart` calls at most so often.
+    var mostParts: Int { 2 * loans.count + 1 }
+
+    /// Calls `body` with the pieces of the output and the loans between them, in their order.
+    func forEachPart(_ body: (Bytes) -> Void) { loans.forEachPart(of: output.bytes, body) }
+
+    /// Must not be used afterwards.
+    mutating func free(_ pool: OutputPool) {
+        loans.clear(pool)
+        output.clear(pool)
+    }
+}
