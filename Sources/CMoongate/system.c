@@ -1,10 +1,13 @@
 #define _GNU_SOURCE
 #include "mg_system.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
-#include <sched.h>
-#include <unistd.h>
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
 
 int mg_accept(int fd, struct sockaddr *address, socklen_t *length) {
     return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -12,6 +15,26 @@ int mg_accept(int fd, struct sockaddr *address, socklen_t *length) {
 
 void mg_set_thread_name(const char *name) {
     pthread_setname_np(pthread_self(), name);
+}
+
+void mg_open_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        // The lowest free number is this one. Where there is no /dev, reads from and writes to a folder fail.
+        if (open("/dev/null", O_RDWR) < 0) (void)open("/", O_RDONLY | O_DIRECTORY);
+    }
+}
+
+bool mg_join_thread(pthread_t thread, uint64_t nanoseconds) {
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += (time_t)(nanoseconds / 1000000000);
+    end.tv_nsec += (long)(nanoseconds % 1000000000);
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec += 1;
+        end.tv_nsec -= 1000000000;
+    }
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0;
 }
 
 void mg_keep_free_memory(void) {

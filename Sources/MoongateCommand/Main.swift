@@ -1,7 +1,16 @@
 import ArgumentParser
+import Moongate
+
+/// Where the program begins.
+@main
+enum Main {
+    static func main() {
+        Server.openStandardDescriptors()
+        MoongateCommand.main()
+    }
+}
 
 /// The command line.
-@main
 struct MoongateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "moongate",

@@ -12,6 +12,8 @@ import time
 import pytest
 
 from harness.client import OpenMessages
+from harness.frame_client import FrameClient
+from harness.frame_upstream import answer_ok
 from harness.process import ManagedProcess
 from harness.proxy import Moongate, binary
 from harness.settings import configuration, text
@@ -81,6 +83,82 @@ def test_calls_go_on_through_an_upgrade_and_open_streams_survive(moongate, backe
         for thread in callers:
             thread.join(20)
         assert failures == []
+
+
+def _upgrades_under_new_connections(proxy, rounds):
+    """Upgrades one process after the other while clients connect, each for one call. Returns how many calls went well, and
+    what went wrong with the others."""
+    stop, counts, failures = threading.Event(), [0] * 4, []
+
+    def call(index):
+        while not stop.is_set():
+            try:
+                with contextlib.closing(FrameClient(proxy.address)) as fresh:
+                    end = fresh.end(fresh.open(end_stream=True), 20)
+                    if end.get("grpc-status") != "0":
+                        failures.append(end)
+                counts[index] += 1
+            except Exception as error:
+                failures.append(error)
+
+    callers = [threading.Thread(target=call, args=(index,)) for index in range(len(counts))]
+    for thread in callers:
+        thread.start()
+    processes = [proxy.pid]
+    try:
+        for _ in range(rounds):
+            before, after = sum(counts), len(proxy.lines)
+            eventually(lambda: sum(counts) > before + 20, 20, what="calls")
+            os.kill(processes[-1], signal.SIGUSR2)
+            processes.append(int(entry(proxy, "upgrade: a new process starts", after=after)["process"]))
+            entry(proxy, "upgrade: the new process serves", after=after)
+    finally:
+        stop.set()
+        for thread in callers:
+            thread.join(30)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            for process in processes[1:]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+            time.sleep(0.3)
+    return sum(counts), failures
+
+
+@pytest.mark.parametrize("rounds", [4, pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+def test_no_call_on_a_new_connection_is_lost(moongate, upstream, rounds):
+    server = upstream(answer_ok)
+    proxy = moongate(configuration(server.address, drain={"delay": "0s", "grace": "20s"}) | {"workers": 4})
+    calls, failures = _upgrades_under_new_connections(proxy, rounds)
+    assert failures == [] and calls > 20 * rounds
+
+
+def test_no_successor_stays_a_zombie(tmp_path, monkeypatch, moongate, backend, client):
+    """One that ends early, and one that does not end when it is asked to."""
+    program = tmp_path / "bin" / "moongate"
+    program.parent.mkdir()
+    shutil.copy(binary(), program)
+    monkeypatch.setenv("MOONGATE_BIN", str(program))
+    proxy = moongate(configuration(backend.address, drain={"delay": "30s", "grace": "30s"}))
+
+    def upgrade_to(script):
+        fresh = program.with_name("new")
+        fresh.write_text(script)
+        fresh.chmod(0o755)
+        os.replace(fresh, program)
+        after = len(proxy.lines)
+        proxy.signal(signal.SIGUSR2)
+        return int(entry(proxy, "upgrade: a new process starts", after=after)["process"]), after
+
+    process, after = upgrade_to("#!/bin/sh\nexit 7\n")
+    assert "code 7" in entry(proxy, "upgrade failed, this process goes on", after=after)["error"]
+    eventually(lambda: not os.path.exists(f"/proc/{process}"), what="the end of the process that ended early")
+    # It closes everything it was given, and hears no signal.
+    process, after = upgrade_to(
+        "#!/bin/sh\ntrap '' TERM\n" + "".join(f"exec {number}>&-\n" for number in range(3, 9)) + "while :; do sleep 1; done\n")
+    entry(proxy, "upgrade failed, this process goes on", after=after)
+    assert client(proxy.address).hello()
+    eventually(lambda: not os.path.exists(f"/proc/{process}"), 12, what="the end of the process that would not end")
+    assert client(proxy.address).hello() and proxy.running()
 
 
 def test_a_configuration_that_is_bad_keeps_the_old_process(moongate, backend, client):

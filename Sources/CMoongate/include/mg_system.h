@@ -1,5 +1,6 @@
 // System calls and constants that Swift's Glibc module does not offer.
 #pragma once
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -20,6 +21,13 @@ void mg_set_thread_name(const char *name);
 // Marks memory as freed, or as in use again, where AddressSanitizer looks; does nothing elsewhere.
 void mg_poison(const void *memory, size_t size);
 void mg_unpoison(const void *memory, size_t size);
+
+/// Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed: the next file that is opened would get the number,
+/// and with it everything that is written to standard output or standard error. To be called before anything is opened.
+void mg_open_standard_descriptors(void);
+
+/// Waits at most so many nanoseconds for a thread to end. Only if it has, its handle is spent.
+bool mg_join_thread(pthread_t thread, uint64_t nanoseconds);
 
 /// Cores that the scheduler lets this process run on; sched_getaffinity is a GNU extension.
 int mg_usable_cores(void);

@@ -12,6 +12,8 @@ final class AdminServer: Sendable {
         var timeouts = AdminConnection.Timeouts()
     }
 
+    private static let patience: UInt64 = 1_000_000_000
+
     /// The address that was bound; port 0 has become a real one.
     let address: SocketAddress
     /// The listening socket, for a process that takes over.
@@ -45,10 +47,15 @@ final class AdminServer: Sendable {
     }
 
     /// Closes all connections and ends the thread. Not to be called on the admin thread.
-    func stop() {
+    ///
+    /// - Parameter deadline: until when to wait for that; by default a second. A thread that hangs, since it reads what other
+    ///   threads write, does not hold up the caller.
+    /// - Returns: whether the thread has ended.
+    @discardableResult
+    func stop(by deadline: Instant? = nil) -> Bool {
         stopping.store(true, ordering: .relaxed)
         bell.ring()
-        thread.withLock { $0 }?.join()
+        return thread.withLock { $0 }?.join(until: deadline ?? Clock.now() &+ AdminServer.patience) ?? true
     }
 
     private func run() {

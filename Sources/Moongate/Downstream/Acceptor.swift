@@ -7,6 +7,8 @@ final class Acceptor: EventHandler {
     /// Pause after the process ran out of descriptors; the clients wait in the kernel's queue.
     private static let exhaustionPause: UInt64 = 100_000_000
 
+    private static let lastConnections = 1024
+
     private let loop: EventLoop
     private let descriptor: Int32
     private let local: SocketAddress
@@ -61,6 +63,17 @@ final class Acceptor: EventHandler {
         loop.remove(descriptor)
         Socket.close(descriptor)
         loop.bury(self)
+    }
+
+    /// Takes the clients that wait in the kernel's queue, and closes the socket: they have been told that they are connected.
+    func finish() {
+        guard !isStopped else { return }
+        // Bounded: a flood does not keep the process from its end.
+        for _ in 0..<Acceptor.lastConnections {
+            guard let (fd, peer) = try? Socket.accept(descriptor) else { break }
+            take(fd, peer)
+        }
+        stop()
     }
 
     override func ready(_ events: UInt32) {

@@ -136,9 +136,9 @@ final class DownstreamConnection: HTTP2Connection {
 
     // MARK: Drain (C4)
 
-    /// Drains the connection; a newcomer that has not spoken yet has time for its first calls.
+    /// Drains the connection; a newcomer that has not called yet has time for its first calls.
     func drain() {
-        guard !core.pointee.peerSentSettings, !isDraining, !isClosed else { return beginDrain() }
+        guard core.pointee.lastPeerStream == 0, !isDraining, !isClosed else { return beginDrain() }
         if keeper == nil { keep() }
         keeper?.drainSoon()
     }

@@ -24,6 +24,8 @@ final class PendingHandshakes<Connection> {
         if waiting.isEmpty { oldest = next }
     }
 
+    var isEmpty: Bool { waiting.isEmpty }
+
     /// Those that wait, in no particular order.
     var all: [Connection] { Array(waiting.values) }
 }

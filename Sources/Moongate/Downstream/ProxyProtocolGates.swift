@@ -16,6 +16,11 @@ final class ProxyProtocolGates {
     /// There were too many, and this one, not closed yet, had waited for longest.
     private let drop: (AcceptedConnection) -> Void
     private let waiting = PendingHandshakes<Waiting>()
+    private var whenEmpty: (() -> Void)?
+    private var closing: OwnedTimer?
+
+    /// How long a header may take when the edge shuts down, in nanoseconds.
+    private static let lastHeaders: UInt64 = 1_000_000_000
 
     init(
         loop: EventLoop, refusals: RefusalLog, outcome: @escaping Outcome, drop: @escaping (AcceptedConnection) -> Void
@@ -40,14 +45,31 @@ final class ProxyProtocolGates {
             guard let self else { return }
             waiting.end(place.number)
             if header == nil { refused(accepted, reason) } else { outcome(accepted, header) }
+            reportIfEmpty()
         }
         guard let excess = place.excess else { return }
         excess.gate.giveUp()
         drop(excess.accepted)
     }
 
-    /// Refuses all that wait.
-    func close() { for entry in waiting.all { entry.gate.refuse("the edge shuts down") } }
+    /// Lets those pass whose header comes in a moment, since they were accepted and told so, and refuses the others.
+    /// - Parameter whenEmpty: called once, when none waits.
+    func close(_ whenEmpty: @escaping () -> Void) {
+        self.whenEmpty = whenEmpty
+        let timer = OwnedTimer(loop) { [weak self] in self?.refuseAll() }
+        timer.set(after: ProxyProtocolGates.lastHeaders)
+        closing = timer
+        reportIfEmpty()
+    }
+
+    private func refuseAll() { for entry in waiting.all { entry.gate.refuse("the edge shuts down") } }
+
+    private func reportIfEmpty() {
+        guard let whenEmpty, waiting.isEmpty else { return }
+        self.whenEmpty = nil
+        closing = nil
+        whenEmpty()
+    }
 
     private func refused(_ accepted: AcceptedConnection, _ reason: String?) {
         if let reason {

@@ -49,6 +49,10 @@ final class AccessLog: Sendable {
     /// Writes what is waiting and ends the thread; to be called when the workers have ended.
     func close() { writer.close() }
 
+    /// As `close`, in two steps, so that several logs close at a time.
+    func beginClosing(by deadline: Instant) { writer.beginClosing(by: deadline) }
+    func waitUntilClosed(by limit: Instant) -> Bool { writer.waitUntilClosed(by: limit) }
+
     /// The writing end of one worker; for its thread only.
     func logger(worker: Int) -> AccessLogger {
         AccessLogger(log: self, ring: rings[worker], drops: metrics.worker(worker).accessLogDrops)

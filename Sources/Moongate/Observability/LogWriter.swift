@@ -64,11 +64,26 @@ final class LogWriter: Sendable {
     /// Writes what the rings hold and ends the thread; what is left after `timeout` is lost.
     func close(timeout: Duration = .seconds(1)) {
         let deadline = Clock.now() + timeout.nanoseconds
+        beginClosing(by: deadline)
+        _ = waitUntilClosed(by: deadline + 500_000_000)
+    }
+
+    /// As `close`, without waiting for it.
+    /// - Parameter deadline: what is left then is lost.
+    func beginClosing(by deadline: Instant) {
         orders.withLock { $0.deadline = deadline }
         ring()
-        // A write to a regular file can hang in the kernel; the process's end must not hang with it.
-        while !finished.load(ordering: .acquiring) && Clock.now() < deadline + 500_000_000 { usleep(1000) }
-        if finished.load(ordering: .acquiring) { thread.withLock { $0 }?.join() }
+    }
+
+    /// Waits for the end of the thread.
+    ///
+    /// - Parameter limit: a write to a regular file can hang in the kernel; the process's end must not hang with it.
+    /// - Returns: whether the thread has ended.
+    func waitUntilClosed(by limit: Instant) -> Bool {
+        while !finished.load(ordering: .acquiring) && Clock.now() < limit { usleep(1000) }
+        guard finished.load(ordering: .acquiring) else { return false }
+        thread.withLock { $0 }?.join()
+        return true
     }
 
     private func ring() {

@@ -30,6 +30,10 @@ final class OperationalLog: Sendable {
     /// Writes what is waiting and ends the thread.
     func close() { writer.close() }
 
+    /// As `close`, in two steps, so that several logs close at a time.
+    func beginClosing(by deadline: Instant) { writer.beginClosing(by: deadline) }
+    func waitUntilClosed(by limit: Instant) -> Bool { writer.waitUntilClosed(by: limit) }
+
     fileprivate func append(_ line: Bytes) {
         // `Bytes` is only lent, hence the copy under the lock and not a closure that outlives it.
         if !ring.withLock({ $0.write(line) }) { process.operationalLogLost(1) }

@@ -37,5 +37,7 @@ final class PolicyWorkshop: Sendable {
         }
     }
 
-    func stop() { pool.stopAndWait() }
+    /// Waits until `deadline` at most.
+    /// - Returns: whether its thread has ended.
+    func stop(by deadline: Instant) -> Bool { pool.stop(by: deadline) }
 }

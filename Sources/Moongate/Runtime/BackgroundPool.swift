@@ -90,6 +90,13 @@ final class BackgroundPool: @unchecked Sendable {
         for thread in threads { thread.join() }
     }
 
+    /// As `stopAndWait`, until `deadline` at most.
+    /// - Returns: whether every thread has ended.
+    func stop(by deadline: Instant) -> Bool {
+        end()
+        return threads.reduce(true) { $1.join(until: deadline) && $0 }
+    }
+
     /// The next job, once there is one; `nil` after `stop`.
     private func next() -> Job? {
         pthread_mutex_lock(lock)

@@ -3,13 +3,16 @@ import Glibc
 
 /// One thread of the operating system that runs one closure to its end.
 ///
-/// Started threads block SIGHUP, SIGINT and SIGTERM: those belong to the control thread.
+/// Started threads block the signals that steer the process: those belong to the control thread.
 final class OSThread: Sendable {
     private enum Handle {
         case running(pthread_t)
         case joined
     }
     private let handle: Locked<Handle>
+
+    /// What the control thread reads like a file (`ProcessSignals`).
+    static let processSignals = [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD]
 
     private init(_ thread: pthread_t) {
         handle = Locked(.running(thread))
@@ -49,6 +52,29 @@ final class OSThread: Sendable {
             return thread
         }
         if let thread { pthread_join(thread, nil) }
+    }
+
+    /// As `join()` without a deadline, else as `join(until:)`.
+    func join(by deadline: Instant?) -> Bool {
+        if let deadline { return join(until: deadline) }
+        join()
+        return true
+    }
+
+    /// Waits until the closure has returned, at most until `deadline`; then the thread is one that may be waited for again.
+    ///
+    /// - Returns: whether it has.
+    func join(until deadline: Instant) -> Bool {
+        let thread: pthread_t? = handle.withLock { handle in
+            guard case .running(let thread) = handle else { return nil }
+            handle = .joined
+            return thread
+        }
+        guard let thread else { return true }
+        let now = Clock.now()
+        if mg_join_thread(thread, deadline > now ? deadline - now : 0) { return true }
+        handle.withLock { $0 = .running(thread) }
+        return false
     }
 
     /// Nobody will wait for the thread; it leaves nothing behind when it ends.
@@ -91,7 +117,7 @@ private func withProcessSignalsBlocked<Result>(_ body: () -> Result) -> Result {
     var mask = sigset_t()
     var before = sigset_t()
     sigemptyset(&mask)
-    for signal in [SIGHUP, SIGINT, SIGTERM] { sigaddset(&mask, signal) }
+    for signal in OSThread.processSignals { sigaddset(&mask, signal) }
     pthread_sigmask(SIG_BLOCK, &mask, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     return body()

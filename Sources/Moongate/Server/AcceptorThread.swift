@@ -41,11 +41,29 @@ final class AcceptorThread: Sendable {
     /// Closes the socket.
     func stop(_ socket: ListeningSocket) { post { $0.stop(socket) } }
 
-    /// Ends the thread; sockets that are still accepted on are closed.
-    func end() {
-        post { $0.end() }
-        thread.join()
+    /// Closes all sockets.
+    ///
+    /// - Parameters:
+    ///   - takeWaiting: accepts the clients first that wait in the kernel's queues: no other process does.
+    ///   - then: called on the acceptor's thread when nothing is accepted any more and each worker has been handed what was.
+    ///     Work that it posts to a worker comes behind the last connection.
+    func stopAll(takeWaiting: Bool, then: @escaping @Sendable () -> Void) {
+        post { table in
+            table.stopAll(takeWaiting: takeWaiting)
+            then()
+        }
     }
+
+    /// Has the thread end; sockets that are still accepted on are closed.
+    func end() {
+        post { table in
+            table.stopAll(takeWaiting: false)
+            table.loop.stop()
+        }
+    }
+
+    /// Whether the thread has ended, at the latest at `deadline`.
+    func join(until deadline: Instant) -> Bool { thread.join(until: deadline) }
 
     private func post(_ work: @escaping @Sendable (AcceptorTable) -> Void) {
         let table = table
@@ -91,9 +109,10 @@ private final class AcceptorTable {
 
     func stop(_ socket: ListeningSocket) { acceptors.removeValue(forKey: socket)?.stop() }
 
-    func end() {
-        for acceptor in acceptors.values { acceptor.stop() }
+    func stopAll(takeWaiting: Bool) {
+        for acceptor in acceptors.values {
+            if takeWaiting { acceptor.finish() } else { acceptor.stop() }
+        }
         acceptors.removeAll()
-        loop.stop()
     }
 }

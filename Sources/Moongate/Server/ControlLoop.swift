@@ -11,6 +11,7 @@ final class ControlLoop {
     private let service = ServiceManager()
     /// A process that is to take over and is not ready yet.
     private var successor: Successor?
+    private var children = ChildProcesses()
     /// Another process is the service now.
     private var isSucceeded = false
     private var debounce = Debounce()
@@ -35,7 +36,8 @@ final class ControlLoop {
     }
 
     /// Runs on the calling thread until the process is to end.
-    func run(_ delegate: any ControlDelegate) {
+    /// - Returns: how much time there is for that.
+    func run(_ delegate: any ControlDelegate) -> ShutDown.Haste {
         watch(at: Clock.now())
         handle.set(readiness: .ready)
         delegate.becameReady()
@@ -49,12 +51,14 @@ final class ControlLoop {
             if debounce.take(at: Clock.now()) { filesChanged(delegate) }
             perform(lifecycle.timePassed(at: Clock.now()), delegate)
         }
+        return lifecycle.haste
     }
 
     private func wait() {
         let now = Clock.now()
         let look = watcher.file < 0 ? nextLook : nil
-        let wake = [debounce.due, lifecycle.deadline, look, successor?.deadline].compactMap { $0 }.min()
+        let wake = [debounce.due, lifecycle.deadline, look, successor?.deadline, children.deadline].compactMap { $0 }
+            .min()
         // Rounded up: waking just before the moment would spin.
         let milliseconds = wake.map { $0 > now ? Int32(min(($0 - now + 999_999) / 1_000_000, 60_000)) : 0 } ?? -1
         var waits = [handle.file, signals.file, watcher.file, successor?.file ?? -1].map {
@@ -76,9 +80,12 @@ final class ControlLoop {
         case .reload:
             delegate.reopenLogs()
             reload(.signal, delegate)
+        case .reopenLogs: delegate.reopenLogs()
         case .terminate: terminate(skipDelay: false, delegate)
         case .upgrade: upgrade(delegate)
         case .interrupt: terminate(skipDelay: true, delegate)
+        // Every turn looks after the children.
+        case .childEnded: break
         }
     }
 
@@ -97,6 +104,7 @@ final class ControlLoop {
         do throws(Successor.Failure) {
             let next = try delegate.startSuccessor()
             successor = next
+            children.add(next.process)
             log.notice("upgrade: a new process starts", metadata: ["process": "\(next.process)"])
         } catch {
             reportUpgradeFailure(error.description)
@@ -108,21 +116,25 @@ final class ControlLoop {
     }
 
     private func watchSuccessor(_ delegate: any ControlDelegate) {
-        guard let current = successor else { return }
+        let now = Clock.now()
+        for end in children.look(at: now) { successor?.ended(end) }
         // Whoever ends the service means both processes.
-        if lifecycle.phase != .running { current.end() }
-        switch current.progress(at: Clock.now()) {
+        if let process = successor?.process, lifecycle.phase != .running { children.end(process, at: now) }
+        guard let process = successor?.process, let progress = successor?.progress(at: now) else { return }
+        switch progress {
         case .starting: return
         case .ready where lifecycle.phase == .running:
-            service.succeeded(by: current.process)
+            service.succeeded(by: process)
             isSucceeded = true
-            log.notice("upgrade: the new process serves", metadata: ["process": "\(current.process)"])
+            log.notice("upgrade: the new process serves", metadata: ["process": "\(process)"])
             delegate.successorServes()
             terminate(skipDelay: true, delegate)
         case .ready: break
-        case .failed(let reason): reportUpgradeFailure(reason)
+        case .failed(let reason):
+            children.end(process, at: now)
+            reportUpgradeFailure(reason)
         }
-        current.forget()
+        successor?.forget()
         successor = nil
     }
 

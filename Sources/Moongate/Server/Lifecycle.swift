@@ -28,6 +28,8 @@ struct Lifecycle {
     }
 
     private(set) var phase = Phase.running
+    /// How the process leaves once it has stopped.
+    private(set) var haste = ShutDown.Haste.orderly
     private var grace: UInt64 = 0
 
     /// How long the last frames of ended streams may take.
@@ -37,7 +39,10 @@ struct Lifecycle {
     ///
     /// - Parameter skipDelay: nobody in front has to notice, as when somebody pressed Ctrl-C.
     mutating func terminate(_ settings: DrainConfig, skipDelay: Bool, at now: Instant) -> [Action] {
-        guard phase == .running else { return stop() }
+        guard phase == .running else {
+            if phase != .stopped { haste = .atOnce }
+            return stop()
+        }
         grace = settings.grace.nanoseconds
         phase = .announcing(until: now + (skipDelay ? 0 : settings.delay.nanoseconds))
         return [.announce] + timePassed(at: now)

@@ -83,9 +83,9 @@ final class ListenerSet {
         }
     }
 
-    /// Accepts nothing any more.
-    func stop() {
-        for socket in sockets.values { acceptors.stop(socket) }
+    /// Accepts nothing any more; see `AcceptorThread.stopAll`.
+    func stop(takeWaiting: Bool, then: @escaping @Sendable () -> Void) {
+        acceptors.stopAll(takeWaiting: takeWaiting, then: then)
         sockets.removeAll()
     }
 

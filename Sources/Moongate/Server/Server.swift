@@ -22,6 +22,8 @@ public final class Server {
     private let inherited: InheritedSockets
     private let roster = GenerationRoster()
     private var admin: AdminServer?
+    /// Another process accepts on the same sockets.
+    private var isSucceeded = false
     private var generation: Generation
     private var files: FileSnapshot
     /// Of the first configuration, for the log.
@@ -46,6 +48,10 @@ public final class Server {
             return 1
         }
     }
+
+    /// To be called before anything else: a file that took the place of a closed standard output or error would get what is
+    /// written there.
+    public static func openStandardDescriptors() { mg_open_standard_descriptors() }
 
     /// For faults before the log runs.
     private static func complain(_ text: String) {
@@ -131,22 +137,23 @@ public final class Server {
         for warning in warnings { log.warning("\(warning)") }
         let control = ControlLoop(
             handle: handle, signals: signals, watcher: FileWatcher(), files: files, metrics: registry.process, log: log)
-        control.run(self)
-        shutDown()
+        shutDown(control.run(self))
     }
 
-    private func shutDown() {
-        listeners.stop()
+    private func shutDown(_ haste: ShutDown.Haste) {
         acceptors.end()
-        for worker in workers { worker.post { $0.loop.stop() } }
-        for worker in workers { worker.join() }
-        admin?.stop()
-        health.stop()
-        resolver.stop()
+        for worker in workers { worker.stop() }
+        var end = ShutDown(haste)
+        end.wait(for: "acceptor") { acceptors.join(until: $0) }
+        for (index, worker) in workers.enumerated() {
+            end.wait(for: "worker-\(index)") { worker.join(until: $0) }
+        }
+        end.wait(for: "admin") { admin?.stop(by: $0) ?? true }
+        end.wait(for: "health") { health.stop(by: $0) }
+        end.wait(for: "resolver") { resolver.stop(by: $0) }
         loader.verifier?.stop()
-        loader.workshop?.stop()
-        accessLog.close()
-        operationalLog.close()
+        end.wait(for: "mg-policy") { loader.workshop?.stop(by: $0) ?? true }
+        end.finish(log, accessLog, operationalLog, code: 0)
     }
 
     // MARK: Switching
@@ -201,6 +208,7 @@ extension Server: ControlDelegate {
         // Who asks is to hear of the process that serves.
         admin?.stop()
         admin = nil
+        isSucceeded = true
     }
 
     func reopenLogs() { accessLog.reopen() }
@@ -229,11 +237,12 @@ extension Server: ControlDelegate {
     }
 
     func drain() {
-        listeners.stop()
-        let count = workers.count
-        let handle = handle
-        let done = Countdown(count) { handle.drained() }
-        for worker in workers { worker.post { $0.drain { done.one() } } }
+        let (workers, handle) = (workers, handle)
+        let done = Countdown(workers.count) { handle.drained() }
+        // The workers hear of it behind the last connection: one that comes to a worker without any would be cut.
+        listeners.stop(takeWaiting: !isSucceeded) {
+            for worker in workers { worker.post { $0.drain { done.one() } } }
+        }
     }
 
     func endStreams() { for worker in workers { worker.post { $0.endStreams() } } }

@@ -18,9 +18,13 @@ struct Successor {
     }
 
     let process: pid_t
-    /// Readable when the process has something to tell, or has ended.
-    let file: Int32
-    let deadline: Instant
+    /// Readable when the process has something to tell, or has ended; -1: it has said all that it will.
+    private(set) var file: Int32
+    private(set) var deadline: Instant
+    private var end: ChildProcesses.End?
+
+    /// How long the end of a process may stay out after its end of the pipe was closed.
+    private static let lastWord = Duration.seconds(1)
 
     /// Starts the program that this process was started as, which may have been replaced on disk.
     ///
@@ -46,33 +50,36 @@ struct Successor {
         deadline = now &+ Successor.patience.nanoseconds
     }
 
-    /// Looks how far the process is. Anything but `starting` is its last word.
-    func progress(at now: Instant) -> Progress {
+    /// The process is no more.
+    mutating func ended(_ end: ChildProcesses.End) {
+        guard end.process == process else { return }
+        self.end = end
+    }
+
+    /// Looks how far the process is. Anything but `starting` is its last word; whoever asks then ends the process.
+    mutating func progress(at now: Instant) -> Progress {
         var byte: UInt8 = 0
-        switch read(file, &byte, 1) {
-        case 1: return .ready
-        case 0: return .failed("it ended before it was ready\(ending())")
-        default: break
+        if file >= 0 {
+            switch read(file, &byte, 1) {
+            case 1: return .ready
+            case 0:
+                // Closed a moment before the process can be waited for.
+                forget()
+                deadline = min(deadline, now &+ Successor.lastWord.nanoseconds)
+            default: break
+            }
         }
+        if let end { return .failed("it ended before it was ready\(end.text)") }
         guard now >= deadline else { return .starting }
-        kill(process, SIGKILL)
-        return .failed("it was not ready within \(Successor.patience.components.seconds) s")
+        return .failed(
+            file < 0 ? "it will not be ready" : "it was not ready within \(Successor.patience.components.seconds) s")
     }
 
-    /// How the process ended, as far as it has.
-    private func ending() -> String {
-        var status: Int32 = 0
-        // The pipe closes a moment before the process can be waited for.
-        for _ in 0..<100 where waitpid(process, &status, WNOHANG) == 0 { usleep(10_000) }
-        if status & 0x7f == 0 { return ", with code \(status >> 8 & 0xff)" }
-        return ", by signal \(status & 0x7f)"
+    /// To be called at the end.
+    mutating func forget() {
+        if file >= 0 { close(file) }
+        file = -1
     }
-
-    /// Ends the process in an orderly way; to be asked again for its progress.
-    func end() { kill(process, SIGTERM) }
-
-    /// To be called once, at the end.
-    func forget() { close(file) }
 }
 
 extension Successor.Failure {

@@ -170,11 +170,13 @@ final class Worker: ConnectionOwner {
 
     // MARK: The end
 
-    /// Sends GOAWAY to all clients; `whenDone` is called once no connection is left.
+    /// Sends GOAWAY to all clients. To be called when the last connection has been handed over.
+    /// - Parameter whenDone: called once no connection is left.
     func drain(_ whenDone: @escaping @Sendable () -> Void) {
         arrivals?.takeAll()
-        gates?.close()
-        connections.drainAll(whenDone)
+        connections.drain { _ in true }
+        // Those whose header has come by then are connections as well.
+        gates?.close { [connections] in connections.drainAll(whenDone) }
     }
 
     /// Ends every stream with `UNAVAILABLE`.

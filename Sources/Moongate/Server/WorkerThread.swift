@@ -25,6 +25,9 @@ final class WorkerThread: Sendable {
         mailbox.post { if let worker = worker.value { work(worker) } }
     }
 
-    /// Waits until the worker's loop has ended.
-    func join() { thread.join() }
+    /// Has the worker's loop end after its turn.
+    func stop() { post { $0.loop.stop() } }
+
+    /// Whether the worker's loop has ended, at the latest at `deadline`.
+    func join(until deadline: Instant) -> Bool { thread.join(until: deadline) }
 }

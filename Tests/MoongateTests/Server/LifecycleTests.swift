@@ -31,6 +31,7 @@ import Testing
         _ = lifecycle.timePassed(at: 50)
         #expect(lifecycle.drained() == [.stop])
         #expect(lifecycle.drained() == [])
+        #expect(lifecycle.haste == .orderly)
     }
 
     @Test func endedStreamsStopTheWait() {
@@ -52,7 +53,9 @@ import Testing
             _ = lifecycle.terminate(settings, skipDelay: false, at: 0)
             _ = lifecycle.timePassed(at: instant)
             if instant >= 350 { _ = lifecycle.timePassed(at: instant) }
+            #expect(lifecycle.haste == .orderly)
             #expect(lifecycle.terminate(settings, skipDelay: false, at: instant) == [.stop])
+            #expect(lifecycle.haste == .atOnce)
             #expect(lifecycle.terminate(settings, skipDelay: false, at: instant) == [])
         }
     }

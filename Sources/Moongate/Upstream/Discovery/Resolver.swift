@@ -55,10 +55,14 @@ final class Resolver: Sendable {
     }
 
     /// Ends the thread; nobody hears anything any more.
-    func stop() {
+    ///
+    /// - Parameter deadline: until when to wait for that; `nil`: as long as it takes.
+    /// - Returns: whether it has ended.
+    @discardableResult
+    func stop(by deadline: Instant? = nil) -> Bool {
         let names = names
         mailbox.post { names.value?.loop.stop() }
-        thread.join()
+        return thread.join(by: deadline)
     }
 }
 

@@ -25,12 +25,15 @@ final class HealthMonitor: Sendable {
         for upstream in upstreams.living() { bell.ring(.members(upstream)) }
     }
 
-    /// Ends the thread.
-    func stop() {
+    /// Has the thread end.
+    /// - Parameter deadline: until when to wait for that; `nil`: as long as it takes.
+    /// - Returns: whether it has ended.
+    @discardableResult
+    func stop(by deadline: Instant? = nil) -> Bool {
         bell.disconnect()
         let box = desk
         mailbox.post { box.value?.loop.stop() }
-        thread.join()
+        return thread.join(by: deadline)
     }
 }
 
