@@ -110,7 +110,7 @@ extension Pooled where Record == ExchangeRecord {
     private func answer(_ fault: Fault) {
         abandonUpstream()
         guard let host = self.host else { return }
-        clearTimers()
+        clearAttemptTimers()
         self.responseTrailers.reset()
         self.responseBody.clear(host.loop.blocks)
         fault.message.withBytes { message in

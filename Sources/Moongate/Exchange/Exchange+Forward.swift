@@ -11,8 +11,7 @@ extension Pooled where Record == ExchangeRecord {
         } else {
             return fail(.noRoute)
         }
-        setDeadline(route, self.policyRun?.subject.timeout)
-        guard self.phase != .responding else { return }
+        guard settleDeadline(route) else { return }
         self.attempt.mayFollow = route.pointee.mayFollow(self.request.value(.path) ?? .empty)
         if self.policyRun != nil { settleRequestLength() }
         guard editRequest() else { return }

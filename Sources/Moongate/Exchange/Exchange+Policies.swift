@@ -84,8 +84,10 @@ extension Pooled where Record == ExchangeRecord {
     /// A hook waits, perhaps for a body that does not come.
     private func requestPaused() {
         self.phase = .requestPaused
-        guard self.policyStage == .route, let generation = self.generation else { return }
-        watchSilence(generation.route(self.route).pointee.idleTimeout)
+        if self.policyStage == .route, let generation = self.generation {
+            watchSilence(generation.route(self.route).pointee.idleTimeout)
+        }
+        holdRequestToDeadline()
     }
 
     private func listenerPoliciesPassed() {
@@ -126,7 +128,9 @@ extension Pooled where Record == ExchangeRecord {
     private func responseHooksEnded(_ verdict: PolicyVerdict) {
         switch verdict {
         case .proceed: sendResponseHead()
-        case .pause: self.phase = .responsePaused
+        case .pause:
+            self.phase = .responsePaused
+            holdResponseToDeadline()
         case .reply: policyReplied()
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
@@ -144,6 +148,11 @@ extension Pooled where Record == ExchangeRecord {
         case .responsePaused: responseHooksEnded(verdict)
         default: streamingHookEnded(verdict)
         }
+    }
+
+    /// A hook that waited has gone on, and the head waits again: what the deadline depends on may have changed.
+    func policiesWaitAgain() {
+        if self.downstream.isOpen, self.phase == .requestPaused { holdRequestToDeadline() }
     }
 
     /// A hook has ended whose head went on long ago.
@@ -200,7 +209,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let run = self.policyRun, let host = self.host else { return }
         run.stopHooks()
         abandonUpstream()
-        clearTimers()
+        clearAttemptTimers()
         self.responseTrailers.reset()
         self.responseBody.clear(host.loop.blocks)
         if !isHead { self.responseBody.append(run.replyBody, host.loop.blocks) }

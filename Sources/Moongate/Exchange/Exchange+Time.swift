@@ -2,36 +2,96 @@
 extension Pooled where Record == ExchangeRecord {
     // MARK: The deadline
 
-    /// The smallest of what the client, the route and a policy say counts (T2).
-    /// - Parameter limit: the policies' word in place of the route's `timeout`.
-    func setDeadline(_ route: UnsafePointer<CompiledRoute>, _ limit: UInt64?) {
-        var time = limit ?? route.pointee.timeout
-        var cause = limit == nil ? DeadlineCause.route : .policy
-        if self.isGRPC {
-            let asked = self.request.value(.grpcTimeout).flatMap(GRPCTimeout.parse)
-            if asked == 0 { return fail(.deadlineExceeded(.client, 0, route: routeName)) }
-            let (own, source) = grpcDeadline(asked, route)
-            if own > 0, time == 0 || own < time { (time, cause) = (own, source) }
+    /// Finds out until when the exchange may last, and arms the timer; the time counts from the request's head on. Called
+    /// whenever the answer may have become another one: a request hook waits (again), or the request goes to an upstream.
+    /// - Parameter route: `nil` before one is chosen.
+    /// - Returns: false when the time is over, and the exchange was answered.
+    @discardableResult
+    func settleDeadline(_ route: UnsafePointer<CompiledRoute>?) -> Bool {
+        guard let limit = deadlineLimit(route), let host = self.host else {
+            forgoDeadline()
+            return true
         }
-        guard time > 0, let host = self.host else { return }
-        self.deadlineCause = cause
-        self.deadline = self.started &+ min(time, UInt64.max / 4)
+        self.deadlineCause = limit.cause
+        self.deadline = self.started &+ min(limit.time, UInt64.max / 4)
+        guard self.deadline > host.loop.now else {
+            fail(.deadlineExceeded(limit.cause, limit.time, route: routeName))
+            return false
+        }
         self.timer.target = opaque
         self.timer.action = { Exchange(owner: $0).deadlineReached() }
         host.loop.set(timerPointer, at: self.deadline)
+        return true
     }
 
-    private func grpcDeadline(_ asked: Int64?, _ route: UnsafePointer<CompiledRoute>) -> (UInt64, DeadlineCause) {
-        guard let asked else { return (route.pointee.absentGRPCTimeout, .absentGRPCTimeout) }
-        let longest = route.pointee.longestGRPCTimeout
+    /// The smallest of what the client, the route and a policy say (T2); `nil`: nobody says anything.
+    private func deadlineLimit(_ route: UnsafePointer<CompiledRoute>?) -> DeadlineLimit? {
+        // A policy's word takes the place of the route's `timeout`.
+        let policy = self.policyRun?.subject.timeout
+        let own = DeadlineLimit(
+            time: policy ?? route?.pointee.timeout ?? 0, cause: policy == nil ? .route : .policy)
+        guard self.isGRPC, let call = grpcDeadline(route), own.time == 0 || call.time < own.time else {
+            return own.time > 0 ? own : nil
+        }
+        return call
+    }
+
+    private func grpcDeadline(_ route: UnsafePointer<CompiledRoute>?) -> DeadlineLimit? {
+        guard let asked = self.request.value(.grpcTimeout).flatMap(GRPCTimeout.parse) else {
+            let time = route?.pointee.absentGRPCTimeout ?? 0
+            return time > 0 ? DeadlineLimit(time: time, cause: .absentGRPCTimeout) : nil
+        }
+        let longest = route?.pointee.longestGRPCTimeout ?? 0
         return longest > 0 && UInt64(asked) > longest
-            ? (longest, .longestGRPCTimeout) : (UInt64(asked), .client)
+            ? DeadlineLimit(time: longest, cause: .longestGRPCTimeout)
+            : DeadlineLimit(time: UInt64(asked), cause: .client)
     }
 
-    func deadlineReached() {
-        // What clients allow themselves is no fault of the upstream.
-        if self.deadlineCause == .route { noteNoResponse() }
+    /// The request has come to a route without a limit.
+    private func forgoDeadline() {
+        guard self.deadline > 0 else { return }
+        self.deadline = 0
+        self.hostReference?._withUnsafeGuaranteedRef { $0.loop.clear(timerPointer) }
+    }
+
+    /// A request hook waits.
+    func holdRequestToDeadline() {
+        guard self.route >= 0, let generation = self.generation else {
+            settleDeadline(nil)
+            return
+        }
+        settleDeadline(generation.route(self.route))
+    }
+
+    /// A response hook waits. Where the request never went anywhere nobody has asked for the deadline yet.
+    func holdResponseToDeadline() {
+        guard !self.timer.isSet, let host = self.host else { return }
+        if self.deadline == 0 {
+            let route = self.route >= 0 ? self.generation?.route(self.route) : nil
+            guard let limit = deadlineLimit(route) else { return }
+            self.deadlineCause = limit.cause
+            self.deadline = self.started &+ min(limit.time, UInt64.max / 4)
+        }
+        self.timer.target = opaque
+        self.timer.action = { Exchange(owner: $0).deadlineReached() }
+        // One that is over strikes behind this turn: hooks that go on until then have not waited.
+        host.loop.set(timerPointer, at: max(self.deadline, host.loop.now &+ 1_000_000))
+    }
+
+    private func deadlineReached() {
+        // The response is whole and only waits for the client to take it.
+        guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
+        if upstreamLetTimePass { noteNoResponse() }
         fail(.deadlineExceeded(self.deadlineCause, self.deadline &- self.started, route: routeName))
+        // Response hooks have a say in this answer, too, but no time to wait.
+        guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
+        holdResponseToDeadline()
+    }
+
+    /// What clients allow themselves, and what hooks take, is no fault of the upstream.
+    private var upstreamLetTimePass: Bool {
+        self.deadlineCause == .route && self.phase != .requestPaused && self.phase != .responsePaused
+            && !self.responseEnded
     }
 
     /// The upstream gets what remains of the deadline (T3).
@@ -84,10 +144,15 @@ extension Pooled where Record == ExchangeRecord {
 
     // MARK: The end
 
-    /// Nothing is waited for any more.
+    /// The exchange is over.
     func clearTimers() {
+        self.hostReference?._withUnsafeGuaranteedRef { $0.loop.clear(timerPointer) }
+        clearAttemptTimers()
+    }
+
+    /// Nothing is waited for any more but, perhaps, response hooks: the deadline stays for them.
+    func clearAttemptTimers() {
         self.hostReference?._withUnsafeGuaranteedRef { host in
-            host.loop.clear(timerPointer)
             host.loop.clear(attemptTimerPointer)
             host.loop.clear(idleTimerPointer)
         }
@@ -98,6 +163,12 @@ extension Pooled where Record == ExchangeRecord {
         guard self.route >= 0, let generation = self.generation else { return "" }
         return generation.route(self.route).pointee.name.string
     }
+}
+
+/// How long an exchange may take from the request's head on.
+private struct DeadlineLimit {
+    let time: UInt64
+    let cause: DeadlineCause
 }
 
 /// Whose word a deadline is.

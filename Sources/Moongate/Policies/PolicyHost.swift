@@ -64,6 +64,8 @@ final class PolicyHost {
     var account: ((UnsafeMutableRawPointer) -> PolicyAccount)?
     /// Some instance has a log hook.
     var hasLogHooks = false
+    /// Called with the owner of a run whose hook has gone on and waits again, or the next one does.
+    var waitsAgain: ((UnsafeMutableRawPointer) -> Void)?
     /// Called with the owner of a run whose bodies may have moved on.
     var moved: ((UnsafeMutableRawPointer) -> Void)?
     /// Asks for a call of `turnEnded` at the end of the loop's turn; set by `attach`.

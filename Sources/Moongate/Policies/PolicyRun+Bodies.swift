@@ -67,6 +67,9 @@ extension Pooled where Record == PolicyRunRecord {
         if let verdict = pointer.pointee.verdict {
             pointer.pointee.verdict = nil
             host.resumed?(owner, verdict)
+        } else if pointer.pointee.waitsAgain {
+            pointer.pointee.waitsAgain = false
+            host.waitsAgain?(owner)
         }
         guard pointer.pointee.owner == owner else { return }
         host.moved?(owner)
@@ -92,6 +95,7 @@ extension Pooled where Record == PolicyRunRecord {
     func stopHooks() {
         pointer.pointee.waitNumber &+= 1
         pointer.pointee.verdict = nil
+        pointer.pointee.waitsAgain = false
         for frame in pointer.pointee.frames { drop(frame) }
         guard pointer.pointee.requestBody != nil || pointer.pointee.responseBody != nil else { return }
         pointer.pointee.requestBody?.close()

@@ -49,6 +49,7 @@ extension Pooled where Record == PolicyRunRecord {
     private func headWentOn(_ verdict: PolicyVerdict) {
         var verdict = verdict
         if verdict == .proceed { verdict = nextHooks() }
+        pointer.pointee.waitsAgain = verdict == .pause
         if verdict != .pause { pointer.pointee.verdict = verdict }
     }
 

@@ -63,6 +63,8 @@ struct PolicyRunRecord {
     var messageHook: Int32 = -1
     /// What hooks decided that went on after a wait; for `PolicyHost.resumed`.
     var verdict: PolicyVerdict?
+    /// The head still waits after a hook has gone on; for `PolicyHost.waitsAgain`.
+    var waitsAgain = false
     /// The end of the loop's turn will be told.
     var expectsTurnEnd = false
     /// The beginning of the loop's next turn will be told.

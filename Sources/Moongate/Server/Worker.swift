@@ -231,6 +231,7 @@ final class Worker: ConnectionOwner {
         host.post = { mailbox.post($0) }
         host.makeAlarm = { _, action in OwnedTimer(loop, action) }
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
+        host.waitsAgain = { owner in Exchange(owner: owner).policiesWaitAgain() }
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
