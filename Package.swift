@@ -3,15 +3,19 @@ import PackageDescription
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]
 
-// Stale handles on pooled records are noticed, see PoolSlot: in every build but a release.
-let checked: [SwiftSetting] =
-    Context.environment["MOONGATE_FUZZ"] == nil
-    ? [.define("CHECKED", .when(configuration: .debug))] : [.define("CHECKED")]
+// Set by scripts/fuzz, whose builds are optimised and have every check all the same.
+let isFuzzing = Context.environment["MOONGATE_FUZZ"] != nil
 
 // Checks of exclusive access at run time cost 4 % of a request. Builds for development and tests keep them, and a release
-// that met such a fault could only end the process.
+// that met such a fault could only end the process. Stale handles on pooled records (CHECKED, see PoolSlot) are noticed
+// in every build but a release.
 let fast: [SwiftSetting] =
-    strict + checked + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+    isFuzzing
+    ? strict + [.define("CHECKED")]
+    : strict + [
+        .define("CHECKED", .when(configuration: .debug)),
+        .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+    ]
 
 let fuzzed: [Target.Dependency] = [
     "CMoongate", "COpenSSL", "Moongate", "MoongateConfig", "MoongateLint", "MoongateLua",

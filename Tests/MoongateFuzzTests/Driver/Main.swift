@@ -10,7 +10,9 @@ import Glibc
             for target in FuzzTarget.all { print(target.name, target.longestInput) }
             return
         }
-        guard let chosen = FuzzTarget.named(name) else { return fail("no target \(name)") }
+        guard let chosen = FuzzTarget.named(name) ?? (name == FuzzTarget.proof.name ? .proof : nil) else {
+            return fail("no target \(name)")
+        }
         target = chosen
         // The name is no argument of libFuzzer's.
         let arguments =
