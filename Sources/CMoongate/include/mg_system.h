@@ -15,6 +15,9 @@
 /// accept4 is a GNU extension that Swift's Glibc module leaves out.
 int mg_accept(int fd, struct sockaddr *address, socklen_t *length);
 
+/// ioctl(SIOCOUTQ): octets that the peer's kernel has not acknowledged, an end that was sent among them. -1: it does not say.
+int mg_unacknowledged(int fd);
+
 /// pthread_setname_np for the calling thread; the kernel takes at most 15 bytes.
 void mg_set_thread_name(const char *name);
 

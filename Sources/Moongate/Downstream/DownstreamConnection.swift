@@ -19,6 +19,9 @@ final class DownstreamConnection: HTTP2Connection {
     private let maxConcurrentStreams: Int
     private let pending: PendingHandshakes<DownstreamConnection>
     private let pendingLimit: Int
+    private let lingering: LingeringConnections
+    /// Its socket has outlived it, and counts as a connection until it is closed.
+    private(set) var isLingering = false
     /// Its number there; `nil`: it is there no more.
     private var pendingNumber: UInt64?
     private var isDraining = false
@@ -47,6 +50,7 @@ final class DownstreamConnection: HTTP2Connection {
         abuses = services.abuses
         pending = services.pending
         pendingLimit = settings.limits.pendingHandshakes
+        lingering = services.lingering
         maxConcurrentStreams = settings.maxConcurrentStreams
         super.init(
             loop: services.loop, library: services.library, acceptor: services.streams, transport: transport,
@@ -164,9 +168,19 @@ final class DownstreamConnection: HTTP2Connection {
 
     override func pingAcknowledged(_ number: UInt32) { if number == DownstreamConnection.drainPing { endDrain() } }
 
+    override func linger(_ leaving: LeavingTransport) -> Bool {
+        isLingering = true
+        let (cells, metrics, ticket, owner) = (cells, metrics, ticket, owner)
+        lingering.add(leaving, loop: loop) {
+            withExtendedLifetime((metrics, ticket)) { cells.openConnections.subtract() }
+            owner.lingeringEnded()
+        }
+        return true
+    }
+
     override func connectionClosed(_ reason: CloseReason) {
         handshakeEnded()
-        cells.openConnections.subtract()
+        if !isLingering { cells.openConnections.subtract() }
         cells.openStreams.subtract(UInt64(streams.count))
         owner.connectionClosed(self)
     }
@@ -191,7 +205,8 @@ extension DownstreamConnection: KeptConnection {
         case .endStreams: owner.endStreams(of: self)
         case .close(let reason):
             if reason != .maxAge { cells.expired(reason).add() }
-            close(.failed(reason.text))
+            // Streams that had ended before are whole, as far as they were written.
+            close(.failed(reason.text), lingering: reason == .maxAge ? .response : nil)
         }
     }
 }
@@ -208,11 +223,16 @@ struct DownstreamServices {
     let refusals: RefusalLog
     let abuses: AbuseLog
     let pending: PendingHandshakes<DownstreamConnection>
+    let lingering: LingeringConnections
 }
 
 /// Who keeps the connections of one worker.
 class ConnectionOwner {
+    /// The connection is over; where it is lingering, `lingeringEnded` tells when its socket is closed.
     func connectionClosed(_ connection: DownstreamConnection) {}
+
+    /// The socket of a connection that was lingering is closed.
+    func lingeringEnded() {}
 
     /// The streams of a connection that is to end have had their time.
     func endStreams(of connection: DownstreamConnection) {}

@@ -1,3 +1,4 @@
+import CMoongate
 import Glibc
 
 extension Socket {
@@ -21,6 +22,12 @@ extension Socket {
     static func abandonOutput(_ fd: Int32) {
         var abrupt = linger(l_onoff: 1, l_linger: 0)
         _ = setsockopt(fd, SOL_SOCKET, SO_LINGER, &abrupt, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Octets that the peer's kernel has not acknowledged; `nil`: the kernel does not say.
+    static func unacknowledged(_ fd: Int32) -> Int? {
+        let count = mg_unacknowledged(fd)
+        return count < 0 ? nil : Int(count)
     }
 
     /// `nil` if the socket has none.

@@ -87,6 +87,22 @@ struct Transport {
         _ = Glibc.shutdown(fd, Int32(SHUT_WR))
     }
 
+    /// The first half of `shutdown`, for who waits until the socket takes it: close_notify, behind which TLS is of no further
+    /// use. In cleartext there is none.
+    mutating func closeNotify() -> HandshakeResult {
+        guard let session else { return .finished }
+        let result = session.closeNotify()
+        // What still comes is read for its end alone.
+        if result == .finished { self.session = nil }
+        return result
+    }
+
+    /// Its second half: the socket takes nothing more from us.
+    func endOutput() { _ = Glibc.shutdown(fd, Int32(SHUT_WR)) }
+
+    /// Reads what has come as it is, whether TLS or not, for who wants to see the end alone.
+    func discard(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { Transport.receive(fd, buffer) }
+
     /// Has `close` drop what the kernel still holds, and tell the peer so (RST): one that reads nothing would keep it.
     func abandonOutput() { Socket.abandonOutput(fd) }
 

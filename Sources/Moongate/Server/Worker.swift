@@ -32,7 +32,9 @@ final class Worker: ConnectionOwner {
         refusals = RefusalLog(plan.log)
         abuses = AbuseLog(plan.log)
         library = HTTP2Library()
-        connections = WorkerConnections()
+        connections = WorkerConnections(
+            lingering: LingeringConnections(
+                limit: LingeringConnections.limit(descriptors: FileLimit.soft(), workers: plan.registry.workers)))
         calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver, abuses: abuses)
         var upstreams: [String: Upstream] = [:]
@@ -117,7 +119,7 @@ final class Worker: ConnectionOwner {
             direct: (accepted.remote, accepted.local), forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
             worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self,
-            refusals: refusals, abuses: abuses, pending: pending)
+            refusals: refusals, abuses: abuses, pending: pending, lingering: connections.lingering)
         let connection = DownstreamConnection(
             services: services, transport: transport, facts: facts, settings: accepted.listener,
             ticket: accepted.ticket, metrics: registry.listeners.entry(accepted.listener.name))
@@ -127,8 +129,13 @@ final class Worker: ConnectionOwner {
 
     override func connectionClosed(_ connection: DownstreamConnection) {
         connections.remove(connection)
-        distributor.connectionEnded(worker: index)
+        if !connection.isLingering { distributor.connectionEnded(worker: index) }
         forgetListeners()
+    }
+
+    override func lingeringEnded() {
+        distributor.connectionEnded(worker: index)
+        connections.lingeringEnded()
     }
 
     private func forgetListeners() {
@@ -136,7 +143,7 @@ final class Worker: ConnectionOwner {
     }
 
     override func endStreams(of connection: DownstreamConnection) {
-        connection.forEachOwner { Exchange(owner: $0).fail(.connectionTooOld) }
+        connection.forEachOwner { Exchange(owner: $0).end(.connectionTooOld) }
     }
 
     // MARK: Generations
@@ -181,8 +188,9 @@ final class Worker: ConnectionOwner {
 
     /// Ends every stream with `UNAVAILABLE`.
     func endStreams() {
+        connections.lingering.endAll()
         connections.forEach { connection in
-            connection.forEachOwner { Exchange(owner: $0).fail(.draining) }
+            connection.forEachOwner { Exchange(owner: $0).end(.draining) }
         }
     }
 
@@ -217,7 +225,7 @@ final class Worker: ConnectionOwner {
                 let exchange = Exchange(owner: owner)
                 guard exchange.generation === generation else { return }
                 count += 1
-                exchange.fail(.generationRetired)
+                exchange.end(.generationRetired)
             }
         }
         return count

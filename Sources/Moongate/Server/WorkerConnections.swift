@@ -1,9 +1,13 @@
 /// The clients' connections of one worker, and how they end: by themselves, or in the two steps of a drain.
 final class WorkerConnections {
     private var open: [ObjectIdentifier: DownstreamConnection] = [:]
+    /// Those that have nothing more to say.
+    let lingering: LingeringConnections
     private var isEnding = false
     /// Called once, when the last connection has ended.
     private var whenEmpty: (() -> Void)?
+
+    init(lingering: LingeringConnections) { self.lingering = lingering }
 
     func insert(_ connection: DownstreamConnection) {
         open[ObjectIdentifier(connection)] = connection
@@ -33,8 +37,11 @@ final class WorkerConnections {
     /// Calls `body` for every open connection.
     func forEach(_ body: (DownstreamConnection) -> Void) { for connection in open.values { body(connection) } }
 
+    /// A socket that was lingering is closed.
+    func lingeringEnded() { reportIfEmpty() }
+
     private func reportIfEmpty() {
-        guard open.isEmpty, let report = whenEmpty else { return }
+        guard open.isEmpty, lingering.isEmpty, let report = whenEmpty else { return }
         whenEmpty = nil
         report()
     }

@@ -69,11 +69,11 @@ class FrameClient(FrameConnection):
     """Connects, sends preface and SETTINGS, and hands out stream numbers."""
 
     def __init__(self, address, settings=None, refill=True, tls=None, server_name=None, window=1 << 24,
-                 before=b"", piecewise=False, session=None, meanwhile=None):
+                 before=b"", piecewise=False, session=None, meanwhile=None, receive_buffer=None):
         """`window`: octets that the connection window is opened by, beyond the 65,535 it begins with; `before`: sent
         before TLS and HTTP/2, with `piecewise` octet by octet; `session`: of TLS, to be resumed; `meanwhile`: called when
-        the connection is there and nothing was said."""
-        sock = socket.create_connection(split(address), timeout=10)
+        the connection is there and nothing was said; `receive_buffer`: octets that the kernel may keep for us."""
+        sock = _connect(split(address), receive_buffer)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if meanwhile:
             meanwhile()
@@ -121,6 +121,42 @@ class FrameClient(FrameConnection):
         last = self.end(stream, timeout)
         frames = self.of_stream(stream)
         return frames[:frames.index(last) + 1]
+
+
+class SlowClient(FrameClient):
+    """A client with a small receive buffer that reads a little at a time, and nothing as long as `reading` is not set."""
+
+    def __init__(self, address, piece=4096, pause=0.005, **options):
+        self.piece, self.pause = piece, pause
+        self.reading = threading.Event()
+        self.reading.set()
+        super().__init__(address, receive_buffer=8192, **options)
+
+    def _exactly(self, count):
+        octets = b""
+        while len(octets) < count:
+            self.reading.wait()
+            more = self.sock.recv(min(self.piece, count - len(octets)))
+            if not more:
+                raise ConnectionError("closed")
+            octets += more
+            time.sleep(self.pause)
+        return octets
+
+    def close(self):
+        self.reading.set()
+        self.pause = 0
+        super().close()
+
+
+def _connect(address, receive_buffer):
+    if receive_buffer is None:
+        return socket.create_connection(address, timeout=10)
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)       # before the window is agreed on
+    sock.settimeout(10)
+    sock.connect(address)
+    return sock
 
 
 def trusting_context(protocols=("h2",), minimum=None, maximum=None):

@@ -80,6 +80,10 @@ class HTTP2Connection: EventHandler {
     /// Called once, before the delegate hears of the streams that were open.
     func connectionClosed(_ reason: CloseReason) {}
 
+    /// What was written is to arrive, and the connection has nothing more to say.
+    /// - Returns: whether the transport is somebody else's from now on, who closes it; else it is closed at once.
+    func linger(_ leaving: LeavingTransport) -> Bool { false }
+
     /// TLS is established.
     func established(_ session: TLSSession) {}
 
@@ -129,15 +133,16 @@ class HTTP2Connection: EventHandler {
     }
 
     /// Ends the connection now. Calling it again does nothing.
-    func close(_ reason: CloseReason) {
+    ///
+    /// - Parameter limits: how long the socket may stay for what was written, so that the peer gets it; `nil`: not at all. Only
+    ///   clients have that time.
+    func close(_ reason: CloseReason, lingering limits: LingerSchedule.Limits? = nil) {
         guard !isClosed else { return }
         assert(loop.isCurrent, "a connection is used outside of its loop")
         isClosed = true
         core.pointee.section.target = nil
         loop.remove(descriptor)
-        if transport.session != nil { transport.shutdown() }
-        transport.close()
-        unsent.clear()
+        endTransport(limits)
         loop.bury(self)
         connectionClosed(reason)
         while let stream = streams.first {
@@ -146,12 +151,29 @@ class HTTP2Connection: EventHandler {
         }
     }
 
+    private func endTransport(_ limits: LingerSchedule.Limits?) {
+        if let limits, !isHandshaking, core.pointee.prefaceLeft == 0 {
+            let leaving = LeavingTransport(transport: transport, rest: unsent, limits: limits)
+            if linger(leaving) {
+                unsent = PendingBytes()
+                return
+            }
+        }
+        if transport.session != nil { transport.shutdown() }
+        transport.close()
+        unsent.clear()
+    }
+
     /// The peer has broken the rules for good: tells it why, and ends the connection (RFC 9113 §5.4.1).
-    func fail(_ code: ErrorCode, _ reason: String) {
+    ///
+    /// - Parameter limits: see `close`.
+    func fail(_ code: ErrorCode, _ reason: String, lingering limits: LingerSchedule.Limits? = .farewell) {
         guard !isClosed else { return }
         queueGoAway(code, last: core.pointee.lastPeerStream)
-        if !awaitsWritable && !isHandshaking { _ = sendOutput() }
-        close(.protocolViolation(reason))
+        // Frames whose payload is lent would be cut.
+        if !core.pointee.loans.isEmpty { settle() }
+        if !isHandshaking { _ = sendOutput() }
+        close(.protocolViolation(reason), lingering: limits)
     }
 
     /// The peer has gone beyond a limit: ends the connection.
@@ -159,7 +181,7 @@ class HTTP2Connection: EventHandler {
         guard !isClosed else { return }
         abused(kind)
         if kind == .unreadOutput { transport.abandonOutput() }
-        fail(.enhanceYourCalm, kind.text)
+        fail(.enhanceYourCalm, kind.text, lingering: nil)
     }
 
     /// Counts a frame that brings nothing; false: it was one too many, and the connection is over.
@@ -280,7 +302,7 @@ class HTTP2Connection: EventHandler {
         guard hasSent, !isClosed, unsent.isEmpty else { return }
         core.pointee.answers = 0
         let isLeaving = core.pointee.weAreLeaving || core.pointee.peerIsLeaving
-        if isLeaving && streams.count == 0 { close(.complete) }
+        if isLeaving && streams.count == 0 { close(.complete, lingering: .response) }
     }
 
     /// Bytes can be lent to the output: under TLS all are copied anyway.

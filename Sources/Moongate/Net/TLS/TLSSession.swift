@@ -155,6 +155,22 @@ final class TLSSession {
         ERR_clear_error()
     }
 
+    /// The same for who waits: says when the socket did not take it.
+    func closeNotify() -> HandshakeResult {
+        if let failure { return .failed(failure) }
+        guard isEstablished else { return .finished }
+        ERR_clear_error()
+        errno = 0
+        let status = SSL_shutdown(pointer)
+        // 0: sent, and the peer's has not come.
+        guard status < 0 else { return .finished }
+        switch outcome(.write, status, errno) {
+        case .wouldBlockWrite: return .wouldBlockWrite
+        case .wouldBlockRead, .closed, .bytes: return .finished
+        case .failed(let failure): return .failed(failure)
+        }
+    }
+
     /// `TLSv1.2`, `TLSv1.3`
     var version: String { String(cString: SSL_get_version(pointer)) }
 
