@@ -4,8 +4,9 @@ import time
 import grpc
 import pytest
 
+from harness.frame_client import request
 from harness.frame_upstream import OK, RESPONSE
-from harness.frames import CANCEL, NO_ERROR, REFUSED_STREAM, message
+from harness.frames import CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, message
 from harness.settings import configuration
 from harness.stubs import Order
 from harness.waiting import eventually
@@ -120,15 +121,30 @@ def test_X3_reset_between_messages_becomes_trailers(between):
     assert last.type == "Headers" and last.ends_stream and last.get("grpc-status") == "8"
 
 
-@pytest.mark.parametrize("code", [NO_ERROR, 0x2, CANCEL, 0xb])
-def test_X3_reset_mid_message_keeps_its_code(between, code):
+@pytest.mark.parametrize("code, seen", [
+    # Which would say that the response is complete.
+    (NO_ERROR, INTERNAL_ERROR), (INTERNAL_ERROR, INTERNAL_ERROR), (CANCEL, CANCEL), (0xb, 0xb), (0x1, 0x1)])
+def test_X3_reset_mid_message_keeps_its_code(between, code, seen):
     client, stream, connection, theirs = begin(between)
     connection.send_headers(theirs, RESPONSE)
     connection.send_data(theirs, message(b"12345678")[:9])
     client.expect("Data", stream)
     connection.reset(theirs, code)
     last = client.end(stream)
-    assert last.type == "RstStream" and last.code == code
+    assert last.type == "RstStream" and last.code == seen
+
+
+@pytest.mark.parametrize("code, seen", [(NO_ERROR, INTERNAL_ERROR), (CANCEL, CANCEL)])
+def test_X3_reset_within_another_response_does_not_look_like_its_end(between, code, seen):
+    _, client, server = between
+    stream = client.open(request("/", content_type="text/plain"), end_stream=True)
+    connection, head = server.next_request()
+    connection.send_headers(head.stream, [(":status", "200"), ("content-type", "text/plain")])
+    connection.send_data(head.stream, b"half of it")
+    client.expect("Data", stream)
+    connection.reset(head.stream, code)
+    last = client.end(stream)
+    assert last.type == "RstStream" and last.code == seen
 
 
 def test_X4_early_answer_and_reset_no_error_arrives_whole(between):

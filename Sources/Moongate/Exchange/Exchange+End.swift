@@ -30,9 +30,24 @@ extension Pooled where Record == ExchangeRecord {
             && !self.attempt.wasRefused
     }
 
+    /// Nobody wants the rest of the request: the stream ends with the response.
     private func stopRequest() {
         self.resetsAfterResponse = true
         if self.responseSent { downstreamPointer.reset(.noError) }
+    }
+
+    /// The client has its whole response, and has neither sent nor ended its request since.
+    /// - Returns: false where it has no whole response.
+    func endedByResponse() -> Bool {
+        guard self.responseSent else { return false }
+        stopRequest()
+        return true
+    }
+
+    /// Ends the exchange for good, also where the response is complete and the request goes on.
+    func end(_ fault: Fault) {
+        guard self.responseHeadSent && self.responseEnded else { return fail(fault) }
+        if !self.clientEnded { stopRequest() }
     }
 
     func downstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {

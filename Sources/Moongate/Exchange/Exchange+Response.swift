@@ -145,8 +145,9 @@ extension Pooled where Record == ExchangeRecord {
     /// The frame that ends the response is out: the status that the client sees is known.
     func responseWasSent() {
         self.responseSent = true
-        // Not before: a stream that is to be reset sends nothing else.
-        if self.resetsAfterResponse { downstreamPointer.reset(.noError) }
+        // Not before: a stream that is to be reset sends nothing else. A gRPC call is over with its status, and its client may never
+        // end its side; the upstream gets CANCEL for what it has not got of the request.
+        if self.resetsAfterResponse || (self.responseIsGRPC && !self.clientEnded) { downstreamPointer.reset(.noError) }
         if let status = self.responseTrailers.value(.grpcStatus) ?? self.response.value(.grpcStatus) {
             self.grpcStatus = GRPCStatus(parsing: status).map { Int32($0.rawValue) } ?? Int32.max
         }

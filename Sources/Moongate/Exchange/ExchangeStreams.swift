@@ -61,6 +61,7 @@ final class DownstreamStreams: StreamDelegate {
     }
 
     override func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool {
+        if Exchange(owner: stream).endedByResponse() { return true }
         guard !Exchange(owner: stream).mayBeQuiet else { return false }
         Exchange(owner: stream).fail(.requestTimeout(time))
         return true

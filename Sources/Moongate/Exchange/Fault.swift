@@ -197,7 +197,8 @@ enum FaultOutcome: Equatable {
             self = .reply
             return
         }
-        // S5, X3: trailers can only follow a complete message.
-        self = isGRPC && atMessageBoundary ? .trailers : .reset(code)
+        // S5, X3: trailers can only follow a complete message. NO_ERROR says that a response is complete (RFC 9113 §8.1), and some
+        // clients take one for that which is cut.
+        self = isGRPC && atMessageBoundary ? .trailers : .reset(code == .noError ? .internalError : code)
     }
 }

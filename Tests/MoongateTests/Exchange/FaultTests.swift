@@ -18,6 +18,13 @@ import Testing
         #expect(outcome == .reset(.enhanceYourCalm))
     }
 
+    @Test func X3aCutResponseNeverEndsWithoutError() {
+        for isGRPC in [true, false] {
+            let outcome = FaultOutcome(headSent: true, isGRPC: isGRPC, atMessageBoundary: false, code: .noError)
+            #expect(outcome == .reset(.internalError))
+        }
+    }
+
     @Test(
         arguments: [
             (0, GRPCStatus.internal), (1, .internal), (2, .internal), (7, .unavailable), (8, .cancelled),

@@ -4,7 +4,7 @@ struct WatchLimits: Sendable, Equatable {
     var headers: UInt64 = 10_000_000_000
     /// The kernel takes nothing of what is to be sent.
     var output: UInt64 = 60_000_000_000
-    /// No DATA of a request that is not complete and has no response.
+    /// No DATA of a request that is not complete, before the response begins or after it has ended.
     var body: UInt64 = 0
     /// Octets of responses that wait for the peer's windows.
     var responses = 0
@@ -69,7 +69,7 @@ final class ConnectionWatch: TimedObject {
         let limit = connection.watchLimits.body
         connection.forEachStream { stream in
             let state = stream.pointee.state
-            guard !state.peerEnded, !state.hasBody, !state.endIsWritten, !state.weEnded, !state.isReset else { return }
+            guard !state.peerEnded, !state.hasBody, !state.endIsWritten, !state.isReset else { return }
             // What the window has lost and got back changes with each DATA.
             let mark = state.receiveWindow &- state.consumed &* 3
             guard state.quietSince != 0, state.mark == mark else {

@@ -61,7 +61,7 @@ class StreamDelegate {
     /// The client's requests hold too much, and most of it is collected for this one: it is to be answered.
     func requestIsTooMuch(_ stream: UnsafeMutableRawPointer) {}
 
-    /// Nothing has come of the request's body for so many nanoseconds, and nobody has answered it.
+    /// Nothing has come of the request's body for so many nanoseconds, and it has no answer, or a whole one.
     /// - Returns: false where that is as it may be.
     func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool { false }
 
