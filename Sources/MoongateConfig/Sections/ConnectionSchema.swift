@@ -16,9 +16,9 @@ extension ValueType<ListenerConnectionConfig> {
                             + " `0s`: no limit."),
                     Field(
                         "request_body_timeout", \.requestBodyTimeout, .duration(.zero ... .seconds(86400)),
-                        "Longest silence of a client in the middle of a request, while there is no response; `0s`: no limit."
-                            + " Between two messages a gRPC stream may be silent for as long as the route's `idle_timeout`"
-                            + " lets it."),
+                        "Longest silence of a client in the middle of a request, while there is no response, or behind a"
+                            + " complete one that is not gRPC; `0s`: no limit. Between two messages a gRPC stream may be silent"
+                            + " for as long as the route's `idle_timeout` lets it."),
                     Field(
                         "send_timeout", \.sendTimeout, .duration(.zero ... .seconds(3600)),
                         "How long a client may leave unread what is sent to it; `0s`: no limit."),

@@ -12,14 +12,14 @@ import Testing
             now: Self.start + UInt64(now * 1e9), unacknowledged: unacknowledged, peerHasClosed: closed)
     }
 
-    private func schedule(_ limits: LingerSchedule.Limits = .response, _ unacknowledged: Int) -> LingerSchedule {
+    private func schedule(_ unacknowledged: Int, _ limits: LingerSchedule.Limits = .response) -> LingerSchedule {
         LingerSchedule(limits, view(0, unacknowledged))
     }
 
     /// Looks as often as the schedule wants to, at a peer that has `left(now)` octets still to acknowledge; when it closes, in
     /// seconds.
     private func end(_ limits: LingerSchedule.Limits = .response, _ left: (Double) -> Int) -> Double {
-        var schedule = schedule(limits, left(0))
+        var schedule = schedule(left(0), limits)
         var now = 0.0
         while now < 100 {
             guard case .wait(let pause) = schedule.next(view(now, left(now))) else { return now }
