@@ -10,7 +10,8 @@ import time
 import pytest
 
 from harness.abuse_edge import AbusedEdge, CalmClient
-from harness.abuses import ATTACKS, END_HEADERS, END_STREAM, PADDED, attack, frame
+from harness.abuses import (
+    ATTACKS, END_HEADERS, END_STREAM, PADDED, REQUEST, RESET_CODES, attack, code_of, frame, made_reset, reset)
 from harness.backend import Backend
 from harness.frame_client import FrameClient, request
 from harness.frame_upstream import OK, RESPONSE, FrameUpstream
@@ -122,6 +123,125 @@ def test_limits_can_be_set(moongate, upstream, connect):
             other.reset(other.open())
     assert other.expect("GoAway").code == ENHANCE_YOUR_CALM
     assert proxy.metric("moongate_downstream_abuse_total", kind="rapid_reset", listener="main") == 1
+
+
+# MARK: Resets
+
+RESETS = 100
+
+
+@pytest.fixture
+def few_resets(moongate, upstream, connect):
+    """A proxy that takes 100 resets in a row before an upstream with this script; gives it and a client."""
+    def start(script=None):
+        proxy = moongate(configuration(upstream(script).address, listeners=[
+            {"name": "main", "address": "127.0.0.1:0", "limits": {"resets": RESETS}}]))
+        return proxy, connect(proxy.address)
+
+    return start
+
+
+def streams_until_cut_off(client, make, most=1500):
+    """How many streams the proxy takes before it ends the connection; ten at a time, and the next ten when it has seen them."""
+    opened = 0
+    with contextlib.suppress(OSError):
+        while opened < most:
+            streams = [client.new_stream() for _ in range(10)]
+            opened += len(streams)
+            client.send_raw(b"".join(make(stream) for stream in streams) + frame(PING, 0, 0, b"%08d" % opened))
+            answer = client.wait_for(lambda f: f.type == "GoAway" or f.type == "Ping" and f.data == b"%08d" % opened)
+            if answer.type == "GoAway":
+                break
+    return opened
+
+
+def counted_once(proxy, kind):
+    eventually(lambda: proxy.metric("moongate_downstream_abuse_total", kind=kind, listener="main") == 1)
+
+
+@pytest.mark.parametrize("make", [
+    *(pytest.param(lambda stream, code=code: reset(stream, code), id=f"{code:#x}") for code in RESET_CODES),
+    pytest.param(lambda stream: reset(stream, code_of(stream)), id="mixed"),
+    pytest.param(lambda stream: reset(stream, 0 if stream % 4 == 1 else 8), id="NO_ERROR and CANCEL"),
+])
+def test_streams_that_are_reset_before_a_response_are_limited_whatever_the_code(few_resets, make):
+    proxy, client = few_resets()
+    # A few come back with time.
+    assert RESETS <= streams_until_cut_off(client, make) <= RESETS + 50
+    assert client.expect("GoAway").code == ENHANCE_YOUR_CALM
+    counted_once(proxy, "rapid_reset")
+
+
+@pytest.mark.parametrize("code", [0, 8, 0xffffffff])
+def test_resets_earn_nothing_for_mistakes_that_have_streams_reset(few_resets, code):
+    proxy, client = few_resets()
+    taken = streams_until_cut_off(
+        client, lambda stream: made_reset(stream) if stream % 4 == 1 else reset(stream, code))
+    assert 2 * RESETS <= taken <= 2 * RESETS + 100
+    assert client.expect("GoAway").code == ENHANCE_YOUR_CALM
+    eventually(lambda: sum(
+        proxy.metric("moongate_downstream_abuse_total", kind=kind, listener="main")
+        for kind in ("rapid_reset", "made_you_reset")) == 1)
+
+
+def answer_early(connection, head):
+    """The whole answer, while the request goes on."""
+    connection.send_headers(head.stream, [*RESPONSE, *OK], end_stream=True)
+
+
+def answer_early_and_stop(connection, head):
+    """The same, and the rest of the request is not wanted (RFC 9113 §8.1): the edge says so to the client."""
+    answer_early(connection, head)
+    connection.reset(head.stream, 0)
+
+
+def complete_calls(client, count, then):
+    """Opens calls, 50 at a time, waits for their answers, and does with each stream what `then` says."""
+    for _ in range(count // 50):
+        streams = [client.new_stream() for _ in range(50)]
+        client.send_raw(b"".join(frame(HEADERS, END_HEADERS, stream, REQUEST) for stream in streams))
+        eventually(lambda: client.closed or sum(f.type == "Headers" and f.ends_stream for f in list(client.frames)) >= 50, 20,
+                   interval=0.001, what="all answers")
+        assert not client.closed, [f.type for f in client.frames][-5:]
+        client.frames.clear()
+        client.send_raw(b"".join(then(stream) for stream in streams))
+
+
+def rst(stream, code):
+    return frame(RST_STREAM, 0, stream, code.to_bytes(4, "big"))
+
+
+def not_cut_off(proxy, client):
+    client.ping()
+    client.expect("Ping")
+    assert not [f for f in client.frames if f.type == "GoAway"]
+    assert proxy.metric("moongate_downstream_abuse_total") == 0
+
+
+def test_calls_that_are_complete_and_then_reset_by_the_client_go_on_for_ever(few_resets):
+    proxy, client = few_resets(answer_early)
+    complete_calls(client, 10_000, lambda stream: rst(stream, code_of(stream)))
+    not_cut_off(proxy, client)
+
+
+def test_calls_that_are_complete_and_then_reset_by_the_edge_go_on_for_ever(few_resets):
+    proxy, client = few_resets(answer_early_and_stop)
+    complete_calls(client, 10_000, lambda stream: b"")
+    not_cut_off(proxy, client)
+
+
+@pytest.mark.parametrize("script, then", [
+    (answer_early, lambda stream: frame(DATA, END_STREAM, stream)),
+    (answer_early_and_stop, lambda stream: b""),
+], ids=["ended", "reset by the edge"])
+def test_a_complete_call_earns_one_that_is_given_up(few_resets, script, then):
+    proxy, client = few_resets(script)
+
+    def one_more(stream):
+        return then(stream) + reset(client.new_stream(), 8)
+
+    complete_calls(client, 2000, one_more)
+    not_cut_off(proxy, client)
 
 
 def test_a_request_whose_body_does_not_come_is_answered(moongate, upstream, connect):

