@@ -22,11 +22,12 @@ extension Pooled where Record == ExchangeRecord {
         let plan = retryPlan
         guard self.attempt.number < plan.maxAttempts, !self.responseHeadSent, self.requestEnded,
             self.requestBody.retains, self.requestBody.total <= plan.buffer, let host = self.host,
-            let generation = self.generation, chargeRetry()
+            let generation = self.generation, let memory = host.hedgedStreams.permit(self, loop: host.loop),
+            chargeRetry()
         else { return false }
         writeTimeout()
         let attempt = host.hedgedStreams.begin(
-            self, generation.upstream(self.upstreamIndex), loop: host.loop, excluding: self.endpoint)
+            self, generation.upstream(self.upstreamIndex), loop: host.loop, excluding: self.endpoint, memory)
         writePreviousAttempts(self.attempt.number, to: &attempt.record.pointee.request)
         self.attempt.number &+= 1
         let hedges = self.hedges ?? Hedges()

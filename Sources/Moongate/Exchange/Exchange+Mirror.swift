@@ -23,9 +23,9 @@ extension Pooled where Record == ExchangeRecord {
         mirrors._withUnsafeGuaranteedRef { mirrors in
             for mirror in mirrors.mirrors
             where StableHash.bucket(StableHash.mix(host.random()), of: 1_000_000) < mirror.millionths {
-                copies.append(
-                    host.mirrorStreams.begin(
-                        mirror, generation.upstream(mirror.upstream), requestPointer, isComplete: isComplete))
+                let copy = host.mirrorStreams.begin(
+                    mirror, generation.upstream(mirror.upstream), requestPointer, isComplete: isComplete)
+                if let copy { copies.append(copy) }
             }
         }
         if !copies.isEmpty { self.mirrors = RequestMirrors(copies) }

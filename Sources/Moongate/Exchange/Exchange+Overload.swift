@@ -23,8 +23,15 @@ extension Pooled where Record == ExchangeRecord {
     /// Keeps nothing that was sent.
     func forgoAttempts() {
         // What is to be sent again in a moment is all that there is.
-        guard self.requestBody.retained > 0, self.phase != .retrying, let host = self.host else { return }
-        self.requestBody.commit(host.loop.blocks)
+        guard self.requestBody.retained > 0, self.phase != .retrying else { return }
+        forgetSent()
+    }
+
+    /// Memory is short: gives up what the request can do without.
+    func forgoCopies() {
+        forgoAttempts()
+        // Where the first attempt has failed, those beside it are the request.
+        if self.phase != .hedging { self.hedges?.cancelAll() }
     }
 
     /// Ends the exchange and frees what it holds: its answer is told where it has not begun, and else cut off.

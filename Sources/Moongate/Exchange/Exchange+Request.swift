@@ -66,14 +66,37 @@ extension Pooled where Record == ExchangeRecord {
                 // The window was opened for bytes of an earlier attempt already.
                 downstreamPointer.consume(count - (again - self.requestBody.reread))
             }
-            // What exceeds the buffer cannot be sent again (F6).
-            if self.requestBody.retained > retryBuffer { self.requestBody.commit(host.loop.blocks) }
+            if self.requestBody.retains { keepSent(host) }
         }
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         if self.mirrors != nil { finishMirrors() }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
         upstreamPointer.submitTrailers(requestTrailersPointer)
         return .lastBeforeTrailers(count)
+    }
+
+    /// Keeps what was sent for another attempt, as far as the route's buffer and the account of all copies have room. What
+    /// exceeds them cannot be sent again (F6).
+    private func keepSent(_ host: ExchangeHost) {
+        let fresh = self.requestBody.retained - self.kept
+        guard fresh > 0 else { return }
+        guard self.requestBody.retained <= retryBuffer, host.loop.memory.tryCharge(fresh, .attempts) else {
+            return forgetSent()
+        }
+        self.kept &+= fresh
+    }
+
+    /// Nothing is sent again.
+    func forgetSent() {
+        self.hostReference?._withUnsafeGuaranteedRef { self.requestBody.commit($0.loop.blocks) }
+        releaseKept()
+    }
+
+    /// What was kept is kept no more, or is the request itself by now.
+    @inline(__always) func releaseKept() {
+        guard self.kept > 0 else { return }
+        self.hostReference?._withUnsafeGuaranteedRef { $0.loop.memory.giveBack(self.kept, .attempts) }
+        self.kept = 0
     }
 
     /// Request bytes that are kept until the response begins, for another attempt.

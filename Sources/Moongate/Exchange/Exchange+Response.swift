@@ -34,6 +34,7 @@ extension Pooled where Record == ExchangeRecord {
         if let host = self.host {
             self.answeredAt = host.loop.now
             self.requestBody.commit(host.loop.blocks)
+            releaseKept()
         }
         if self.hedges != nil { self.hedges?.cancelAll() }
         if self.attempt.charged > 0 { releaseRetries() }

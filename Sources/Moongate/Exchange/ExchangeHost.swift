@@ -85,6 +85,7 @@ final class ExchangeHost {
     func recycle(_ exchange: Exchange) {
         exchange.clearTimers()
         exchange.requestBody.clear(loop.blocks)
+        exchange.releaseKept()
         exchange.responseBody.clear(loop.blocks)
         exchange.request.reset()
         exchange.requestTrailers.reset()

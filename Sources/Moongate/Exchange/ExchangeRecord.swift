@@ -17,6 +17,8 @@ struct ExchangeRecord {
     var request = HeaderList()
     var requestTrailers = HeaderList()
     var requestBody = ByteQueue()
+    /// Bytes of `requestBody` that the account of all copies was charged with; see `releaseKept`.
+    var kept = 0
     /// The client has ended its side.
     var clientEnded = false
     /// `requestBody` is complete: the client's word, unless policies hold the end back.

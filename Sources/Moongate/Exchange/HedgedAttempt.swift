@@ -17,6 +17,7 @@ final class HedgedAttempt {
     fileprivate(set) var exchange: Exchange?
     fileprivate(set) var endpoint: Endpoint?
     fileprivate(set) var body = ByteQueue()
+    private var memory: MemoryPermit
     /// The head is known, and the status is still to come.
     fileprivate(set) var holdsHead = false
     /// The upstream has ended its side.
@@ -26,9 +27,10 @@ final class HedgedAttempt {
     fileprivate var lookups = 0
     fileprivate let loop: EventLoop
 
-    fileprivate init(_ exchange: Exchange, _ loop: EventLoop) {
+    fileprivate init(_ exchange: Exchange, _ loop: EventLoop, _ memory: consuming MemoryPermit) {
         self.exchange = exchange
         self.loop = loop
+        self.memory = memory
         record = .allocate(capacity: 1)
         record.initialize(to: Record())
     }
@@ -42,6 +44,9 @@ final class HedgedAttempt {
         record.deinitialize(count: 1)
         record.deallocate()
     }
+
+    /// What an attempt takes beside the copy of the request.
+    fileprivate static let ownSize = MemoryLayout<Record>.stride + 1024
 
     var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
     fileprivate var request: UnsafeMutablePointer<HeaderList> {
@@ -62,6 +67,10 @@ final class HedgedAttempt {
         swap(&record.pointee.response, &exchange.responsePointer.pointee)
         swap(&record.pointee.responseTrailers, &exchange.responseTrailersPointer.pointee)
         swap(&body, &exchange.requestBodyPointer.pointee)
+        // Nobody sends again what the first attempt has sent; the rest of the copy is the request from now on.
+        body.clear(loop.blocks)
+        exchange.releaseKept()
+        memory.shrink(to: HedgedAttempt.ownSize)
         self.exchange = nil
     }
 
@@ -82,9 +91,20 @@ final class HedgedAttempt {
 final class HedgedStreams: UpstreamStreamDelegate {
     private static let lookupLimit = 3
 
+    /// What an attempt with a copy of the request takes; `nil`: there is no memory for one.
+    func permit(_ exchange: Exchange, loop: EventLoop) -> MemoryPermit? {
+        var memory = MemoryPermit(loop.memory, .attempts)
+        let fields = exchange.request.memorySize + exchange.requestTrailers.memorySize
+        guard memory.tryGrow(by: HedgedAttempt.ownSize + fields + exchange.requestBody.total) else { return nil }
+        return memory
+    }
+
     /// Begins an attempt with a copy of what the exchange has to send, which must be all of it.
-    func begin(_ exchange: Exchange, _ upstream: Upstream, loop: EventLoop, excluding: Endpoint?) -> HedgedAttempt {
-        let attempt = HedgedAttempt(exchange, loop)
+    func begin(
+        _ exchange: Exchange, _ upstream: Upstream, loop: EventLoop, excluding: Endpoint?,
+        _ memory: consuming MemoryPermit
+    ) -> HedgedAttempt {
+        let attempt = HedgedAttempt(exchange, loop, memory)
         attempt.request.pointee.append(contentsOf: exchange.requestPointer.pointee)
         attempt.requestTrailers.pointee.append(contentsOf: exchange.requestTrailersPointer.pointee)
         exchange.requestBodyPointer.pointee.copyAll(to: &attempt.body, loop.blocks)

@@ -21,25 +21,35 @@ final class MirrorCopy {
     /// Keeps the memory of `cells`.
     private let metrics: MetricsRegistry.Entry
     fileprivate var endpoint: Endpoint?
+    /// What the copy holds, itself included.
+    fileprivate var memory: MemoryPermit
     fileprivate var body = ByteQueue()
     fileprivate var hasBody: Bool
     /// The whole request has been handed over.
     fileprivate(set) var isComplete: Bool
     fileprivate var isWaiting = false
     fileprivate var isHeadKnown = false
+    fileprivate let live: LiveCopies
+    /// Among `live`; `nil`: not yet, or not any more.
+    fileprivate var place: Int?
+    /// Of `memory`, until the head has gone out.
+    private var headSize = 0
     /// Answered or given up.
     fileprivate(set) var isOver = false
     fileprivate var lookups = 0
 
     /// - Parameter isComplete: the head is the whole request.
     fileprivate init(
-        _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, loop: EventLoop, worker: Int, isComplete: Bool
+        _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, live: LiveCopies, loop: EventLoop, worker: Int,
+        isComplete: Bool
     ) {
+        self.live = live
         self.upstream = upstream
         self.loop = loop
         self.isComplete = isComplete
         hasBody = !isComplete
         buffer = mirror.buffer
+        memory = MemoryPermit(loop.memory, .mirrors)
         metrics = mirror.metrics
         cells = MirrorCells(row: mirror.metrics.block.row(worker))
         record = .allocate(capacity: 1)
@@ -67,6 +77,7 @@ final class MirrorCopy {
     func append(_ bytes: Bytes) {
         guard !isOver else { return }
         guard body.count + bytes.count <= buffer else { return drop(.buffer) }
+        guard memory.tryGrow(by: bytes.count) else { return drop(.memory) }
         body.append(bytes, loop.blocks)
         stream.resume()
     }
@@ -74,6 +85,7 @@ final class MirrorCopy {
     /// The request is complete.
     func finish(_ trailers: UnsafePointer<HeaderList>) {
         guard !isOver, !isComplete else { return }
+        guard memory.tryGrow(by: trailers.pointee.memorySize) else { return drop(.memory) }
         isComplete = true
         record.pointee.requestTrailers.append(contentsOf: trailers.pointee)
         stream.resume()
@@ -95,9 +107,9 @@ final class MirrorCopy {
     /// Answered or given up: the stream goes at the end of the turn if it is still open.
     fileprivate func end() {
         guard !isOver else { return }
-        isOver = true
-        loop.clear(timer)
+        markOver()
         body.clear(loop.blocks)
+        memory.shrink(to: MirrorCopy.ownSize)
         guard isWaiting, let owner = stream.pointee.owner else { return stream.reset(.cancel) }
         isWaiting = false
         endpoint?.forget(owner)
@@ -117,27 +129,35 @@ final class MirrorStreams: UpstreamStreamDelegate {
     private static let lookupLimit = 3
     private let loop: EventLoop
     private let worker: Int
+    private let live = LiveCopies()
 
     init(loop: EventLoop, worker: Int) {
         self.loop = loop
         self.worker = worker
     }
 
-    /// Sends a copy of a request's head.
+    /// Sends a copy of a request's head; `nil`: there is no memory for one.
     func begin(
         _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, _ request: UnsafePointer<HeaderList>, isComplete: Bool
-    ) -> MirrorCopy {
-        let copy = MirrorCopy(mirror, upstream, loop: loop, worker: worker, isComplete: isComplete)
-        copy.request.pointee.append(contentsOf: request.pointee)
+    ) -> MirrorCopy? {
+        let copy = MirrorCopy(mirror, upstream, live: live, loop: loop, worker: worker, isComplete: isComplete)
+        copy.cells.requests.add()
+        guard copy.takeHead(request) else {
+            copy.drop(.memory)
+            return nil
+        }
+        live.add(copy)
         let owner = Unmanaged.passRetained(copy).toOpaque()
         copy.stream.pointee.owner = owner
         copy.stream.pointee.delegate = Unmanaged.passUnretained(self)
         copy.timer.pointee.target = owner
         copy.timer.pointee.action = { MirrorStreams.copy($0).drop(.timeout) }
-        copy.cells.requests.add()
         assign(copy)
         return copy
     }
+
+    /// Memory is short: the copies go before anything that a client waits for.
+    func dropAll() { live.all.forEach { $0.drop(.overload) } }
 
     private static func copy(_ owner: UnsafeMutableRawPointer) -> MirrorCopy {
         Unmanaged<MirrorCopy>.fromOpaque(owner).takeUnretainedValue()
@@ -165,6 +185,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
         guard connection.open(copy.stream, copy.request, hasBody: copy.hasBody) else {
             return copy.lookups < MirrorStreams.lookupLimit ? assign(copy) : unavailable(copy)
         }
+        copy.forgetHead()
     }
 
     private func unavailable(_ copy: MirrorCopy) {
@@ -193,6 +214,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
     ) -> BodyRead {
         let copy = MirrorStreams.copy(stream)
         let count = copy.body.read(into: target, limit: limit, loop.blocks)
+        copy.memory.shrink(by: count)
         guard copy.isComplete, copy.body.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !copy.record.pointee.requestTrailers.isEmpty else { return .last(count) }
         copy.stream.submitTrailers(withUnsafeMutablePointer(to: &copy.record.pointee.requestTrailers) { $0 })
@@ -219,6 +241,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
             let status = copy.record.pointee.response.value(.status).map(HTTPStatus.parse) ?? 0
             if status < 200 { return copy.record.pointee.response.reset() }
             copy.isHeadKnown = true
+            guard copy.memory.tryGrow(by: copy.record.pointee.response.memorySize) else { return copy.drop(.memory) }
         }
         if endsStream { answered(copy) }
     }
@@ -247,9 +270,51 @@ final class MirrorStreams: UpstreamStreamDelegate {
 }
 
 extension MirrorCopy {
+    /// What a copy takes beside lists of fields and its body.
+    fileprivate static let ownSize = MemoryLayout<Record>.stride + 1024
+
+    /// - Returns: false when there is no memory for the copy.
+    fileprivate func takeHead(_ head: UnsafePointer<HeaderList>) -> Bool {
+        headSize = head.pointee.memorySize
+        guard memory.tryGrow(by: MirrorCopy.ownSize + headSize) else { return false }
+        request.pointee.append(contentsOf: head.pointee)
+        return true
+    }
+
+    /// The head has gone out.
+    fileprivate func forgetHead() {
+        record.pointee.request.destroy()
+        record.pointee.request = HeaderList()
+        memory.shrink(by: headSize)
+        headSize = 0
+    }
+
     /// The answer is there and the request is out.
-    fileprivate func settle() {
+    fileprivate func settle() { markOver() }
+
+    private func markOver() {
         isOver = true
         loop.clear(timer)
+        live.remove(self)
+    }
+}
+
+/// The copies of a worker that are not over, in any order.
+final class LiveCopies {
+    private(set) var all: [MirrorCopy] = []
+
+    fileprivate func add(_ copy: MirrorCopy) {
+        copy.place = all.count
+        all.append(copy)
+    }
+
+    fileprivate func remove(_ copy: MirrorCopy) {
+        guard let place = copy.place, let last = all.last else { return }
+        copy.place = nil
+        if last !== copy {
+            all[place] = last
+            last.place = place
+        }
+        all.removeLast()
     }
 }

@@ -88,6 +88,11 @@ struct HeaderList {
     /// Bytes of added and changed fields since the last reset.
     var arenaSize: Int { arena.total }
 
+    /// About what the list, or a copy of it, takes of memory.
+    var memorySize: Int {
+        count == 0 ? 0 : max(1024, arena.total) + count * MemoryLayout<HeaderField>.stride
+    }
+
     // MARK: Filling
 
     /// Appends a copy of a field that came off the wire; `name` is in lower case, and `id` stands for it.

@@ -18,6 +18,7 @@ extension MetricsRegistry {
         writeReloads(to: &text)
         writeNames(to: &text)
         writeOverload(to: &text)
+        writeCopies(to: &text)
         writeProcess(to: &text)
         scripts.write(to: &text)
         return text.bytes

@@ -57,6 +57,8 @@ final class MetricsRegistry: Sendable {
     let policies: Family
     let process: ProcessMetrics
     let overload = OverloadState()
+    /// What requests can do without may take so much.
+    let copies = MemoryBudget()
     /// What policies count by themselves.
     let scripts: ScriptMetrics
     /// What policies share; its figures are shown with the counters.

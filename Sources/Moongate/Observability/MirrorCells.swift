@@ -12,6 +12,10 @@ struct MirrorCells {
         case incomplete
         /// The answer took too long after the request had ended.
         case timeout
+        /// There was no room in `limits.copy_buffer`.
+        case memory
+        /// The process was short of memory.
+        case overload
 
         var label: String { "\(self)" }
     }

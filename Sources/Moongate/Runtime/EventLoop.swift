@@ -12,6 +12,8 @@ final class EventLoop {
 
     let mailbox: Mailbox
     let blocks = BlockPool()
+    /// For what requests can do without.
+    let memory: MemoryAccount
     /// Filled by one read and used up before the next.
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: readBufferSize, alignment: 64)
     /// Filled and written within one flush.
@@ -36,8 +38,10 @@ final class EventLoop {
     /// The thread of the newest turn; `nil` before the first one.
     private var thread: pthread_t?
 
+    /// - Parameter copies: what the whole process may lend to `memory`; without it there is no limit.
     /// - Throws: `SystemError` when the process is out of file descriptors.
-    init() throws(SystemError) {
+    init(copies: MemoryBudget = MemoryBudget()) throws(SystemError) {
+        memory = MemoryAccount(copies)
         mailbox = try Mailbox()
         waker = MailboxHandler(mailbox)
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))

@@ -10,7 +10,9 @@ final class OverloadState: Sendable {
     private let reset = Atomic<UInt64>(0)
 
     /// New requests are not served.
-    @inline(__always) var refusesStreams: Bool { current.load(ordering: .relaxed) > 0 }
+    @inline(__always) var refusesStreams: Bool {
+        current.load(ordering: .relaxed) >= OverloadLevel.refuseStreams.rawValue
+    }
 
     var level: OverloadLevel { OverloadLevel(rawValue: current.load(ordering: .relaxed)) ?? .normal }
 
@@ -42,12 +44,13 @@ final class OverloadState: Sendable {
 
 /// What is shed; each level includes those below.
 enum OverloadLevel: UInt8, Comparable, CaseIterable, Sendable {
-    case normal, refuseStreams, refuseConnections, resetStreams
+    case normal, dropCopies, refuseStreams, refuseConnections, resetStreams
 
     /// For metrics and the log.
     var label: String {
         switch self {
         case .normal: "normal"
+        case .dropCopies: "drop_copies"
         case .refuseStreams: "refuse_streams"
         case .refuseConnections: "refuse_connections"
         case .resetStreams: "reset_streams"

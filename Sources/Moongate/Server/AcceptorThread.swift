@@ -10,14 +10,16 @@ final class AcceptorThread: Sendable {
     /// - Throws: when the system has no descriptors or threads left.
     /// - Parameters:
     ///   - overload: what all threads know of the process's load.
+    ///   - copies: what requests can do without, and `dropCopies` ends.
     ///   - log: hears of changes of it.
     ///   - shed: ends streams that hold about so many bytes in all.
     init(
-        distributor: ConnectionDistributor, census: ConnectionCensus, overload: OverloadState, log: Logger,
-        shed: @escaping @Sendable (UInt64) -> Void
+        distributor: ConnectionDistributor, census: ConnectionCensus, overload: OverloadState, copies: MemoryBudget,
+        log: Logger, dropCopies: @escaping @Sendable () -> Void, shed: @escaping @Sendable (UInt64) -> Void
     ) throws {
         let loop = try EventLoop()
-        let monitor = OverloadMonitor(loop: loop, state: overload, log: log, shed: shed)
+        let monitor = OverloadMonitor(
+            loop: loop, state: overload, copies: copies, log: log, dropCopies: dropCopies, shed: shed)
         let table = AcceptorTable(
             loop: loop, distributor: distributor, census: census, overload: overload, monitor: monitor)
         self.table = LoopBound(table)

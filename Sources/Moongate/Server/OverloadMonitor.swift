@@ -10,10 +10,19 @@ final class OverloadMonitor {
     private static let trimInterval: UInt64 = 1_000_000_000
     /// What was reset takes a moment to be given back.
     private static let resetInterval: UInt64 = 500_000_000
+    /// How long copies may take to go before load is shed, and how often that is looked at.
+    private static let easing: (looks: Int, interval: UInt64) = (5, 20_000_000)
+    /// Copies go so many points before requests are refused.
+    private static let pointsBefore = 5
+    /// Copies that hold less are no reason to wait: workers keep reserves of the account.
+    private static let littleCopies = 1 << 20
 
     private let loop: EventLoop
     private let state: OverloadState
+    private let copies: MemoryBudget
     private let log: Logger
+    /// Ends all copies that requests can do without.
+    private let dropCopies: () -> Void
     /// Ends the streams that hold most, about so many bytes in all.
     private let shed: (UInt64) -> Void
     private var config: MemoryOverloadConfig?
@@ -22,11 +31,18 @@ final class OverloadMonitor {
     private var limit: UInt64 = 0
     private var trimmedAt: Instant = 0
     private var resetAt: Instant = 0
+    /// Looks for which load is not shed yet, because copies that have been ended are going.
+    private var patience = 0
 
-    init(loop: EventLoop, state: OverloadState, log: Logger, shed: @escaping (UInt64) -> Void) {
+    init(
+        loop: EventLoop, state: OverloadState, copies: MemoryBudget, log: Logger, dropCopies: @escaping () -> Void,
+        shed: @escaping (UInt64) -> Void
+    ) {
         self.loop = loop
         self.state = state
+        self.copies = copies
         self.log = log
+        self.dropCopies = dropCopies
         self.shed = shed
         timer = OwnedTimer(loop) { [weak self] in self?.look() }
     }
@@ -48,6 +64,7 @@ final class OverloadMonitor {
         marks = OverloadMarks(
             limit: limit,
             [
+                .dropCopies: max(1, overload.memory.refuseStreams - OverloadMonitor.pointsBefore),
                 .refuseStreams: overload.memory.refuseStreams,
                 .refuseConnections: overload.memory.refuseConnections,
                 .resetStreams: overload.memory.resetStreams,
@@ -57,20 +74,44 @@ final class OverloadMonitor {
 
     private func look() {
         guard var marks else { return }
+        // Asked before memory is: what copies give back in between is not in that yet.
+        let held = copies.used
+        if patience > 0 { mg_trim_memory() }
         let used = MemoryGauge.resident()
-        let level = marks.update(used: used)
+        let level = settle(marks.update(used: used), held)
         self.marks = marks
         state.note(used: used, limit: limit)
         change(from: state.level, to: level, used: used)
         if level > .normal { relieve(level, used, marks) }
-        timer?.set(after: OverloadMonitor.interval)
+        timer?.set(after: patience > 0 ? OverloadMonitor.easing.interval : OverloadMonitor.interval)
+    }
+
+    /// Copies go before anything of clients is refused or ended: as long as they are going, nothing else happens.
+    /// - Parameter held: bytes of copies.
+    private func settle(_ level: OverloadLevel, _ held: Int) -> OverloadLevel {
+        guard level > .normal else {
+            patience = 0
+            return level
+        }
+        let isFirst = state.level == .normal
+        copies.setClosed(true)
+        if isFirst { dropCopies() }
+        guard level > .dropCopies, state.level < .refuseStreams, held > OverloadMonitor.littleCopies else {
+            patience = 0
+            return level
+        }
+        patience = isFirst ? OverloadMonitor.easing.looks : max(0, patience - 1)
+        return patience > 0 ? .dropCopies : level
     }
 
     private func change(from old: OverloadLevel, to new: OverloadLevel, used: UInt64) {
         guard new != old else { return }
         state.set(new)
+        copies.setClosed(new > .normal)
         let fields: Logger.Metadata = ["action": "\(new.label)", "memory": "\(used)", "limit": "\(limit)"]
-        if new > old {
+        if new == .dropCopies && new > old {
+            log.warning("memory is short: copies for mirrors and for further attempts end", metadata: fields)
+        } else if new > old {
             log.warning("overload: memory", metadata: fields)
         } else {
             log.notice(new == .normal ? "overload is over" : "overload: memory", metadata: fields)

@@ -99,8 +99,10 @@ public final class Server {
         roster.set(workers)
         acceptors = try AcceptorThread(
             distributor: distributor, census: ConnectionCensus(registry: registry, logger: log),
-            overload: registry.overload, log: log, shed: { roster.shed($0) })
+            overload: registry.overload, copies: registry.copies, log: log, dropCopies: { roster.dropCopies() },
+            shed: { roster.shed($0) })
         acceptors.use(generation.config.overload)
+        registry.copies.setLimit(generation.config.limits.copyBuffer)
         listeners = ListenerSet(acceptors: acceptors, inherited: inherited)
         let bound = try listeners.bind(generation.config.listeners)
         admin = try makeAdmin(generation.config.admin)
@@ -267,6 +269,7 @@ extension Server: ControlDelegate {
         }
         resolver.use(DNSSettings(new.config.dns))
         acceptors.use(new.config.overload)
+        registry.copies.setLimit(new.config.limits.copyBuffer)
         for (index, worker) in workers.enumerated() {
             let policies = candidate.policyHosts.isEmpty ? nil : candidate.policyHosts[index]
             worker.post { $0.adopt(new, policies) }

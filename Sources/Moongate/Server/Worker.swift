@@ -217,6 +217,13 @@ final class Worker: ConnectionOwner {
         }
     }
 
+    /// Memory is short: ends what requests under way can do without, before any of them is refused or ended.
+    func dropCopies() {
+        host.mirrorStreams.dropAll()
+        connections.forEach { connection in connection.streams.forEach { Exchange(owner: $0).forgoCopies() } }
+        loop.memory.settle()
+    }
+
     /// Ends the streams of one generation with `UNAVAILABLE`.
     private func endStreams(of generation: WorkerGeneration) -> Int {
         var count = 0

@@ -10,6 +10,11 @@ final class WorkerRoster: Sendable {
         for worker in workers { worker.post { $0.shed(bytes / UInt64(max(1, workers.count))) } }
     }
 
+    /// Ends all copies that requests can do without.
+    func dropCopies() {
+        for worker in workers.withLock({ $0 }) { worker.post { $0.dropCopies() } }
+    }
+
     func deliver(_ connection: AcceptedConnection, to index: Int) {
         let worker = workers.withLock { $0.indices.contains(index) ? $0[index] : nil }
         guard let worker else { return Socket.close(connection.descriptor) }

@@ -7,7 +7,7 @@ final class WorkerThread: Sendable {
     /// Starts the worker.
     /// - Throws: when the system has no descriptors or threads left.
     init(_ plan: WorkerPlan) throws {
-        let loop = try EventLoop()
+        let loop = try EventLoop(copies: plan.registry.copies)
         let worker = try Worker(plan, loop: loop)
         self.worker = LoopBound(worker)
         mailbox = loop.mailbox

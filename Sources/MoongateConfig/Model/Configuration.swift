@@ -18,6 +18,7 @@ public struct Configuration: Sendable, Equatable {
     /// `nil`: no access log.
     public var accessLog: AccessLogConfig?
     public var dns: DNSConfig
+    public var limits: ProcessLimitsConfig
     public var overload: OverloadConfig
     public var drain: DrainConfig
     public var reload: ReloadConfig
@@ -28,7 +29,7 @@ public struct Configuration: Sendable, Equatable {
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
         admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, dns: DNSConfig = .init(),
-        overload: OverloadConfig = .init(), drain: DrainConfig = .init(),
+        limits: ProcessLimitsConfig = .init(), overload: OverloadConfig = .init(), drain: DrainConfig = .init(),
         reload: ReloadConfig = .init(), process: ProcessConfig? = nil
     ) {
         self.workers = workers
@@ -40,6 +41,7 @@ public struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.accessLog = accessLog
         self.dns = dns
+        self.limits = limits
         self.overload = overload
         self.drain = drain
         self.reload = reload

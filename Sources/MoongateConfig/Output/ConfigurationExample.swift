@@ -243,6 +243,9 @@ extension ConfigurationReference {
           timeout: 2s
           attempts: 2
 
+        limits:                                   # of the whole process
+          copy_buffer: 32MiB                      # for mirrors, further attempts and connections that are ending
+
         overload:                                 # load is shed in this order
           memory:
             limit: 2GiB                           # default: the container's

@@ -32,6 +32,7 @@ extension ValueType<Configuration> {
                         "access_log", \.accessLog, .accessLog, absent: "no access log",
                         "One line of JSON for each request."),
                     Field("dns", \.dns, .dns, "How host names are resolved."),
+                    Field("limits", \.limits, .processLimits, "What the whole process may hold."),
                     Field("overload", \.overload, .overload, "When load is shed, and in which order."),
                     Field("drain", \.drain, .drain, "What happens on SIGTERM."),
                     Field("reload", \.reload, .reload, "What happens to streams whose policies were replaced."),

@@ -46,7 +46,7 @@ final class FuzzEdge {
         let resolver = try Resolver(
             DNSSettings(plan.candidate.generation.config.dns),
             journal: NameJournal(plan.registry.process, log: silent))
-        loop = try EventLoop()
+        loop = try EventLoop(copies: plan.registry.copies)
         worker = try Worker(
             WorkerPlan(
                 index: 0, generation: plan.candidate.generation, registry: plan.registry, accessLog: accessLog,

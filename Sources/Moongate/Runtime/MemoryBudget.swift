@@ -1,0 +1,90 @@
+import Synchronization
+
+/// What memory is for that no request under way needs: it may be refused, and goes first when memory is short.
+enum MemoryUse: Int, CaseIterable, Sendable {
+    /// Copies of requests for mirrors.
+    case mirrors
+    /// Requests that may be sent once more: what was sent and is kept, and the copies of hedged attempts.
+    case attempts
+    /// What connections that are ending have still to send.
+    case closing
+
+    /// For metrics.
+    var label: String {
+        switch self {
+        case .mirrors: "mirrors"
+        case .attempts: "attempts"
+        case .closing: "closing"
+        }
+    }
+
+    /// How much of the whole it may take, so that a mirror that stands still, or clients that do not read to the end, leave
+    /// something for the attempts of others.
+    fileprivate func most(of limit: Int) -> Int {
+        switch self {
+        case .mirrors: limit / 2
+        case .attempts: limit
+        case .closing: limit / 4
+        }
+    }
+}
+
+/// The bytes that the whole process may hold in copies (`limits.copy_buffer`): one sum over all threads.
+///
+/// Exact: of those that ask at once, none gets what is not there. Relaxed atomics, since nothing else is read on the strength
+/// of the numbers. Threads ask through an account of their own (`MemoryAccount`).
+final class MemoryBudget: Sendable {
+    private final class Share: Sendable {
+        let used = Atomic<Int>(0)
+        let refused = Atomic<UInt64>(0)
+    }
+
+    private let most = Atomic<Int>(Int.max)
+    private let closed = Atomic<Bool>(false)
+    private let total = Atomic<Int>(0)
+    private let shares = MemoryUse.allCases.map { _ in Share() }
+
+    /// - Returns: false when there is not so much left, or memory is short.
+    func tryTake(_ bytes: Int, _ use: MemoryUse) -> Bool {
+        guard !isClosed else { return false }
+        let limit = self.limit
+        let share = shares[use.rawValue]
+        guard share.used.wrappingAdd(bytes, ordering: .relaxed).newValue <= use.most(of: limit) else {
+            share.used.wrappingSubtract(bytes, ordering: .relaxed)
+            return false
+        }
+        guard total.wrappingAdd(bytes, ordering: .relaxed).newValue <= limit else {
+            giveBack(bytes, use)
+            return false
+        }
+        return true
+    }
+
+    func giveBack(_ bytes: Int, _ use: MemoryUse) {
+        shares[use.rawValue].used.wrappingSubtract(bytes, ordering: .relaxed)
+        total.wrappingSubtract(bytes, ordering: .relaxed)
+    }
+
+    func countRefusal(_ use: MemoryUse) { shares[use.rawValue].refused.wrappingAdd(1, ordering: .relaxed) }
+
+    // MARK: The limit
+
+    /// `Int.max`: any number. What is held beyond a new limit stays until it is given back.
+    var limit: Int { most.load(ordering: .relaxed) }
+
+    func setLimit(_ bytes: Int) { most.store(bytes, ordering: .relaxed) }
+
+    /// Nothing is lent now: the process is short of memory.
+    @inline(__always) var isClosed: Bool { closed.load(ordering: .relaxed) }
+
+    func setClosed(_ isClosed: Bool) { closed.store(isClosed, ordering: .relaxed) }
+
+    // MARK: For metrics
+
+    /// Bytes lent for all uses, the reserves of threads included.
+    var used: Int { total.load(ordering: .relaxed) }
+
+    func used(_ use: MemoryUse) -> Int { shares[use.rawValue].used.load(ordering: .relaxed) }
+
+    func refusals(_ use: MemoryUse) -> UInt64 { shares[use.rawValue].refused.load(ordering: .relaxed) }
+}
