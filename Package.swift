@@ -26,6 +26,7 @@ let package = Package(
     products: [
         .executable(name: "moongate", targets: ["MoongateCommand"]),
         .executable(name: "policy-benchmark", targets: ["PolicyBenchmark"]),
+        .executable(name: "request-benchmark", targets: ["RequestBenchmark"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -72,6 +73,14 @@ let package = Package(
             dependencies: ["Moongate", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
 
+        // What a request costs, for scripts/bench/instructions.
+        .executableTarget(
+            name: "RequestBenchmark",
+            dependencies: ["Moongate", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict,
+            // For Lua, which is to find it in place of the C library's.
+            linkerSettings: [.unsafeFlags(["-Xlinker", "--export-dynamic-symbol=time"])]),
+
         .testTarget(
             name: "MoongateConfigTests", dependencies: ["MoongateConfig"], exclude: ["Cases"], swiftSettings: strict),
         .testTarget(
@@ -85,7 +94,7 @@ let package = Package(
 )
 
 // The same targets under libFuzzer: only for scripts/fuzz, since they see what modules keep to themselves.
-if Context.environment["MOONGATE_FUZZ"] != nil {
+if isFuzzing {
     package.targets.removeAll { $0.type == .test }
     package.targets.append(
         .executableTarget(

@@ -59,3 +59,9 @@ int mg_usable_cores(void) {
     if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
+
+void mg_counted(void (*body)(void *), void *context) {
+    body(context);
+    // No tail call: this function has to be on the stack meanwhile.
+    __asm__ volatile("" ::: "memory");
+}

@@ -62,3 +62,6 @@ int mg_refuse_system_calls(bool strict);
 /// Programs that this process starts get no more rights than it has, whatever their files say; for ever. Concerns the
 /// calling thread and those that it will start; `mg_refuse_system_calls` brings the others along. Returns 0 or an errno.
 int mg_refuse_new_privileges(void);
+
+/// Runs `body`, under a name that tools can be told: `scripts/bench/instructions` counts what happens in here.
+void mg_counted(void (*body)(void *), void *context);

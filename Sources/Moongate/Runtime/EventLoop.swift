@@ -25,6 +25,9 @@ final class EventLoop {
     /// The time at the beginning of the turn.
     private(set) var now: Instant
 
+    /// Nanoseconds that have passed by `skip`.
+    private var skipped: UInt64 = 0
+
     private let epoll: Int32
     private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: eventsPerTurn)
     private let timers: TimerWheel
@@ -129,12 +132,15 @@ final class EventLoop {
     /// Ends `run` after the current turn. On the loop's thread.
     func stop() { isStopping = true }
 
+    /// Lets time pass without waiting for it, as far as this loop is concerned: for those who turn it themselves.
+    func skip(nanoseconds: UInt64) { skipped &+= nanoseconds }
+
     /// One turn; `limit` bounds the wait in milliseconds (-1: none).
     func turn(limit: Int = -1) {
         assert(isCurrent, "a loop turns on two threads")
         thread = pthread_self()
         let count = wait(limit: limit)
-        now = Clock.now()
+        now = Clock.now() &+ skipped
         turns?.add()
         runAgainNow()
         for index in 0..<count {
@@ -154,7 +160,7 @@ final class EventLoop {
         var delay = limit
         if !toRunAgain.isEmpty {
             delay = 0
-        } else if timers.count > 0, let next = timers.delay(now: Clock.now()) {
+        } else if timers.count > 0, let next = timers.delay(now: Clock.now() &+ skipped) {
             delay = limit < 0 ? next : min(next, limit)
         }
         let count = epoll_wait(epoll, events, Int32(EventLoop.eventsPerTurn), Int32(clamping: delay))

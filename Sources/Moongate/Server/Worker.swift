@@ -146,6 +146,9 @@ final class Worker: ConnectionOwner {
         connection.forEachOwner { Exchange(owner: $0).end(.connectionTooOld) }
     }
 
+    /// What has begun and not ended. Nothing of it may be left for long once all clients have gone.
+    var underWay: (exchanges: Int, calls: Int) { (host.active, calls.active) }
+
     // MARK: Generations
 
     /// - Parameter policies: `nil` where the script engine of the generation before goes on.
@@ -220,7 +223,7 @@ final class Worker: ConnectionOwner {
     /// Memory is short: ends what requests under way can do without, before any of them is refused or ended.
     func dropCopies() {
         host.mirrorStreams.dropAll()
-        connections.forEach { connection in connection.streams.forEach { Exchange(owner: $0).forgoCopies() } }
+        connections.forEach { connection in connection.forEachOwner { Exchange(owner: $0).forgoCopies() } }
         loop.memory.settle()
     }
 

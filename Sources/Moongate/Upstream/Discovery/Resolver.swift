@@ -10,7 +10,8 @@ final class Resolver: Sendable {
 
     private let mailbox: Mailbox
     private let names: LoopBound<ResolverNames>
-    private let thread: OSThread
+    /// `nil`: somebody else turns the names' loop.
+    private let thread: OSThread?
     private let numbers = Locked<UInt64>(0)
 
     /// - Throws: when the system has no descriptors or threads left, or c-ares does not begin.
@@ -30,6 +31,15 @@ final class Resolver: Sendable {
             names.loop.run()
             names.end()
         }
+    }
+
+    /// Without a thread: on the loop's own thread all happens in the order in which it was asked for.
+    ///
+    /// - Parameter names: the caller keeps them and turns their loop.
+    init(inline names: ResolverNames) {
+        mailbox = names.loop.mailbox
+        self.names = LoopBound(names)
+        thread = nil
     }
 
     /// Watches a name from now on.
@@ -60,6 +70,7 @@ final class Resolver: Sendable {
     /// - Returns: whether it has ended.
     @discardableResult
     func stop(by deadline: Instant? = nil) -> Bool {
+        guard let thread else { return true }
         let names = names
         mailbox.post { names.value?.loop.stop() }
         return thread.join(by: deadline)

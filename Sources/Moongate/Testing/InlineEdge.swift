@@ -1,0 +1,100 @@
+import Glibc
+import Logging
+import MoongateConfig
+
+/// A worker with everything that belongs to it, on the calling thread, which turns its loop: what can be repeated step by step.
+/// For fuzzing and for counting instructions. Nothing listens: clients come over socket pairs.
+final class InlineEdge {
+    struct Fault: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// The two ends of a client's connection.
+    struct Ends {
+        let client: Int32
+        /// Belongs to the edge.
+        let edge: Int32
+    }
+
+    private struct Replaced {
+        weak var generation: Generation?
+    }
+
+    let loop: EventLoop
+    let registry: MetricsRegistry
+    let worker: Worker
+    private let loader: GenerationLoader
+    private let census: ConnectionCensus
+    private var generation: Generation
+    private var replaced: [Replaced] = []
+    private var listeners: [ListenerSettings]
+    /// Kept: others hold only parts of them.
+    private let keep: [AnyObject]
+
+    /// - Parameters:
+    ///   - path: of the configuration.
+    ///   - names: who answers questions about names, on this thread as well; `nil`: DNS.
+    init(configuration path: String, names: NameSource? = nil) throws {
+        ProcessSignals.takeOver()
+        let silent = Logger(label: "inline") { _ in SwiftLogNoOpLogHandler() }
+        let parts = ServerPlan.Parts(
+            path: path, ticketKeys: TicketKeys(), logger: { _ in silent }, verifier: nil, workshop: nil)
+        let plan = try FileSnapshot.consistent { try ServerPlan(parts, $0) }.result.get()
+        registry = plan.registry
+        loader = plan.loader
+        generation = plan.candidate.generation
+        listeners = plan.candidate.listeners
+        let accessLog = try AccessLog(metrics: registry)
+        loop = try EventLoop()
+        let (resolver, known) = try InlineEdge.resolver(
+            names, loop, DNSSettings(generation.config.dns), NameJournal(registry.process, log: silent))
+        worker = try Worker(
+            WorkerPlan(
+                index: 0, generation: generation, registry: registry, accessLog: accessLog, resolver: resolver,
+                distributor: ConnectionDistributor(workers: 1) { _, _ in },
+                policies: plan.candidate.policyHosts.first, log: silent),
+            loop: loop)
+        census = ConnectionCensus(registry: registry, logger: silent)
+        keep = [accessLog, resolver] + known
+    }
+
+    private static func resolver(
+        _ names: NameSource?, _ loop: EventLoop, _ settings: DNSSettings, _ journal: NameJournal
+    ) throws -> (Resolver, [AnyObject]) {
+        guard let names else { return (try Resolver(settings, journal: journal), []) }
+        let known = ResolverNames(loop: loop, source: names, journal: journal)
+        return (Resolver(inline: known), [known])
+    }
+
+    /// A new connection of a client to the first listener.
+    func connect() throws -> Ends {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, &ends) == 0 else {
+            throw Fault(description: "no sockets: \(String(cString: strerror(errno)))")
+        }
+        guard let listener = listeners.first, let address = SocketAddress(host: "127.0.0.1", port: 4711),
+            case .ticket(let ticket) = census.admit(listener, address)
+        else { throw Fault(description: "connections are counted that have ended") }
+        worker.accept(
+            AcceptedConnection(descriptor: ends[0], remote: address, local: address, listener: listener, ticket: ticket)
+        )
+        return Ends(client: ends[1], edge: ends[0])
+    }
+
+    /// Generations that something still uses, the one in force not among them.
+    var replacedGenerations: Int {
+        replaced.removeAll { $0.generation == nil }
+        return replaced.count
+    }
+
+    /// Puts the files in force as they are now, as a reload does; script engines go on where no policy has changed.
+    func reload() throws {
+        let next = try FileSnapshot.consistent { [loader, generation] reader in
+            try loader.load(reader, number: generation.number + 1, previous: generation.program)
+        }.result.get()
+        replaced.append(Replaced(generation: generation))
+        generation = next.generation
+        listeners = next.listeners
+        worker.adopt(generation, next.policyHosts.first)
+    }
+}
