@@ -159,6 +159,19 @@ def _connect(address, receive_buffer):
     return sock
 
 
+class DeafClient(FrameClient):
+    """Lets what comes wait in its socket, which takes little, until `listen`."""
+
+    def __init__(self, address, **options):
+        super().__init__(address, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 1 << 24}, **options)
+
+    def start_reading(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def listen(self):
+        super().start_reading()
+
+
 def trusting_context(protocols=("h2",), minimum=None, maximum=None):
     """A TLS context that takes any certificate, for tests that look at it themselves."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
