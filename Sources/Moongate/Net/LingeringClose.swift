@@ -124,6 +124,7 @@ final class LingeringClose: EventHandler {
 
     /// Once a turn; of what is left the kernel tells again.
     private func discard() {
+        loop.takeBack()
         let room = UnsafeMutableRawBufferPointer(
             start: loop.readBuffer.baseAddress, count: min(LingeringClose.readSize, loop.readBuffer.count))
         switch transport.discard(into: room) {

@@ -34,6 +34,6 @@ import Testing
         #expect(LingeringConnections.limit(descriptors: 65_536, workers: 4) == 2048)
         #expect(LingeringConnections.limit(descriptors: 16, workers: 8) == 1)
         #expect(LingeringConnections.limit(descriptors: 0, workers: 1) == 128)
-        #expect(LingeringConnections.limit(descriptors: .max, workers: 1) == .max)
+        #expect(LingeringConnections.limit(descriptors: .max, workers: 1) > 1 << 40)
     }
 }
