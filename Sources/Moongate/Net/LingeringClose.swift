@@ -24,6 +24,8 @@ final class LingeringClose: EventHandler {
     private let descriptor: Int32
     private var transport: Transport
     private var rest: PendingBytes
+    /// For `rest`, which outlives its requests.
+    private var memory: MemoryPermit
     private var step = Step.writing
     /// The kernel is to tell when it takes more.
     private var awaitsRoom = false
@@ -37,6 +39,7 @@ final class LingeringClose: EventHandler {
         self.whenEnded = whenEnded
         transport = leaving.transport
         rest = leaving.rest
+        memory = MemoryPermit(loop.memory, .closing)
         descriptor = leaving.transport.fd
         schedule = LingerSchedule(
             leaving.limits,
@@ -48,6 +51,8 @@ final class LingeringClose: EventHandler {
     deinit { rest.clear() }
 
     func begin() {
+        // Without room it cannot be kept, and what the client has not got is lost.
+        guard memory.tryGrow(by: rest.bytes.count) else { return end() }
         do {
             try loop.add(descriptor, EPOLLIN.rawValue, self)
         } catch {
@@ -63,6 +68,7 @@ final class LingeringClose: EventHandler {
         step = .ended
         timer?.clear()
         rest.clear()
+        memory.shrink(to: 0)
         loop.remove(descriptor)
         transport.close()
         loop.bury(self)
