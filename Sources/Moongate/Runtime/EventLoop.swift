@@ -38,7 +38,7 @@ final class EventLoop {
     private var graveyard: [EventHandler] = []
     private var isStopping = false
     private let waker: MailboxHandler
-    /// The thread of the newest turn; `nil` before the first one.
+    /// The thread of the turn that is under way.
     private var thread: pthread_t?
 
     /// - Parameter copies: what the whole process may lend to `memory`; without it there is no limit.
@@ -121,7 +121,7 @@ final class EventLoop {
 
     // MARK: Running
 
-    /// For assertions: the caller is on the loop's thread, or no turn has begun.
+    /// For assertions: the caller is on the loop's thread, or no turn is under way.
     var isCurrent: Bool { thread.map { pthread_equal($0, pthread_self()) != 0 } ?? true }
 
     /// Turns until `stop`.
@@ -139,6 +139,7 @@ final class EventLoop {
     func turn(limit: Int = -1) {
         assert(isCurrent, "a loop turns on two threads")
         thread = pthread_self()
+        defer { thread = nil }
         let count = wait(limit: limit)
         now = Clock.now() &+ skipped
         turns?.add()
