@@ -145,7 +145,7 @@ def test_copies_go_before_any_request_is_refused(mirrored, client):
     stays_true(caller.hello, 1)
     assert proxy.metric("moongate_overload_refused_streams_total") == 0
     assert proxy.metric("moongate_overload_reset_streams_total") == 0
-    [entry] = proxy.wait_entries("memory is short: copies")
+    [entry] = proxy.wait_entries("memory is short: copies for mirrors and for further attempts end")
     assert entry["action"] == "drop_copies"
     assert not [entry for entry in proxy.log_entries() if entry["message"] == "overload: memory"]
 
@@ -213,6 +213,37 @@ def test_a_refused_stream_is_sent_again_where_it_was_kept(filled, full):
         connection, head = server.next_request()
         connection.respond(head.stream)
     assert client.end(stream).get("grpc-status") == ("14" if full else "0")
+
+
+@pytest.mark.figures
+def test_what_is_kept_goes_before_any_request_is_refused(moongate, upstream, connect):
+    server = upstream()
+    settings = {
+        "routes": [route(retry={"on": ["reset"], "max_attempts": 2, "buffer": "1MiB"})], "limits": {"copy_buffer": "128MiB"},
+        "listeners": [{"name": "main", "address": "127.0.0.1:0", "limits": {"request_buffer": "1GiB"}}]}
+    proxy = moongate(configuration(server.address, overload={"memory": {"limit": "100GiB"}}, **settings))
+    client = connect(proxy.address)
+    calls = []
+    for _ in range(60):
+        stream = client.open(request(CALL))
+        client.send_allowed(stream, message(bytes(1_000_000)))
+        calls.append((stream, *server.next_request()))
+    eventually(lambda: held(proxy, "attempts") > 55 * MIB, 10)
+    proxy.configure({**proxy.configuration, "overload": {"memory": {"limit": int(proxy.resident_bytes() / 0.9)}}})
+    proxy.reload()
+    eventually(lambda: held(proxy, "attempts") <= RESERVES, 5)
+    for stream, connection, head in calls:
+        client.send_data(stream, b"", end_stream=True)
+        connection.wait_end(head.stream)
+        connection.respond(head.stream)
+        assert client.end(stream).get("grpc-status") == "0"
+    other = connect(proxy.address)
+    stream = other.open(request(CALL), end_stream=True)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    assert other.end(stream).get("grpc-status") == "0"
+    assert proxy.metric("moongate_overload_refused_streams_total") == 0
+    assert proxy.metric("moongate_overload_reset_streams_total") == 0
 
 
 def test_what_was_kept_goes_when_the_response_begins(moongate, upstream, connect):
