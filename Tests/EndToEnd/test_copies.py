@@ -276,3 +276,29 @@ def test_a_hedged_attempt_that_is_the_answer_gives_the_copy_back(moongate, upstr
     # The streams are open, and only the answers are still to come.
     assert refused(proxy, "attempts") == 0
     assert held(proxy, "attempts") <= MIB // 2
+
+
+# Calls of policies that nobody waits for
+
+
+def test_asynchronous_calls_to_an_upstream_that_takes_nothing_are_bounded(moongate, upstream, connect):
+    deaf, server = upstream(refill=False, window=0), upstream(answer_ok)
+    call = """local body = string.rep("x", 300000)
+      function envoy_on_request(handle)
+        handle:httpCall("audit", {[":method"] = "POST", [":path"] = "/", [":authority"] = "audit"}, body, 20000, true)
+      end"""
+    proxy = moongate(configuration(
+        server.address, upstreams={"audit": [deaf.address]}, limits={"copy_buffer": "8MiB"},
+        routes=[route(policies=[{"name": "audit", "lua": call}])]))
+    client = connect(proxy.address)
+    for _ in range(40):
+        assert client.end(client.open(request(CALL), end_stream=True)).get("grpc-status") == "0"
+    assert len(deaf.heads()) == 3
+    assert 900_000 < held(proxy, "calls") <= MIB
+    assert refused(proxy, "calls") == 37
+    # The calls end, and others begin.
+    for connection in list(deaf.connections):
+        connection.close()
+    eventually(lambda: held(proxy, "calls") <= RESERVES, 10)
+    assert client.end(client.open(request(CALL), end_stream=True)).get("grpc-status") == "0"
+    assert refused(proxy, "calls") == 37

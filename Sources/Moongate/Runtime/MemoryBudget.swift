@@ -8,6 +8,8 @@ enum MemoryUse: Int, CaseIterable, Sendable {
     case attempts
     /// What connections that are ending have still to send.
     case closing
+    /// Calls of policies that nobody waits for.
+    case calls
 
     /// For metrics.
     var label: String {
@@ -15,6 +17,7 @@ enum MemoryUse: Int, CaseIterable, Sendable {
         case .mirrors: "mirrors"
         case .attempts: "attempts"
         case .closing: "closing"
+        case .calls: "calls"
         }
     }
 
@@ -25,6 +28,7 @@ enum MemoryUse: Int, CaseIterable, Sendable {
         case .mirrors: limit / 2
         case .attempts: limit
         case .closing: limit / 4
+        case .calls: limit / 8
         }
     }
 }

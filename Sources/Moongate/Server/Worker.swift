@@ -223,6 +223,7 @@ final class Worker: ConnectionOwner {
     /// Memory is short: ends what requests under way can do without, before any of them is refused or ended.
     func dropCopies() {
         host.mirrorStreams.dropAll()
+        calls.dropAlone()
         connections.forEach { connection in connection.forEachOwner { Exchange(owner: $0).forgoCopies() } }
         loop.memory.settle()
     }

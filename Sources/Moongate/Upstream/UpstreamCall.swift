@@ -48,6 +48,11 @@ final class UpstreamCall {
     /// Bytes that the answer's body may have.
     var limit = 1 << 20
 
+    /// Nobody waits for the call, and its answer is dropped.
+    fileprivate(set) var isAlone = false
+    /// What one that is alone holds.
+    fileprivate var memory: MemoryPermit?
+
     // MARK: The answer
 
     /// The body, once the call has been answered.
@@ -105,6 +110,8 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     private let loop: EventLoop
     /// Calls that have not ended.
     private(set) var active = 0
+    /// Those of them that nobody waits for.
+    private var alone: [ObjectIdentifier: UpstreamCall] = [:]
 
     init(loop: EventLoop) { self.loop = loop }
 
@@ -116,6 +123,25 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         guard call.phase == .new else { return }
         call.upstream = upstream
         start(call, completion)
+    }
+
+    /// As `start`, for a call that nobody waits for: it may outlive its request, and its answer is dropped.
+    /// - Returns: false when there is no memory for it.
+    func startAlone(
+        _ call: UpstreamCall, to upstream: Upstream, _ completion: @escaping (UpstreamCall.Failure?) -> Void
+    ) -> Bool {
+        var memory = MemoryPermit(loop.memory, .calls)
+        guard call.phase == .new, memory.tryGrow(by: call.size) else { return false }
+        call.memory = consume memory
+        call.isAlone = true
+        alone[ObjectIdentifier(call)] = call
+        start(call, to: upstream, completion)
+        return true
+    }
+
+    /// Memory is short: ends the calls that nobody waits for.
+    func dropAlone() {
+        for call in alone.values { end(call, .unavailable("the proxy is short of memory")) }
     }
 
     /// Sends the call to `endpoint` and to no other; otherwise as `start` with an upstream.
@@ -148,6 +174,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         if call.phase == .connecting { stopWaiting(call) }
         call.phase = .ended
         active -= 1
+        if call.isAlone { alone[ObjectIdentifier(call)] = nil }
         loop.clear(call.timer)
         // A stream that both sides have ended closes by itself.
         if failure != nil || !call.isRequestSent { call.stream.reset(.cancel) }
@@ -252,6 +279,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return }
+        if call.isAlone { return call.stream.consume(bytes.count) }
         guard call.isHeadKnown, bytes.count <= call.limit - call.answer.count else { return end(call, .tooLarge) }
         call.answer.append(contentsOf: bytes.buffer)
         call.stream.consume(bytes.count)
@@ -290,6 +318,9 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 }
 
 extension UpstreamCall {
+    /// About what the call takes of memory, without its answer.
+    fileprivate var size: Int { MemoryLayout<Record>.stride + 1024 + request.pointee.memorySize + body.count }
+
     /// What the end of the call says about the endpoint; `nil`: nothing.
     fileprivate func outcome(_ failure: Failure?) -> AttemptOutcome? {
         switch failure {

@@ -11,6 +11,11 @@ class UpstreamDirectory {
     func start(
         _ call: UpstreamCall, to name: String, _ completion: @escaping (UpstreamCall.Failure?) -> Void
     ) -> Bool { false }
+
+    /// The same for a call that nobody waits for. False also: there is no memory for it.
+    func startAlone(
+        _ call: UpstreamCall, to name: String, _ completion: @escaping (UpstreamCall.Failure?) -> Void
+    ) -> Bool { start(call, to: name, completion) }
 }
 
 /// A generation's upstreams with their connections.
@@ -33,5 +38,12 @@ final class WorkerUpstreams: UpstreamDirectory {
         guard let upstream = byName[name] else { return false }
         calls.start(call, to: upstream, completion)
         return true
+    }
+
+    override func startAlone(
+        _ call: UpstreamCall, to name: String, _ completion: @escaping (UpstreamCall.Failure?) -> Void
+    ) -> Bool {
+        guard let upstream = byName[name] else { return false }
+        return calls.startAlone(call, to: upstream, completion)
     }
 }

@@ -9,8 +9,9 @@ extension ValueType<ProcessLimitsConfig> {
                     Field(
                         "copy_buffer", \.copyBuffer, .size(1 << 20...1 << 50),
                         "Bytes of all copies that requests can do without: for mirrors (at most half of it), for hedged"
-                            + " attempts and retries, and what connections that are ending have still to send (at most a"
-                            + " quarter). What has no room is left out, see [Reliability](reliability.md#copies).")
+                            + " attempts and retries, what connections that are ending have still to send (at most a"
+                            + " quarter), and asynchronous calls of policies (an eighth). What has no room is left out, see [Reliability](reliability.md#copies)."
+                    )
                 ]))
     }
 }

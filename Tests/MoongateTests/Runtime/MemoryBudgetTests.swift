@@ -17,11 +17,12 @@ import Testing
         #expect(budget.used(.mirrors) == (1 << 19) - 100 && budget.used(.attempts) == (1 << 19) + 100)
     }
 
-    @Test func mirrorsAndClosingConnectionsLeaveSomethingForAttempts() {
+    @Test func allOthersTogetherLeaveSomethingForAttempts() {
         #expect(!budget.tryTake((1 << 19) + 1, .mirrors) && budget.tryTake(1 << 19, .mirrors))
         #expect(!budget.tryTake((1 << 18) + 1, .closing) && budget.tryTake(1 << 18, .closing))
-        #expect(!budget.tryTake(1, .mirrors) && !budget.tryTake(1, .closing))
-        #expect(budget.tryTake(1 << 18, .attempts))
+        #expect(!budget.tryTake((1 << 17) + 1, .calls) && budget.tryTake(1 << 17, .calls))
+        #expect(!budget.tryTake(1, .mirrors) && !budget.tryTake(1, .closing) && !budget.tryTake(1, .calls))
+        #expect(budget.tryTake(1 << 17, .attempts))
         #expect(budget.used == 1 << 20, "what was refused is not counted")
     }
 

@@ -91,7 +91,8 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         guard let run, let upstreams, !isWorkerFull else { return MG_RETURN }
         let work = run.work
         work.calls += 1
-        _ = upstreams.start(order.call, to: order.upstream) { _ in work.calls -= 1 }
+        let isStarted = upstreams.startAlone(order.call, to: order.upstream) { _ in work.calls -= 1 }
+        if !isStarted { work.calls -= 1 }
         return MG_RETURN
     }
 }
