@@ -55,10 +55,21 @@ extension Pooled where Record == ExchangeRecord {
         writeTimeout()
         nameEndpoint(connection.endpoint, in: requestPointer)
         let isComplete = self.requestEnded && self.requestBody.isEmpty && self.requestTrailers.isEmpty
-        guard connection.open(upstreamPointer, requestPointer, hasBody: !isComplete) else { return assign() }
+        switch connection.open(upstreamPointer, requestPointer, hasBody: !isComplete) {
+        case .opened: break
+        case .noRoom: return assign()
+        case .awaitsSettings: return awaitSettings(of: connection)
+        case .headTooLarge(let size): return fail(.upstreamHeadLimit(size, endpoint: connection.endpoint.name))
+        }
         if self.wantsMirrors { beginMirrors(isComplete: isComplete) }
         self.phase = .forwarded
         if let host = self.host { self.sentAt = host.loop.now }
+    }
+
+    /// The head is large: it waits until the server has said what it takes.
+    private func awaitSettings(of connection: UpstreamConnection) {
+        guard let host = self.host else { return }
+        if let overflow = connection.awaitSettings(host.seeker(self)) { fail(.overflow(overflow)) }
     }
 
     /// The connection that the exchange waited for did not come about. Nothing was sent, so another endpoint may be

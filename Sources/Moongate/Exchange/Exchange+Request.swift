@@ -71,8 +71,13 @@ extension Pooled where Record == ExchangeRecord {
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         if self.mirrors != nil { finishMirrors() }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
-        upstreamPointer.submitTrailers(requestTrailersPointer)
-        return .lastBeforeTrailers(count)
+        switch upstreamPointer.submitTrailers(requestTrailersPointer) {
+        case .sent, .noStream: return .lastBeforeTrailers(count)
+        case .awaitsSettings: return count > 0 ? .bytes(count) : .later
+        case .tooLarge(let size):
+            fail(.upstreamHeadLimit(size, endpoint: self.endpoint?.name ?? "", isTrailers: true))
+            return .failed
+        }
     }
 
     /// Keeps what was sent for another attempt, as far as the route's buffer and the account of all copies have room. What

@@ -42,11 +42,17 @@ extension Pooled where Record == ExchangeRecord {
         finishResponseHead()
     }
 
+    /// Lets the head that was kept back go on; false: another answer has taken its place.
+    private func goesOnWithHead() -> Bool {
+        releaseHead()
+        return !self.responseEnded
+    }
+
     func responseDataReceived(_ bytes: Bytes) {
         guard self.responseHeadKnown, !self.responseEnded, let host = self.host else {
             return
         }
-        if self.attempt.holdsHead { releaseHead() }
+        if self.attempt.holdsHead && !goesOnWithHead() { return }
         if let run = self.policyRun, let body = run.responseBody {
             body.receive(bytes)
             return run.bodyReceived()
@@ -72,7 +78,7 @@ extension Pooled where Record == ExchangeRecord {
     func responseEndReceived() {
         self.upstreamEnded = true
         guard self.responseHeadKnown, !self.responseEnded else { return }
-        if self.attempt.holdsHead { releaseHead() }
+        if self.attempt.holdsHead && !goesOnWithHead() { return }
         if let run = self.policyRun, let body = run.responseBody {
             body.receiveEnd()
             return run.drive()
@@ -104,7 +110,9 @@ extension Pooled where Record == ExchangeRecord {
     private func submitResponseTrailers() {
         self.responseTrailersSubmitted = true
         editTrailers()
-        downstreamPointer.submitTrailers(responseTrailersPointer)
+        if case .tooLarge(let size) = downstreamPointer.submitTrailers(responseTrailersPointer) {
+            submitFewerTrailers(size)
+        }
     }
 
     /// Hands the head to the client's connection.
@@ -119,7 +127,9 @@ extension Pooled where Record == ExchangeRecord {
         }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
         editResponse(isWhole: isComplete)
-        downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete)
+        if case .tooLarge(let size) = downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete) {
+            responseHeadIsTooLarge(size, isWhole: isComplete)
+        }
     }
 
     /// A policy wants the client's connection to take no more requests. Those that are under way are served.

@@ -37,7 +37,9 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The stream ended before its response did.
     func retriesByReset(_ code: ErrorCode, _ fault: Fault) -> Bool {
-        retry(after: [code == .refusedStream ? .refusedStream : .reset, .status(fault.status)])
+        // What a server has cut off once, with its whole connection, is not taken for refused a second time.
+        let isRefused = code == .refusedStream && !(self.attempt.wasRefused && upstreamPointer.pointee.state.isCutOff)
+        return retry(after: [isRefused ? .refusedStream : .reset, .status(fault.status)])
     }
 
     /// No endpoint could be reached, or none is there.

@@ -49,6 +49,23 @@ struct Fault {
     /// A limit of the upstream is reached; `reason` names it.
     static func overflow(_ reason: String) -> Fault { Fault("upstream_overflow", .unavailable, 503, reason) }
 
+    /// The request's header section is larger than the endpoint takes, with what the edge has written into it. Others share
+    /// the connection, and the server might end it.
+    static func upstreamHeadLimit(_ size: HeadSize, endpoint: String, isTrailers: Bool = false) -> Fault {
+        Fault(
+            "upstream_header_limit", .resourceExhausted, 431,
+            "the \(isTrailers ? "trailers" : "headers") of the request take \(size.octets) octets, and upstream \(endpoint)"
+                + " takes \(size.limit) (SETTINGS_MAX_HEADER_LIST_SIZE)")
+    }
+
+    /// The client would end its connection for a head of this size.
+    static func responseHeadTooLarge(_ size: HeadSize) -> Fault {
+        Fault(
+            "response_headers_too_large", .resourceExhausted, 502,
+            "the headers of the response take \(size.octets) octets, and the client takes \(size.limit)"
+                + " (SETTINGS_MAX_HEADER_LIST_SIZE)")
+    }
+
     static var upstreamHeadersTooLarge: Fault {
         Fault("upstream_headers_too_large", .internal, 502, "the upstream's headers are too large")
     }

@@ -136,7 +136,19 @@ final class HedgedStreams: UpstreamStreamDelegate {
         attempt.isWaiting = false
         attempt.exchange?.nameEndpoint(connection.endpoint, in: attempt.request)
         let hasBody = !attempt.body.isEmpty || !attempt.requestTrailers.pointee.isEmpty
-        guard connection.open(attempt.stream, attempt.request, hasBody: hasBody) else { return assign(attempt) }
+        switch connection.open(attempt.stream, attempt.request, hasBody: hasBody) {
+        case .opened: break
+        case .noRoom: assign(attempt)
+        case .awaitsSettings: awaitSettings(attempt, of: connection)
+        case .headTooLarge(let size): failed(attempt, .upstreamHeadLimit(size, endpoint: connection.endpoint.name), [])
+        }
+    }
+
+    private func awaitSettings(_ attempt: HedgedAttempt, of connection: UpstreamConnection) {
+        guard let owner = attempt.stream.pointee.owner else { return }
+        attempt.isWaiting = true
+        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        if let overflow = connection.awaitSettings(seeker) { failed(attempt, .overflow(overflow), []) }
     }
 
     /// The attempt has come to nothing; its stream is closed or was never opened.
@@ -236,8 +248,14 @@ final class HedgedStreams: UpstreamStreamDelegate {
         let count = attempt.body.read(into: target, limit: limit, attempt.loop.blocks)
         guard attempt.body.isEmpty else { return .bytes(count) }
         guard !attempt.requestTrailers.pointee.isEmpty else { return .last(count) }
-        attempt.stream.submitTrailers(attempt.requestTrailers)
-        return .lastBeforeTrailers(count)
+        switch attempt.stream.submitTrailers(attempt.requestTrailers) {
+        case .sent, .noStream: return .lastBeforeTrailers(count)
+        case .awaitsSettings: return count > 0 ? .bytes(count) : .later
+        case .tooLarge(let size):
+            let fault = Fault.upstreamHeadLimit(size, endpoint: attempt.endpoint?.name ?? "", isTrailers: true)
+            if let exchange = attempt.exchange { drop(attempt, exchange, fault) }
+            return .failed
+        }
     }
 
     override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {

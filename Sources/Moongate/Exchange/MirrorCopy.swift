@@ -182,15 +182,25 @@ final class MirrorStreams: UpstreamStreamDelegate {
     private func send(_ copy: MirrorCopy, on connection: UpstreamConnection) {
         copy.endpoint = connection.endpoint
         copy.isWaiting = false
-        guard connection.open(copy.stream, copy.request, hasBody: copy.hasBody) else {
-            return copy.lookups < MirrorStreams.lookupLimit ? assign(copy) : unavailable(copy)
+        switch connection.open(copy.stream, copy.request, hasBody: copy.hasBody) {
+        case .opened: break
+        case .noRoom: copy.lookups < MirrorStreams.lookupLimit ? assign(copy) : unavailable(copy)
+        case .awaitsSettings: awaitSettings(copy, of: connection)
+        case .headTooLarge: unavailable(copy, .headers)
         }
         copy.forgetHead()
     }
 
-    private func unavailable(_ copy: MirrorCopy) {
+    private func awaitSettings(_ copy: MirrorCopy, of connection: UpstreamConnection) {
+        guard let owner = copy.stream.pointee.owner else { return }
+        copy.isWaiting = true
+        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        if connection.awaitSettings(seeker) != nil { unavailable(copy) }
+    }
+
+    private func unavailable(_ copy: MirrorCopy, _ reason: MirrorCells.Drop = .unavailable) {
         copy.isWaiting = false
-        copy.drop(.unavailable)
+        copy.drop(reason)
         copy.release()
     }
 
@@ -217,8 +227,13 @@ final class MirrorStreams: UpstreamStreamDelegate {
         copy.memory.shrink(by: count)
         guard copy.isComplete, copy.body.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !copy.record.pointee.requestTrailers.isEmpty else { return .last(count) }
-        copy.stream.submitTrailers(withUnsafeMutablePointer(to: &copy.record.pointee.requestTrailers) { $0 })
-        return .lastBeforeTrailers(count)
+        switch copy.stream.submitTrailers(withUnsafeMutablePointer(to: &copy.record.pointee.requestTrailers) { $0 }) {
+        case .sent, .noStream: return .lastBeforeTrailers(count)
+        case .awaitsSettings: return count > 0 ? .bytes(count) : .later
+        case .tooLarge:
+            copy.drop(.headers)
+            return .failed
+        }
     }
 
     override func sectionBegan(

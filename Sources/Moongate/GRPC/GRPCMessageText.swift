@@ -52,6 +52,26 @@ enum GRPCMessageText {
         return text[0..<end]
     }
 
+    /// The first `limit` bytes of an encoded text, less an escape or a character that would be cut in two, and less blanks at
+    /// the end (RFC 9113 §8.2.1).
+    static func cutEncoded(_ text: Bytes, to limit: Int) -> Bytes {
+        guard text.count > limit else { return text }
+        var end = max(0, limit)
+        for behind in 1...2 where end >= behind && text[end - behind] == UInt8(ascii: "%") { end -= behind }
+        // What follows begins with the rest of a character: the part before it goes, too.
+        while end >= 3, isContinuation(text, at: end) { end -= 3 }
+        while end > 0 && text[end - 1] == 0x20 { end -= 1 }
+        return text[0..<end]
+    }
+
+    /// An escaped byte that is not the first of its character stands there.
+    private static func isContinuation(_ text: Bytes, at index: Int) -> Bool {
+        guard index + 2 < text.count, text[index] == UInt8(ascii: "%"), let high = value(ofHex: text[index + 1]) else {
+            return false
+        }
+        return high & 0xc == 0x8
+    }
+
     @inline(__always)
     private static func isPlain(_ text: Bytes, _ index: Int) -> Bool {
         let byte = text[index]

@@ -185,6 +185,16 @@ struct HeaderList {
         count -= 1
     }
 
+    /// Removes every field of which `isKept` says no.
+    mutating func keep(_ isKept: (HeaderField) -> Bool) {
+        var kept = 0
+        for index in 0..<count where isKept(fields[index]) {
+            fields[kept] = fields[index]
+            kept += 1
+        }
+        count = kept
+    }
+
     private mutating func removeAll(named name: Bytes, from start: Int) {
         let id = FieldName.identify(name)
         var kept = start

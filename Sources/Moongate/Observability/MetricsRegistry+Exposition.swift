@@ -188,6 +188,7 @@ extension MetricsRegistry {
                 [("upstream", upstream.name), ("result", "failure")], upstream.block.total(Column.connectFailures))
         }
         writeHealth(to: &text)
+        writeHeadLimits(to: &text)
         text.family(
             "moongate_upstream_overflows_total", .counter,
             "Times that something was refused because a limit of the upstream was reached, by the limit.")

@@ -6,6 +6,8 @@ struct MirrorCells {
         case buffer
         /// There was no connection.
         case unavailable
+        /// Its head or its trailers are larger than the mirror takes.
+        case headers
         /// The mirror ended the stream before its answer was complete.
         case reset
         /// The request ended before all of it was there.

@@ -10,11 +10,14 @@ struct UpstreamCells {
         static let overflows = 5
         /// One for each `Abuse`.
         static let abuses = overflows + UpstreamLimit.allCases.count
-        static let count = abuses + Abuse.allCases.count
+        static let smallHeadLimits = abuses + Abuse.allCases.count
+        static let count = smallHeadLimits + 1
     }
 
     let row: CounterRow
 
+    /// Times that a server has announced a limit for headers into which hardly a request fits.
+    var smallHeadLimits: Counter { row[Column.smallHeadLimits] }
     /// Gauge: connections that are open or being opened.
     var openConnections: Counter { row[Column.openConnections] }
     /// Connections that became usable.
@@ -29,6 +32,17 @@ struct UpstreamCells {
     func overflows(_ limit: UpstreamLimit) -> Counter { row[Column.overflows + limit.rawValue] }
     /// Connections ended because of what the server did.
     func abuse(_ kind: Abuse) -> Counter { row[Column.abuses + kind.rawValue] }
+}
+
+extension MetricsRegistry {
+    func writeHeadLimits(to text: inout PrometheusText) {
+        text.family(
+            "moongate_upstream_small_header_limits_total", .counter,
+            "Times that a server has announced that it takes less than 1 KiB of headers.")
+        for upstream in upstreams.living() {
+            text.sample([("upstream", upstream.name)], upstream.block.total(UpstreamCells.Column.smallHeadLimits))
+        }
+    }
 }
 
 /// What one worker counts for one listener. A trivial view, see `RouteCells`.

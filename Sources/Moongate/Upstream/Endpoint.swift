@@ -49,6 +49,8 @@ final class Endpoint {
     /// An attempt to connect is among the connections of the process.
     private var isConnectCounted = false
     private var waiting: SeekerQueue
+    /// Those that wait for the first settings of a connection.
+    private var unsettled = UnsettledStreams()
     private var backoff = Backoff()
     private var retryTimer: OwnedTimer?
     private(set) var isRemoved = false
@@ -96,7 +98,7 @@ final class Endpoint {
     var activeStreams: Int { Int(truncatingIfNeeded: streams.value) }
 
     /// The measure of least request: streams under way, and those that wait for a connection or for room on one.
-    var load: Int { activeStreams + waiting.count }
+    var load: Int { activeStreams + waiting.count + unsettled.count }
 
     /// Finds room for a stream, or lets it wait.
     @inline(__always) func assign(_ seeker: StreamSeeker) -> Upstream.Assignment {
@@ -115,7 +117,10 @@ final class Endpoint {
     }
 
     /// A stream that waits is gone.
-    func forget(_ owner: UnsafeMutableRawPointer) { waiting.remove(owner) }
+    func forget(_ owner: UnsafeMutableRawPointer) {
+        waiting.remove(owner)
+        if unsettled.remove(owner) { shared.pending.end() }
+    }
 
     /// The endpoint left the configuration or the DNS answer: streams finish, new ones do not come.
     func remove() {
@@ -225,10 +230,12 @@ final class Endpoint {
     // MARK: What connections report
 
     func connectionRetired(_ connection: UpstreamConnection) {
+        failUnsettled(connection)
         if !waiting.isEmpty { connectOrGiveUp() }
     }
 
     func connectionClosed(_ connection: UpstreamConnection, _ reason: CloseReason) {
+        defer { failUnsettled(connection) }
         connections.removeAll { $0 === connection }
         cells.openConnections.subtract()
         shared.connections.end()
@@ -248,6 +255,50 @@ final class Endpoint {
             guard endpoint.connections.isEmpty, endpoint.connector == nil else { return }
             endpoint.failWaiting(endpoint.shared.overflow(.connections))
         }
+    }
+
+    // MARK: Heads that wait for settings
+
+    /// - Returns: why the stream cannot wait; `nil`: it does.
+    func awaitSettings(of connection: UpstreamConnection, _ seeker: StreamSeeker) -> String? {
+        guard shared.pending.tryBegin() else {
+            cells.overflows(.pending).add()
+            return shared.overflow(.pending)
+        }
+        unsettled.append(seeker, waitingFor: ObjectIdentifier(connection))
+        return nil
+    }
+
+    /// The server of `connection` has said what it takes.
+    func settled(_ connection: UpstreamConnection) {
+        while let seeker = unsettled.next(of: ObjectIdentifier(connection)) {
+            shared.pending.end()
+            guard !connection.hasRoom else {
+                seeker.connectionReady(connection)
+                continue
+            }
+            switch assign(seeker) {
+            case .connection(let other): seeker.connectionReady(other)
+            case .waiting(let endpoint): seeker.waits(endpoint)
+            case .resolving: break
+            case .unavailable(let reason), .overflow(let reason): seeker.connectionFailed(reason)
+            }
+        }
+    }
+
+    /// `connection` takes no streams any more. Those that can be told are those whose settings have not come.
+    private func failUnsettled(_ connection: UpstreamConnection) {
+        while let seeker = unsettled.next(of: ObjectIdentifier(connection)) {
+            shared.pending.end()
+            seeker.connectionFailed("\(name) has not sent SETTINGS")
+        }
+    }
+
+    /// The server takes so few octets of headers that hardly a request fits.
+    func announcedHeadLimit(_ limit: Int) {
+        cells.smallHeadLimits.add()
+        services.abuses?.noteHeadLimit(
+            limit, ["upstream": "\(shared.name)", "endpoint": "\(name)"], now: services.loop.now)
     }
 
     /// A connection is ended for what the server did.

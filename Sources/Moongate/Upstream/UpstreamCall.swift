@@ -12,6 +12,8 @@ final class UpstreamCall {
         case reset(String)
         /// The answer has more bytes than `limit`, or fields than a connection takes.
         case tooLarge
+        /// The request's head is larger than the endpoint takes.
+        case headTooLarge(HeadSize)
 
         /// `unavailable: cannot connect to 10.0.0.1:50051: …`
         var text: String {
@@ -20,6 +22,8 @@ final class UpstreamCall {
             case .unavailable(let reason): "unavailable: \(reason)"
             case .reset(let reason): "reset: \(reason)"
             case .tooLarge: "the response is too large"
+            case .headTooLarge(let size):
+                "the headers take \(size.octets) octets, and the upstream takes \(size.limit)"
             }
         }
     }
@@ -209,10 +213,14 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         case .connection(let connection): send(call, on: connection)
         case .waiting(let endpoint): call.endpoint = endpoint
         case .resolving: break
-        case .unavailable(let reason), .overflow(let reason):
-            call.earlyFailure = .unavailable(reason)
-            loop.set(call.timer, at: loop.now)
+        case .unavailable(let reason), .overflow(let reason): failLater(call, .unavailable(reason))
         }
+    }
+
+    /// When `start` has returned.
+    private func failLater(_ call: UpstreamCall, _ failure: UpstreamCall.Failure) {
+        call.earlyFailure = failure
+        loop.set(call.timer, at: loop.now)
     }
 
     private func assignment(_ call: UpstreamCall, _ seeker: StreamSeeker) -> Upstream.Assignment? {
@@ -224,8 +232,18 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         call.endpoint = connection.endpoint
         call.sentBytes = 0
         call.isRequestSent = call.body.isEmpty
-        guard connection.open(call.stream, call.request, hasBody: !call.body.isEmpty) else { return assign(call) }
-        call.phase = .sent
+        switch connection.open(call.stream, call.request, hasBody: !call.body.isEmpty) {
+        case .opened: call.phase = .sent
+        case .noRoom: assign(call)
+        case .awaitsSettings: awaitSettings(call, of: connection)
+        case .headTooLarge(let size): failLater(call, .headTooLarge(size))
+        }
+    }
+
+    private func awaitSettings(_ call: UpstreamCall, of connection: UpstreamConnection) {
+        guard let owner = call.stream.pointee.owner else { return }
+        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        if let overflow = connection.awaitSettings(seeker) { failLater(call, .unavailable(overflow)) }
     }
 
     private func stopWaiting(_ call: UpstreamCall) {

@@ -6,6 +6,8 @@ final class UpstreamConnection: HTTP2Connection {
     static let connectionWindow: Int32 = 4 * 1024 * 1024
     /// Our own bound on streams per connection, for upstreams that allow any number.
     private static let streamLimit = 1000
+    /// Octets of a head that a server can hardly mean to refuse.
+    private static let usualHead = 1024
 
     let endpoint: Endpoint
     /// No new streams: the upstream said GOAWAY, the endpoint was removed, or stream ids run out.
@@ -16,6 +18,10 @@ final class UpstreamConnection: HTTP2Connection {
     private var idleSince: Instant
     /// `nil`: the connection has no schedule.
     private var keeper: ConnectionKeeper?
+    /// Set while large heads wait for the server's settings.
+    private var settingsTimer: OwnedTimer?
+    /// Another limit of the server that could hardly be meant was told already.
+    private var toldLimit = Int.max
 
     init(endpoint: Endpoint, transport: Transport) {
         self.endpoint = endpoint
@@ -52,19 +58,50 @@ final class UpstreamConnection: HTTP2Connection {
         if streams.count == 0 { submitGoAway() }
     }
 
-    /// Sends a request on a stream whose delegate and owner are set; `false` when the connection takes no more streams
-    /// after all, or the upstream no more requests: then `Upstream.assign` says why.
+    /// What became of a request that was to be sent.
+    enum Opening {
+        case opened
+        /// The connection takes no more streams after all, or the upstream no more requests: `Upstream.assign` says why.
+        case noRoom
+        /// The head is large, and the server has not said what it takes: `awaitSettings`.
+        case awaitsSettings
+        /// The server does not take such a head.
+        case headTooLarge(HeadSize)
+    }
+
+    /// Sends a request on a stream whose delegate and owner are set.
     func open(
         _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
-    ) -> Bool {
-        guard endpoint.admitStream() else { return false }
-        guard submitRequest(headers, hasBody: hasBody, stream: stream) else {
-            endpoint.streamRefused()
-            retire()
-            return false
-        }
+    ) -> Opening {
+        guard endpoint.admitStream() else { return .noRoom }
+        let submission = submitRequest(headers, hasBody: hasBody, stream: stream)
+        guard case .sent = submission else { return notOpened(submission) }
         endpoint.streamOpened()
-        return true
+        return .opened
+    }
+
+    private func notOpened(_ submission: HeadSubmission) -> Opening {
+        endpoint.streamRefused()
+        switch submission {
+        case .awaitsSettings: return .awaitsSettings
+        case .tooLarge(let size): return .headTooLarge(size)
+        case .sent, .noStream:
+            retire()
+            return .noRoom
+        }
+    }
+
+    /// Has a stream wait until the server has said how large a head may be; no longer than for a connection. Streams with
+    /// small heads go past it.
+    /// - Returns: why it cannot wait; `nil`: it does, and `connectionReady` or `connectionFailed` follows.
+    func awaitSettings(_ seeker: StreamSeeker) -> String? {
+        if let overflow = endpoint.awaitSettings(of: self, seeker) { return overflow }
+        guard settingsTimer == nil else { return nil }
+        // A server that says nothing for so long is not asked for more: those that wait look elsewhere.
+        let timer = OwnedTimer(loop) { [weak self] in self?.retire() }
+        timer.set(after: endpoint.connectTimeout)
+        settingsTimer = timer
+        return nil
     }
 
     override func goAwayReceived() { retire() }
@@ -72,11 +109,22 @@ final class UpstreamConnection: HTTP2Connection {
     override func abused(_ kind: Abuse) { endpoint.abused(kind) }
 
     override func settingsReceived() {
+        tellSmallLimit()
         if !isConfirmed {
             isConfirmed = true
+            settingsTimer = nil
             endpoint.connectionConfirmed()
+            endpoint.settled(self)
         }
         endpoint.serveWaiting()
+    }
+
+    /// Hardly a request fits: somebody has to know why they all fail.
+    private func tellSmallLimit() {
+        let limit = core.pointee.peerHeadLimit
+        guard limit < UpstreamConnection.usualHead, limit != toldLimit else { return }
+        toldLimit = limit
+        endpoint.announcedHeadLimit(limit)
     }
 
     override func streamEnded(_ code: ErrorCode) {

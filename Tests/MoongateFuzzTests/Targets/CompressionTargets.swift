@@ -32,7 +32,7 @@ extension FuzzTarget {
             }
             guard isSound else { return }
             try Violation.check(list.encodedSize <= block.count * (4096 + 32), "fields out of nothing")
-            let bound = HeaderEncoder.bound(&list)
+            let bound = HeaderEncoder.bound(fieldSize: list.encodedSize)
             let written = [UInt8].filled(bound) { encoder.encode(&list, to: $0) }
             var again: [String] = []
             let isReadable = written.withView { written in

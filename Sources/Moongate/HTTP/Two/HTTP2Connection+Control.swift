@@ -62,7 +62,9 @@ extension HTTP2Connection {
         guard payload.count <= 6 * HTTP2Connection.settingLimit else {
             return cutOff(.settings)
         }
+        let isFirst = !core.pointee.peerSentSettings
         core.pointee.peerSentSettings = true
+        if isFirst { core.pointee.peerHeadLimit = Int.max }
         var position = 0
         while position < payload.count {
             let id = UInt16(payload[position]) << 8 | UInt16(payload[position + 1])
@@ -72,6 +74,8 @@ extension HTTP2Connection {
         }
         guard mayAnswer(.settings) else { return }
         queue(FrameHead(length: 0, type: FrameType.settings, flags: FrameFlag.acknowledgement), .empty)
+        // Large trailers may wait for it.
+        if isFirst { streams.forEachStream { resume($0) } }
         settingsReceived()
     }
 
@@ -86,7 +90,9 @@ extension HTTP2Connection {
             resizeWindows(to: Int32(value))
         case .maxFrameSize:
             guard value >= 16_384, value < 1 << 24 else { return fail(.protocolError, "MAX_FRAME_SIZE of \(value)") }
-        case .maxHeaderListSize, nil: break
+        // It is the peer's advice (§6.5.2), but many end the connection for more.
+        case .maxHeaderListSize: core.pointee.peerHeadLimit = Int(value)
+        case nil: break
         }
     }
 
@@ -126,11 +132,21 @@ extension HTTP2Connection {
         core.pointee.peerLastStream = last
         core.pointee.peerIsLeaving = true
         goAwayReceived()
-        // The peer has not looked at these (C1). An exchange that is told may try again elsewhere.
-        if acceptor == nil {
-            forEachStream { if $0.pointee.id > last { finish($0, .refusedStream) } }
-        }
+        if acceptor == nil { endUnserved(after: last, ErrorCode(rawValue: payload.base.bigEndian(at: 4))) }
         needsFlush()
+    }
+
+    /// The peer has not looked at the streams behind `last` (C1). An exchange that is told may try again elsewhere; but where the
+    /// peer ends the connection for an error, the error may lie in what it has read last, and would end the next one, too.
+    private func endUnserved(after last: Int32, _ code: ErrorCode) {
+        let isError = code != .noError
+        let suspect = isError ? core.pointee.lastSentStream : 0
+        let verdict = code == .refusedStream || code == .cancel ? .internalError : code
+        forEachStream { stream in
+            guard stream.pointee.id > last else { return }
+            stream.pointee.state.isCutOff = isError
+            finish(stream, stream.pointee.id == suspect ? verdict : .refusedStream)
+        }
     }
 
     // MARK: WINDOW_UPDATE (§6.9)

@@ -60,25 +60,36 @@ extension HTTP2Connection {
 
     /// Opens a stream towards an upstream.
     /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
-    /// - Returns: false when the connection takes no more streams.
     func submitRequest(
         _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, stream: HTTP2StreamPointer
-    ) -> Bool {
+    ) -> HeadSubmission {
         let id = core.pointee.nextStream
-        guard !isClosed, !core.pointee.peerIsLeaving, id < HTTP2Connection.lastStream else { return false }
+        guard !isClosed, !core.pointee.peerIsLeaving, id < HTTP2Connection.lastStream else { return .noStream }
+        let size = headers.pointee.encodedSize
+        guard size <= core.pointee.peerHeadLimit else { return excess(size) }
         core.pointee.nextStream = id + 2
         attach(stream, id)
         stream.pointee.state.isHead = headers.pointee.value(.method)?.equals("HEAD") ?? false
-        submitHead(headers, stream, endsStream: !hasBody)
+        encodeHead(headers, size, stream, endsStream: !hasBody)
         if core.pointee.largeResponses > 0 { widenAhead(stream) }
         if hasBody { beginBody(stream) }
-        return true
+        return .sent
+    }
+
+    /// Why a section of so many octets is not sent.
+    private func excess(_ size: Int) -> HeadSubmission {
+        guard core.pointee.peerSentSettings || acceptor != nil else { return .awaitsSettings }
+        return .tooLarge(HeadSize(octets: size, limit: core.pointee.peerHeadLimit))
     }
 
     /// Answers a client.
-    func submitResponse(_ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
-        submitHead(headers, stream, endsStream: !hasBody)
-        if hasBody { beginBody(stream) }
+    /// - Parameter isLeast: the head cannot be smaller, and leaves whatever the client says it takes.
+    func submitResponse(
+        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, isLeast: Bool = false
+    ) -> HeadSubmission {
+        let submission = submitHead(headers, stream, endsStream: !hasBody, isLeast: isLeast)
+        if hasBody, case .sent = submission { beginBody(stream) }
+        return submission
     }
 
     private func beginBody(_ stream: HTTP2StreamPointer) {
@@ -88,9 +99,13 @@ extension HTTP2Connection {
     }
 
     /// Ends a stream's sending side with trailers.
-    func submitTrailers(_ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>) {
-        stream.pointee.state.hasBody = false
-        submitHead(headers, stream, endsStream: true)
+    /// - Parameter isLeast: see `submitResponse`.
+    func submitTrailers(
+        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, isLeast: Bool = false
+    ) -> HeadSubmission {
+        let submission = submitHead(headers, stream, endsStream: true, isLeast: isLeast)
+        if case .sent = submission { stream.pointee.state.hasBody = false }
+        return submission
     }
 
     /// Puts body bytes, which lie in the loop's read buffer, straight into the output, as far as they may leave now: the delegate has nothing that comes before
@@ -145,6 +160,7 @@ extension HTTP2Connection {
         if side == .server {
             core.pointee.prefaceLeft = HTTP2Connection.preface.count
         } else {
+            core.pointee.peerHeadLimit = HTTP2State.smallHead
             core.pointee.output.append(HTTP2Connection.preface, library.outputs)
         }
         var payload: [UInt8] = []
@@ -190,10 +206,24 @@ extension HTTP2Connection {
 
     // MARK: Output
 
-    /// Encodes a header section into the output: what leaves later must be encoded later.
-    func submitHead(_ headers: UnsafeMutablePointer<HeaderList>, _ stream: HTTP2StreamPointer, endsStream: Bool) {
-        guard !isClosed, !stream.pointee.state.isReset else { return }
-        let room = HeaderEncoder.bound(headers)
+    /// Encodes a header section of an open stream into the output, if the peer takes it.
+    func submitHead(
+        _ headers: UnsafeMutablePointer<HeaderList>, _ stream: HTTP2StreamPointer, endsStream: Bool,
+        isLeast: Bool = false
+    ) -> HeadSubmission {
+        guard !isClosed, !stream.pointee.state.isReset else { return .sent }
+        let size = headers.pointee.encodedSize
+        guard size <= core.pointee.peerHeadLimit || isLeast else { return excess(size) }
+        encodeHead(headers, size, stream, endsStream: endsStream)
+        return .sent
+    }
+
+    /// What leaves later must be encoded later.
+    /// - Parameter fieldSize: of `headers`, as §6.5.2 counts it.
+    private func encodeHead(
+        _ headers: UnsafeMutablePointer<HeaderList>, _ fieldSize: Int, _ stream: HTTP2StreamPointer, endsStream: Bool
+    ) {
+        let room = HeaderEncoder.bound(fieldSize: fieldSize)
         let heads = FrameHead.size * (2 + room / FrameHead.maxPayload)
         let frame = core.pointee.output.reserve(heads + room, library.outputs)
         let size = core.pointee.encoder.encode(headers, to: frame + FrameHead.size)

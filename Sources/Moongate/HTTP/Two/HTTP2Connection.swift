@@ -299,6 +299,7 @@ class HTTP2Connection: EventHandler {
         openHeldWindow()
         giveRoom()
         let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
+        if hasSent { core.pointee.lastSentStream = core.pointee.nextStream &- 2 }
         guard hasSent, !isClosed, unsent.isEmpty else { return }
         core.pointee.answers = 0
         let isLeaving = core.pointee.weAreLeaving || core.pointee.peerIsLeaving
@@ -323,6 +324,7 @@ class HTTP2Connection: EventHandler {
         guard var lent = core.pointee.takeLentOutput() else { return }
         defer { lent.free(library.outputs) }
         guard !isClosed else { return }
+        core.pointee.lastSentStream = core.pointee.nextStream &- 2
         var left = isTakingOutput ? write(lent) : 0
         // What the kernel did not take is copied.
         lent.forEachPart { part in

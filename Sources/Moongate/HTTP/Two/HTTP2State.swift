@@ -53,6 +53,9 @@ struct HTTP2State {
     /// 100 until the peer says (C6).
     var peerStreamLimit = 100
     var peerSentSettings = false
+    /// The largest header section that may leave, as §6.5.2 counts it: any, unless the peer says otherwise. A server that has
+    /// said nothing yet may be about to: until then it gets what all take.
+    var peerHeadLimit = Int.max
     var peerIsLeaving = false
     /// The last stream that a GOAWAY of the peer has named; it may only become less (RFC 9113 §6.8).
     var peerLastStream = Int32.max
@@ -63,6 +66,8 @@ struct HTTP2State {
     var lastPeerStream: Int32 = 0
     /// The next number of ours.
     var nextStream: Int32 = 1
+    /// The last one of ours whose head has left; the heads of higher ones still wait among the output.
+    var lastSentStream: Int32 = 0
     /// Higher ones of the peer are not served: we said GOAWAY.
     var lastServedStream = Int32.max
     var weAreLeaving = false
@@ -122,6 +127,8 @@ struct HTTP2State {
     }
 
     static let firstRead = 8 * 1024
+    /// Octets of a head that every server takes; gRPC's for Java says 8 KiB, and ends connections for more.
+    static let smallHead = 8 * 1024
 
     init(_ library: HTTP2Library, _ limits: FrameLimits, now: Instant) {
         budget = FrameBudget(limits, now: now)

@@ -43,22 +43,34 @@ extension UnsafeMutablePointer where Pointee == HTTP2Stream {
         connection._withUnsafeGuaranteedRef { $0.reset(self, code) }
     }
 
-    /// Passes a 1xx head on.
+    /// Passes a 1xx head on, unless it is larger than the client takes: it can do without.
     func submitInterim(_ headers: UnsafeMutablePointer<HeaderList>) {
         guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.submitHead(headers, self, endsStream: false) }
+        connection._withUnsafeGuaranteedRef { _ = $0.submitHead(headers, self, endsStream: false) }
     }
 
     /// Answers a client.
     /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
-    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
-        guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.submitResponse(self, headers, hasBody: hasBody) }
+    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) -> HeadSubmission {
+        guard let connection = pointee.connection else { return .sent }
+        return connection._withUnsafeGuaranteedRef { $0.submitResponse(self, headers, hasBody: hasBody) }
     }
 
     /// Ends our side with trailers.
-    func submitTrailers(_ headers: UnsafeMutablePointer<HeaderList>) {
+    func submitTrailers(_ headers: UnsafeMutablePointer<HeaderList>) -> HeadSubmission {
+        guard let connection = pointee.connection else { return .sent }
+        return connection._withUnsafeGuaranteedRef { $0.submitTrailers(self, headers) }
+    }
+
+    /// As `submitResponse`, with a head of which nothing can be left out.
+    func submitLeastResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
         guard let connection = pointee.connection else { return }
-        connection._withUnsafeGuaranteedRef { $0.submitTrailers(self, headers) }
+        connection._withUnsafeGuaranteedRef { _ = $0.submitResponse(self, headers, hasBody: hasBody, isLeast: true) }
+    }
+
+    /// As `submitTrailers`, with trailers of which nothing can be left out.
+    func submitLeastTrailers(_ headers: UnsafeMutablePointer<HeaderList>) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { _ = $0.submitTrailers(self, headers, isLeast: true) }
     }
 }

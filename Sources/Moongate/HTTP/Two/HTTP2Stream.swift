@@ -34,6 +34,8 @@ struct HTTP2Stream {
         var window: Int32 = 0
         /// Octets of the body that `content-length` promises and that have not come; -1: any number.
         var expected: Int64 = -1
+        /// The peer ended the connection for an error, before it has looked at the stream.
+        var isCutOff = false
         /// With which code the stream is reset at the end of the turn.
         var resetCode = ErrorCode.noError
         /// Its part of `HTTP2State.heldHeads`.

@@ -52,7 +52,9 @@ struct MessageCheck {
         case .request: isMalformed = !isCompleteRequest
         case .response:
             let isOdd = status < 200 && (endsStream || contentLength >= 0)
-            isMalformed = status == 0 || status == 101 || isOdd
+            // RFC 9110 §8.6, §15.3.6; "0" is common.
+            let isContradictory = (status == 204 || status == 205) && contentLength > 0
+            isMalformed = status == 0 || status == 101 || isOdd || isContradictory
         // §8.1: trailers end the stream.
         case .trailers, .requestTrailers: isMalformed = !endsStream
         }

@@ -120,6 +120,8 @@ enum GRPCBinding {
         case nil: break
         case .timeout: return failed(.deadlineExceeded, "timeout", made)
         case .tooLarge: return failed(.resourceExhausted, "the response is too large", made)
+        case .headTooLarge(let size):
+            return failed(.resourceExhausted, UpstreamCall.Failure.headTooLarge(size).text, made)
         case .some(let other): return failed(.unavailable, other.text, made)
         }
         // A trailers-only answer has its status in the head.

@@ -88,6 +88,7 @@ final class CallProbe: HealthProbe {
         case .timeout: return .silent("no answer within \(timeout / 1_000_000) ms")
         case .unavailable(let reason), .reset(let reason): return .silent(reason)
         case .tooLarge: return .refused("the answer is too large")
+        case .headTooLarge: return .refused(failure?.text ?? "")
         }
         let status = call.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
         switch kind {

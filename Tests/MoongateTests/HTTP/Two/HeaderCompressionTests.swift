@@ -28,7 +28,7 @@ import Testing
         for (name, value) in fields {
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0) } }
         }
-        return [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(&list)) { buffer, count in
+        return [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(fieldSize: list.encodedSize)) { buffer, count in
             guard let base = buffer.baseAddress else { return }
             count = encoder.encode(&list, to: base)
         }
@@ -56,7 +56,8 @@ import Testing
         for _ in 0..<3 {
             list.reset()
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0, neverIndexed: true) } }
-            let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(&list)) { buffer, count in
+            let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(fieldSize: list.encodedSize)) {
+                buffer, count in
                 if let base = buffer.baseAddress { count = encoder.encode(&list, to: base) }
             }
             #expect(block[0] & 0xf0 == 0x10)
@@ -176,7 +177,8 @@ import Testing
             list.add(name: Bytes("x-session"), value: Bytes("secret-value"))
             list.add(name: Bytes("x-session"), value: Bytes("another"))
             list.neverIndex(Bytes("x-session"))
-            let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(&list)) { buffer, count in
+            let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(fieldSize: list.encodedSize)) {
+                buffer, count in
                 if let base = buffer.baseAddress { count = encoder.encode(&list, to: base) }
             }
             var marks: [Bool] = []

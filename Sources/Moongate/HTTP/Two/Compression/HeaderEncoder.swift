@@ -42,9 +42,10 @@ struct HeaderEncoder {
     }
 
     /// The most octets that a block of these fields can take.
-    @inline(__always) static func bound(_ headers: UnsafeMutablePointer<HeaderList>) -> Int {
+    /// - Parameter fieldSize: their `encodedSize`.
+    @inline(__always) static func bound(fieldSize: Int) -> Int {
         // Two lengths and a number of up to five octets each, and two changes of the limit.
-        headers.pointee.encodedSize + 16
+        fieldSize + 16
     }
 
     /// Writes the block of all fields, in their order.

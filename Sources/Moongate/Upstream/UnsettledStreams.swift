@@ -1,0 +1,24 @@
+/// Streams whose heads are too large to leave before the server of their connection has said what it takes, in the order in
+/// which they came.
+struct UnsettledStreams {
+    private var entries: [(seeker: StreamSeeker, connection: ObjectIdentifier)] = []
+
+    var count: Int { entries.count }
+
+    mutating func append(_ seeker: StreamSeeker, waitingFor connection: ObjectIdentifier) {
+        entries.append((seeker, connection))
+    }
+
+    /// Takes out the first one that waits for `connection`. One at a time: what is told to one of them may end others.
+    mutating func next(of connection: ObjectIdentifier) -> StreamSeeker? {
+        guard let index = entries.firstIndex(where: { $0.connection == connection }) else { return nil }
+        return entries.remove(at: index).seeker
+    }
+
+    /// The stream is gone; false: it does not wait here.
+    mutating func remove(_ owner: UnsafeMutableRawPointer) -> Bool {
+        guard let index = entries.firstIndex(where: { $0.seeker.owner == owner }) else { return false }
+        entries.remove(at: index)
+        return true
+    }
+}
