@@ -221,6 +221,61 @@ def test_C10_a_policys_call_that_is_too_large_fails_alone(moongate, upstream, co
     assert not server.heads()
 
 
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_C10_hedged_attempts_wait_for_the_first_settings(limited, gives_up):
+    hedge = {"methods": ["*/*"], "delay": "50ms"}
+    proxy, client, server = limited(None, greet=False, routes=[route(hedge=hedge)])
+    stream = client.open(padded(9000), end_stream=True)
+    connection = server.connection()
+    eventually(lambda: proxy.metric("moongate_retries_total", route="all") == 1)
+    if gives_up:
+        client.reset(stream)
+        client.ping()
+        client.expect("Ping")
+        connection.greet()
+        client.open(padded(1), end_stream=True)
+        assert len(connection.next_request().get("x-token")) == 1
+    else:
+        connection.greet()
+        first, second = connection.next_request(), connection.next_request()
+        assert {head.get("grpc-previous-rpc-attempts") for head in (first, second)} == {None, "1"}
+        connection.respond(second.stream)
+        assert client.end(stream).get("grpc-status") == "0"
+    assert proxy.running()
+
+
+def test_C10_mirrors_wait_for_the_first_settings(moongate, upstream, connect):
+    server, mirror = upstream(), upstream(greet=False, refill=False)
+    proxy = moongate(configuration(
+        server.address, upstreams={"mirror": [mirror.address]}, routes=[route(mirror=[{"upstream": "mirror"}])]))
+    client = connect(proxy.address)
+    served(client, server, padded(9000))
+    connection = mirror.connection()
+    assert not mirror.heads()
+    connection.greet()
+    assert len(connection.next_request().get("x-token")) == 9000
+
+
+def test_C10_calls_of_policies_wait_for_the_first_settings(moongate, upstream, connect):
+    server = upstream(greet=False, refill=False)
+    script = """
+        function on_request(h)
+          local _, problem, info = moon.grpc.call("main", "/a.B/C", "", {metadata = {["x-token"] = ("t"):rep(9000)}})
+          h:respond({[":status"] = "200", ["x-status"] = tostring(info.status)}, problem or "")
+        end"""
+    proxy = moongate(configuration(server.address, routes=[route(policies=[{"policy": "policies/p.lua"}])]),
+                     policies={"p.lua": script})
+    client = connect(proxy.address)
+    stream = client.open(request(content_type=""), end_stream=True)
+    connection = server.connection()
+    connection.greet()
+    head = connection.next_request()
+    assert len(head.get("x-token")) == 9000
+    connection.send_headers(head.stream, [*RESPONSE, ("grpc-status", "7")], end_stream=True)
+    client.end(stream)
+    assert client.expect("Headers", stream).get("x-status") == "7"
+
+
 def test_a_limit_that_hardly_a_request_keeps_is_told(limited):
     proxy, client, server = limited(100)
     # It leaves before the server has said so.
