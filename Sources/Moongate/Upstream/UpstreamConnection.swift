@@ -6,8 +6,8 @@ final class UpstreamConnection: HTTP2Connection {
     static let connectionWindow: Int32 = 4 * 1024 * 1024
     /// Our own bound on streams per connection, for upstreams that allow any number.
     private static let streamLimit = 1000
-    /// Octets of a head that a server can hardly mean to refuse.
-    private static let usualHead = 1024
+    /// Octets: a server that takes fewer takes hardly any request.
+    private static let leastHeadLimit = 1024
 
     let endpoint: Endpoint
     /// No new streams: the upstream said GOAWAY, the endpoint was removed, or stream ids run out.
@@ -20,7 +20,7 @@ final class UpstreamConnection: HTTP2Connection {
     private var keeper: ConnectionKeeper?
     /// Set while large heads wait for the server's settings.
     private var settingsTimer: OwnedTimer?
-    /// Another limit of the server that could hardly be meant was told already.
+    /// The last limit that was told; see `tellSmallLimit`.
     private var toldLimit = Int.max
 
     init(endpoint: Endpoint, transport: Transport) {
@@ -122,7 +122,7 @@ final class UpstreamConnection: HTTP2Connection {
     /// Hardly a request fits: somebody has to know why they all fail.
     private func tellSmallLimit() {
         let limit = core.pointee.peerHeadLimit
-        guard limit < UpstreamConnection.usualHead, limit != toldLimit else { return }
+        guard limit < UpstreamConnection.leastHeadLimit, limit != toldLimit else { return }
         toldLimit = limit
         endpoint.announcedHeadLimit(limit)
     }
@@ -136,6 +136,7 @@ final class UpstreamConnection: HTTP2Connection {
     override func roomIsThere() { endpoint.roomIsThere() }
 
     override func connectionClosed(_ reason: CloseReason) {
+        settingsTimer = nil
         for _ in 0..<streams.count { endpoint.streamEnded() }
         endpoint.connectionClosed(self, reason)
     }
