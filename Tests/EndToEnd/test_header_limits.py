@@ -286,7 +286,7 @@ def test_a_limit_that_hardly_a_request_keeps_is_told(limited):
     entry, = proxy.wait_entries("upstream takes hardly any headers")
     assert (entry["limit"], entry["upstream"]) == ("100", "main")
     connection.change_settings({MAX_HEADER_LIST_SIZE: 1 << 16})
-    connection.wait_for(lambda frame: frame.type == "Settings" and "ACK" in frame.flags)
+    eventually(lambda: sum(frame.type == "Settings" and "ACK" in frame.flags for frame in connection.frames) == 2)
     served(client, server)
 
 
