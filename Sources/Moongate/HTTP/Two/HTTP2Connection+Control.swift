@@ -75,7 +75,7 @@ extension HTTP2Connection {
         guard mayAnswer(.settings) else { return }
         queue(FrameHead(length: 0, type: FrameType.settings, flags: FrameFlag.acknowledgement), .empty)
         // Large trailers may wait for it.
-        if isFirst { streams.forEachStream { resume($0) } }
+        if isFirst { inspectStreams { resume($0) } }
         settingsReceived()
     }
 
