@@ -296,8 +296,9 @@ extension MirrorCopy {
         return true
     }
 
-    /// The head has gone out.
+    /// The head has gone out, if the stream is open.
     fileprivate func forgetHead() {
+        guard stream.pointee.isOpen else { return }
         record.pointee.request.destroy()
         record.pointee.request = HeaderList()
         memory.shrink(by: headSize)
