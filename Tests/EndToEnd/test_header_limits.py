@@ -181,12 +181,12 @@ def test_C10_large_trailers_wait_for_the_first_settings(limited):
 
 def test_C10_a_hedged_attempt_that_is_too_large_is_none(limited):
     hedge = {"methods": ["*/*"], "delay": "50ms"}
-    _, client, server = limited(4000, routes=[route(hedge=hedge)])
+    proxy, client, server = limited(4000, routes=[route(hedge=hedge)])
     room = 4000 - size(served(client, server, padded(0)).headers)
     # Its second attempt would have one field more.
     stream = client.open(padded(room), end_stream=True)
     connection, head = server.next_request()
-    time.sleep(0.3)
+    eventually(lambda: proxy.metric("moongate_retries_total", route="all") == 1)
     connection.respond(head.stream)
     assert client.end(stream).get("grpc-status") == "0"
     assert len(server.heads()) == 2
