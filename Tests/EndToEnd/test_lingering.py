@@ -135,10 +135,14 @@ def test_a_drain_waits_for_its_last_octets_until_the_grace_is_over(moongate, ups
     assert 1.9 < time.monotonic() - began < 4
 
 
-def test_the_goaway_of_a_protocol_error_arrives_though_the_client_keeps_sending(moongate, upstream, slow):
+@pytest.mark.parametrize("is_tls", [False, True], ids=["cleartext", "tls"])
+def test_the_goaway_of_a_protocol_error_arrives_though_the_client_keeps_sending(
+        moongate, upstream, slow, certificate, is_tls):
     server = upstream()
-    proxy = moongate(configuration(server.address))
-    client = slow(proxy.address, pause=0)
+    made = certificate("a", ["a.example"]) if is_tls else None
+    proxy = moongate(configuration(server.address, listeners=[listener(made)]))
+    client = slow(
+        proxy.address, pause=0, **({"tls": trusting_context(), "server_name": "a.example"} if is_tls else {}))
     stream = client.open(request("/large", content_type="text/plain"), end_stream=True)
     connection, head = server.next_request()
     client.expect("Settings")
@@ -170,7 +174,21 @@ def test_a_peer_that_never_stops_sending_is_gone_after_a_second(moongate, upstre
         while time.monotonic() - began < 5:
             client.sock.sendall(b"x" * 65536)
     assert 0.5 < time.monotonic() - began < 2.5
-    assert connections(proxy) == 0
+    eventually(lambda: connections(proxy) == 0, 1, what="the connection ends")
+
+
+def test_who_is_cut_off_has_no_time(moongate, upstream, slow):
+    server = upstream()
+    proxy = moongate(configuration(server.address, listeners=[
+        {"name": "main", "address": "127.0.0.1:0", "limits": {"resets": 10}}]))
+    client = slow(proxy.address)
+    client.expect("Settings")
+    client.reading.clear()
+    with contextlib.suppress(OSError):
+        for _ in range(40):
+            client.reset(client.open())
+    eventually(lambda: proxy.metric("moongate_downstream_abuse_total", kind="rapid_reset") == 1, what="it is cut off")
+    eventually(lambda: connections(proxy) == 0, 0.5, what="the connection ends at once")
 
 
 def test_what_never_was_http2_does_not_linger(moongate, upstream):
