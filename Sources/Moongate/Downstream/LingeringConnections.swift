@@ -45,6 +45,9 @@ final class LingeringConnections {
         }
     }
 
+    /// Memory is short: closes those that keep what their clients have not taken.
+    func endThoseThatHold() { for connection in Array(open.values) where connection.holds { connection.end() } }
+
     /// Closes all of them: their time is over.
     func endAll() { for connection in Array(open.values) { connection.end() } }
 }

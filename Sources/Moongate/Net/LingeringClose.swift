@@ -62,6 +62,9 @@ final class LingeringClose: EventHandler {
         look()
     }
 
+    /// Whether it keeps octets that the kernel has not taken.
+    var holds: Bool { !rest.isEmpty }
+
     /// Closes the socket now.
     func end() {
         guard step != .ended else { return }

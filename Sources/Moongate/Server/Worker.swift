@@ -224,6 +224,7 @@ final class Worker: ConnectionOwner {
     func dropCopies() {
         host.mirrorStreams.dropAll()
         calls.dropAlone()
+        connections.lingering.endThoseThatHold()
         connections.forEach { connection in connection.forEachOwner { Exchange(owner: $0).forgoCopies() } }
         loop.memory.settle()
     }

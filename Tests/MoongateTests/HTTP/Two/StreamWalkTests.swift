@@ -52,7 +52,7 @@ import Testing
             head.add(":path", "/")
             var opened = 0
             for _ in 0..<streams {
-                if connection.submitRequest(&head, hasBody: hasBody, stream: owners.make()) { opened += 1 }
+                if case .sent = connection.submitRequest(&head, hasBody: hasBody, stream: owners.make()) { opened += 1 }
             }
             #expect(opened == streams)
             head.destroy()
