@@ -12,6 +12,19 @@ struct FuzzPeer {
         _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
     }
 
+    /// As much as the kernel takes; what it does not take stays in `bytes`.
+    func sendSome(_ bytes: inout [UInt8]) {
+        guard descriptor >= 0 else { return bytes.removeAll() }
+        while !bytes.isEmpty {
+            let count = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+            guard count > 0 else {
+                if errno != EAGAIN { bytes.removeAll() }
+                return
+            }
+            bytes.removeFirst(count)
+        }
+    }
+
     /// What has come; `nil`: the edge has closed.
     func receive() -> [UInt8]? {
         guard descriptor >= 0 else { return nil }

@@ -15,6 +15,13 @@ extension FuzzTarget {
         }
     }
 
+    /// What the worlds of this process have seen.
+    static func worldCounts() throws -> [FuzzTally.Event: Int] {
+        var counts: [FuzzTally.Event: Int] = [:]
+        try withStage { counts = $0.counts() }
+        return counts
+    }
+
     /// A client that does what the input says, and an upstream that keeps the rules.
     private static let client = FuzzTarget("client-connection", longestInput: 4096) { bytes in
         try withStage { try $0.playClient(FuzzInput(bytes)) }
@@ -28,10 +35,33 @@ extension FuzzTarget {
 
 /// Plays one input after the other on one edge.
 final class FuzzStage {
+    private let tally = FuzzTally()
     private let edge: FuzzEdge
     private var number = 0
 
     init() throws { edge = try FuzzEdge() }
+
+    /// The slot of the next input.
+    private func next(isWorld: Bool) throws -> Int {
+        number = (number + 1) % FuzzEdge.worlds
+        try edge.reset()
+        return isWorld ? number : FuzzEdge.worlds + number
+    }
+
+    /// The highest bit of an input's first byte says that it is the script of a whole world, the others with which mood its
+    /// server begins.
+    private func playWorld(_ script: FuzzInput, mood: UInt8) throws {
+        let moods = FuzzServer.Mood.allCases
+        var world = FuzzWorld(
+            edge, slot: try next(isWorld: true), mood: moods[Int(mood & 0x7f) % moods.count], tally)
+        try world.play(script)
+    }
+
+    /// What all inputs so far have led to.
+    func counts() -> [FuzzTally.Event: Int] {
+        tally.read(edge)
+        return tally.counts
+    }
 
     private static func request(_ path: String, _ more: [(String, String)] = []) -> [UInt8] {
         let fields = [
@@ -41,12 +71,9 @@ final class FuzzStage {
         return FuzzFrame.block(fields + more)
     }
 
-    private static let opening = FuzzFrame.preface + FuzzFrame.bytes(FrameType.settings)
-
-    func playClient(_ script: FuzzInput) throws {
-        var input = script
-        number = (number + 1) % FuzzEdge.upstreams
-        let heads = [
+    /// Requests that make sense.
+    static func heads(_ number: Int) -> [[UInt8]] {
+        [
             FuzzStage.request("/u\(number)/a"), FuzzStage.request("/b\(number)/a", [("x-whole", "1")]),
             FuzzStage.request("/b\(number)/a", [("x-chunks", "1")]), FuzzStage.request("/none"),
             FuzzStage.request("/u\(number)/a?a=%20b", [("cookie", "a=b; c"), ("x-text", "{\"a\": [1, \"%41\"]}")]),
@@ -54,6 +81,16 @@ final class FuzzStage {
             FuzzStage.request("/u\(number)/a", [("content-length", "3"), ("authorization", "Basic YTpi")]),
             FuzzFrame.block([("grpc-status", "0")]),
         ]
+    }
+
+    private static let opening = FuzzFrame.preface + FuzzFrame.bytes(FrameType.settings)
+
+    func playClient(_ script: FuzzInput) throws {
+        var input = script
+        let modes = input.byte()
+        guard modes & 0x80 == 0 else { return try playWorld(input, mood: modes) }
+        let number = try next(isWorld: false)
+        let heads = FuzzStage.heads(number)
         var backend = FuzzBackend(edge, number)
         defer { backend.close() }
         var client = try edge.connectClient()
@@ -62,7 +99,7 @@ final class FuzzStage {
             reader.free()
             client.close()
         }
-        if input.byte() & 1 == 0 { client.send(FuzzStage.opening) }
+        if modes & 1 == 0 { client.send(FuzzStage.opening) }
         func turn() throws {
             for _ in 0..<3 {
                 edge.turn()
@@ -86,8 +123,9 @@ final class FuzzStage {
 
     func playUpstream(_ script: FuzzInput) throws {
         var input = script
-        number = (number + 1) % FuzzEdge.upstreams
         let modes = input.byte()
+        guard modes & 0x80 == 0 else { return try playWorld(input, mood: modes) }
+        let number = try next(isWorld: false)
         var client = try edge.connectClient()
         var answers = FuzzFrameReader(expectsPreface: false)
         defer {
@@ -148,7 +186,7 @@ final class FuzzStage {
             + FuzzFrame.bytes(FrameType.data, 1, stream: 5, message)
     }
 
-    private static let responses = [
+    static let responses = [
         FuzzFrame.block([(":status", "200"), ("content-type", "application/grpc")]),
         FuzzFrame.block([("grpc-status", "0"), ("grpc-message", "fine%20")]),
         FuzzFrame.block([(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "14")]),
