@@ -2,7 +2,7 @@
 //
 // Each thread that runs scripts has a timer on its own CPU time that ticks every 10 ms; an idle thread gets no
 // ticks. The tick's signal handler finds out whether the same run still goes on; one that has seen its limit of
-// ticks gets a count hook, which then leaves the script. A run that ends in time pays two stores.
+// ticks gets a count hook, which then leaves the script. A run that ends in time pays two stores and a look.
 #define _GNU_SOURCE
 #include "lua_internal.h"
 #include <pthread.h>
@@ -39,6 +39,7 @@ static void tick(int signal) {
         return;
     }
     vm->ticks += 1;
+    mg_place_tick(vm);
     if (vm->ticks < vm->terms.ticks) return;
     vm->overrun = 1;
     // Lua's manual allows this one function in a signal handler. With each further tick again, in case the
@@ -94,6 +95,9 @@ void mg_guard_leave(mg_lua *vm) {
     atomic_signal_fence(memory_order_seq_cst);
     running = vm->outer;
     vm->overrun = 0;
+    if (vm->ticks == 0) return;
+    vm->ticks = 0;
+    mg_place_clear();
 }
 
 // MARK: Leaving a script

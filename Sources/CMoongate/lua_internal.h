@@ -101,6 +101,8 @@ struct mg_lua {
     size_t memory;
     size_t memory_limit;
     uint64_t allocations;
+    /// Blocks made or changed, counted before that happens: while it stays the same, no stack moves.
+    uint64_t moves;
     /// The allocator has said no in the current run.
     bool refused;
     /// What it has said no to last, and a collection is to make room for; size 0: nothing.
@@ -182,6 +184,12 @@ void mg_check_time(lua_State *L);
 void mg_install_kill(lua_State *L);
 /// What a coroutine has instead of the guard's hook: nothing, or the line hook.
 void mg_reset_hook(lua_State *L, mg_lua *vm);
+
+// lua_place.c
+/// With each tick of a run that goes on.
+void mg_place_tick(mg_lua *vm);
+/// The run has ended that a tick has seen.
+void mg_place_clear(void);
 
 // lua_sandbox.c, lua_load.c, lua_protect.c, lua_coroutine.c, lua_strings.c, lua_tables.c, lua_pattern.c
 int mg_open_sandbox(lua_State *L);

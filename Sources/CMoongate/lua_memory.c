@@ -105,6 +105,7 @@ void *mg_allocate(void *context, void *block, size_t old_size, size_t new_size) 
         if (!may_grow(vm, payer, asked)) return NULL;
         vm->allocations += 1;
     }
+    vm->moves += 1;
     void *moved = realloc(block, new_size + sizeof(tag));
     if (!moved) {
         // Lua counts on smaller blocks being given.

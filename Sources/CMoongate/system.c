@@ -32,6 +32,11 @@ void mg_open_standard_descriptors(void) {
     }
 }
 
+int mg_thread_identity(pid_t *number, clockid_t *clock) {
+    *number = gettid();
+    return pthread_getcpuclockid(pthread_self(), clock);
+}
+
 bool mg_join_thread(pthread_t thread, uint64_t nanoseconds) {
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);

@@ -83,6 +83,36 @@ def test_a_newcomer_has_its_first_call_before_it_hears_of_the_drain(moongate, up
     assert proxy.wait(5) == 0
 
 
+def test_a_newcomer_whose_proxy_header_comes_late_is_served(moongate, upstream):
+    server = upstream(answer_ok)
+    listeners = [{"name": "main", "address": "127.0.0.1:0", "proxy_protocol": {"mode": "required"}}]
+    proxy = moongate(configuration(server.address, drain=draining(), listeners=listeners))
+
+    def drain_begins():
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_entries("draining: no new connections, streams may finish")
+
+    client = FrameClient(
+        proxy.address, meanwhile=drain_begins, before=b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 2000\r\n")
+    assert client.end(client.open(end_stream=True)).get("grpc-status") == "0"
+    client.wait_closed(8)
+    assert proxy.wait(5) == 0
+
+
+def test_a_connection_that_waits_in_the_kernels_queue_is_served(moongate, upstream):
+    """One that the kernel has taken, and the acceptor has not: `connection_rate` has it pause."""
+    server = upstream(answer_ok)
+    listeners = [{"name": "main", "address": "127.0.0.1:0", "limits": {"connection_rate": 1}}]
+    proxy = moongate(configuration(server.address, drain=draining(), listeners=listeners))
+    clients = [FrameClient(proxy.address) for _ in range(6)]
+    proxy.signal(signal.SIGTERM)
+    for client in clients:
+        assert client.end(client.open(end_stream=True)).get("grpc-status") == "0"
+    for client in clients:
+        client.close()
+    assert proxy.wait(8) == 0
+
+
 def test_grpcio_call_in_flight_finishes(moongate, backend, client):
     proxy = moongate(configuration(backend.address, drain=draining()))
     caller = client(proxy.address)

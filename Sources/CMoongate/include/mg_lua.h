@@ -81,6 +81,24 @@ static inline bool mg_tape_push(mg_tape *_Nonnull tape, mg_value value) {
     return true;
 }
 
+/// Where the script is that one thread runs for long, for other threads.
+typedef struct mg_place mg_place;
+
+/// A place for `mg_place_note`; NULL when memory is out.
+mg_place *_Nullable mg_place_new(void);
+void mg_place_free(mg_place *_Nullable place);
+
+/// Has the calling thread note where its scripts are that run for longer than 300 ms of its CPU time, as long as they run.
+void mg_place_note(mg_place *_Nullable place);
+
+/// On any thread. False: no script runs for long, or the place was noted anew meanwhile.
+///
+/// - Parameters:
+///   - file: gets the name of the file that runs, cut to `size` - 1 bytes.
+///   - hook_file: the same of the file whose hook it is; the two differ in functions of modules.
+bool mg_place_read(
+    const mg_place *_Nonnull place, char *_Nonnull file, char *_Nonnull hook_file, size_t size, int *_Nonnull line);
+
 /// What objects are bound to: one exchange in a host. Objects work only while their scope runs.
 typedef struct mg_scope {
     void *_Nullable native;

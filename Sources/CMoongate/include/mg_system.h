@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /// accept4 is a GNU extension that Swift's Glibc module leaves out.
 int mg_accept(int fd, struct sockaddr *address, socklen_t *length);
@@ -28,6 +29,9 @@ void mg_unpoison(const void *memory, size_t size);
 /// Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed: the next file that is opened would get the number,
 /// and with it everything that is written to standard output or standard error. To be called before anything is opened.
 void mg_open_standard_descriptors(void);
+
+/// The calling thread's number in the kernel, and the clock of the CPU time that it uses. Returns 0 or an errno.
+int mg_thread_identity(pid_t *number, clockid_t *clock);
 
 /// Waits at most so many nanoseconds for a thread to end. Only if it has, its handle is spent.
 bool mg_join_thread(pthread_t thread, uint64_t nanoseconds);

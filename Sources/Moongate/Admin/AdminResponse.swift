@@ -76,6 +76,15 @@ enum Readiness: Sendable, Equatable {
     case starting
     case ready
     case draining
+    /// No worker takes turns.
+    case stalled
+}
+
+/// Whether the process is worth keeping.
+enum Liveness: Sendable, Equatable {
+    case live
+    /// A worker has not taken a turn for so long that it will not take one any more.
+    case stalled
 }
 
 /// What the admin listener shows, given in by the server; called on the admin thread.
@@ -83,18 +92,24 @@ struct AdminEndpoints: Sendable {
     /// The Prometheus text.
     var metrics: @Sendable () -> [UInt8]
     var readiness: @Sendable () -> Readiness
+    var liveness: @Sendable () -> Liveness = { .live }
     /// Policies and generations; `nil`: nothing is told of them.
     var report: EdgeReport?
 
     func answer(_ request: AdminRequest) -> AdminResponse {
         switch request.path {
         case "/metrics": AdminResponse(.ok, contentType: PrometheusText.contentType, body: metrics())
-        case "/live": AdminResponse(.ok, "live")
+        case "/live":
+            switch liveness() {
+            case .live: AdminResponse(.ok, "live")
+            case .stalled: AdminResponse(.unavailable, "stalled")
+            }
         case "/ready":
             switch readiness() {
             case .ready: AdminResponse(.ok, "ready")
             case .starting: AdminResponse(.unavailable, "starting")
             case .draining: AdminResponse(.unavailable, "draining")
+            case .stalled: AdminResponse(.unavailable, "stalled")
             }
         default: report?.answer(request) ?? AdminResponse(.notFound)
         }

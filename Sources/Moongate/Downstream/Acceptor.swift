@@ -132,19 +132,43 @@ final class ConnectionDistributor: Sendable {
 
     /// gRPC clients hold few, long connections: spreading them by chance leaves workers idle.
     func distribute(_ connection: AcceptedConnection) {
-        var fewest = 0
-        for index in counts.indices where counts[index].value < counts[fewest].value { fewest = index }
-        counts[fewest].add(1)
-        deliver(fewest, connection)
+        let worker = fewest { !$0.isPassedOver } ?? fewest { _ in true } ?? 0
+        counts[worker].add(1)
+        deliver(worker, connection)
+    }
+
+    private func fewest(where mayHave: (ConnectionCount) -> Bool) -> Int? {
+        var fewest: Int?
+        for index in counts.indices where mayHave(counts[index]) {
+            if let best = fewest, counts[best].value <= counts[index].value { continue }
+            fewest = index
+        }
+        return fewest
+    }
+
+    /// Whether the worker gets new connections only if there is no other one that may have them.
+    func passOver(_ isPassedOver: Bool, worker: Int) { counts[worker].isPassedOver = isPassedOver }
+
+    /// Gives connections to others that were distributed to a worker, which has not heard of them.
+    func distributeAgain(_ connections: [AcceptedConnection], from worker: Int) {
+        for connection in connections {
+            counts[worker].add(-1)
+            distribute(connection)
+        }
     }
 
     /// A connection of `worker` has ended.
     func connectionEnded(worker: Int) { counts[worker].add(-1) }
 }
 
-/// A number that several threads change; off the way of a request.
+/// The connections of a worker, which several threads count; off the way of a request.
 private final class ConnectionCount: Sendable {
     private let count = Atomic<Int>(0)
+    private let passedOver = Atomic<Bool>(false)
+    var isPassedOver: Bool {
+        get { passedOver.load(ordering: .relaxed) }
+        set { passedOver.store(newValue, ordering: .relaxed) }
+    }
     var value: Int { count.load(ordering: .relaxed) }
     func add(_ amount: Int) { count.add(amount, ordering: .relaxed) }
 }

@@ -97,7 +97,9 @@ struct WorkerCells {
         static let engineReplacements = 2
         static let oldGenerations = 3
         static let retiredStreams = 4
-        static let count = 5
+        static let stalls = 5
+        static let isStalled = 6
+        static let count = 7
     }
 
     let row: CounterRow
@@ -110,6 +112,10 @@ struct WorkerCells {
     var oldGenerations: Counter { row[Column.oldGenerations] }
     /// Streams ended because their policies were replaced too long or too often ago.
     var retiredStreams: Counter { row[Column.retiredStreams] }
+    /// Times that it was stuck in a turn; written by the control thread.
+    var stalls: Counter { row[Column.stalls] }
+    /// 1: it is stuck now; written by the control thread.
+    var isStalled: Counter { row[Column.isStalled] }
     /// Script engines replaced because a policy wanted too much memory.
     var engineReplacements: Counter { row[Column.engineReplacements] }
 }

@@ -21,6 +21,8 @@ final class EventLoop {
 
     /// Counts the turns, where somebody wants to know.
     var turns: Counter?
+    /// Odd within a turn, even while the loop waits for something to do; where somebody watches it.
+    var pulse: Counter?
 
     /// The time at the beginning of the turn.
     private(set) var now: Instant
@@ -141,6 +143,7 @@ final class EventLoop {
         thread = pthread_self()
         defer { thread = nil }
         let count = wait(limit: limit)
+        pulse?.add()
         now = Clock.now() &+ skipped
         turns?.add()
         runAgainNow()
@@ -155,6 +158,7 @@ final class EventLoop {
         }
         flushAll()
         if !graveyard.isEmpty { graveyard.removeAll(keepingCapacity: true) }
+        pulse?.add()
     }
 
     private func wait(limit: Int) -> Int {

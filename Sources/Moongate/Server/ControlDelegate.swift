@@ -36,6 +36,9 @@ protocol ControlDelegate: AnyObject {
     /// Starts the program anew with the listening sockets of this process.
     func startSuccessor() throws(Successor.Failure) -> Successor
 
+    /// Look whether the workers take turns; comes every `StallDetector.interval`.
+    func watch(at now: Instant)
+
     /// Another process serves on the same sockets: `drain` follows.
     func successorServes()
 

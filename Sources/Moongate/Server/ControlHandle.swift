@@ -10,6 +10,8 @@ final class ControlHandle: Sendable {
         var commands: [Command] = []
         var readiness = Readiness.starting
         var lastFailure: String?
+        var areAllStalled = false
+        var liveness = Liveness.live
     }
 
     private let state = Locked(State())
@@ -28,7 +30,12 @@ final class ControlHandle: Sendable {
     func terminate() { post(.terminate) }
 
     /// For `/ready`.
-    var readiness: Readiness { state.withLock { $0.readiness } }
+    var readiness: Readiness {
+        state.withLock { $0.readiness == .ready && $0.areAllStalled ? .stalled : $0.readiness }
+    }
+
+    /// For `/live`.
+    var liveness: Liveness { state.withLock { $0.liveness } }
 
     /// Why the newest files are not the ones that serve; `nil` when they are.
     var lastReloadFailure: String? { state.withLock { $0.lastFailure } }
@@ -53,6 +60,14 @@ extension ControlHandle {
     }
 
     func set(readiness: Readiness) { state.withLock { $0.readiness = readiness } }
+
+    /// What the watchdog has seen.
+    func set(areAllStalled: Bool, liveness: Liveness) {
+        state.withLock { state in
+            state.areAllStalled = areAllStalled
+            state.liveness = liveness
+        }
+    }
 
     func set(lastReloadFailure: String?) { state.withLock { $0.lastFailure = lastReloadFailure } }
 }

@@ -19,6 +19,8 @@ final class ControlLoop {
     private var files: FileSnapshot
     /// When files are looked at, without inotify.
     private var nextLook: Instant = 0
+    /// When workers are looked at.
+    private var nextWatch: Instant = 0
 
     /// - Parameters:
     ///   - files: what the first generation was made of.
@@ -47,6 +49,7 @@ final class ControlLoop {
             for command in handle.takeCommands() { obey(command, delegate) }
             while let signal = signals.next() { obey(signal, delegate) }
             watchSuccessor(delegate)
+            watchWorkers(delegate)
             look()
             if debounce.take(at: Clock.now()) { filesChanged(delegate) }
             perform(lifecycle.timePassed(at: Clock.now()), delegate)
@@ -57,7 +60,9 @@ final class ControlLoop {
     private func wait() {
         let now = Clock.now()
         let look = watcher.file < 0 ? nextLook : nil
-        let wake = [debounce.due, lifecycle.deadline, look, successor?.deadline, children.deadline].compactMap { $0 }
+        let wake = [
+            debounce.due, lifecycle.deadline, look, successor?.deadline, children.deadline, nextWatch,
+        ].compactMap { $0 }
             .min()
         // Rounded up: waking just before the moment would spin.
         let milliseconds = wake.map { $0 > now ? Int32(min(($0 - now + 999_999) / 1_000_000, 60_000)) : 0 } ?? -1
@@ -157,6 +162,13 @@ final class ControlLoop {
             case .stop: log.notice("stopped")
             }
         }
+    }
+
+    private func watchWorkers(_ delegate: any ControlDelegate) {
+        let now = Clock.now()
+        guard now >= nextWatch else { return }
+        nextWatch = now &+ StallDetector.interval.nanoseconds
+        delegate.watch(at: now)
     }
 
     /// Asks the watcher; without inotify only now and then.

@@ -7,8 +7,8 @@ import MoongateConfig
 ///
 /// Everything here runs on the control thread.
 public final class Server {
-    private let path: String
-    private let registry: MetricsRegistry
+    let path: String
+    let registry: MetricsRegistry
     private let operationalLog: OperationalLog
     private let log: Logger
     private let accessLog: AccessLog
@@ -16,15 +16,16 @@ public final class Server {
     private let loader: GenerationLoader
     private let resolver: Resolver
     private let health: HealthMonitor
-    private let workers: [WorkerThread]
+    let workers: [WorkerThread]
     private let acceptors: AcceptorThread
     private let listeners: ListenerSet
     private let inherited: InheritedSockets
+    private let watchdog: Watchdog
     private let roster = GenerationRoster()
     private var admin: AdminServer?
     /// Another process accepts on the same sockets.
     private var isSucceeded = false
-    private var generation: Generation
+    private(set) var generation: Generation
     private var files: FileSnapshot
     /// Of the first configuration, for the log.
     private let warnings: [Diagnostic]
@@ -97,6 +98,10 @@ public final class Server {
         let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
         workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
         roster.set(workers)
+        watchdog = Watchdog(workers, registry, distributor, handle, log: log) { [accessLog, operationalLog] in
+            ShutDown.close(accessLog, operationalLog, .atOnce)
+            abort()
+        }
         acceptors = try AcceptorThread(
             distributor: distributor, census: ConnectionCensus(registry: registry, logger: log),
             overload: registry.overload, copies: registry.copies, log: log, dropCopies: { roster.dropCopies() },
@@ -150,11 +155,11 @@ public final class Server {
         for (index, worker) in workers.enumerated() {
             end.wait(for: "worker-\(index)") { worker.join(until: $0) }
         }
-        end.wait(for: "admin") { admin?.stop(by: $0) ?? true }
-        end.wait(for: "health") { health.stop(by: $0) }
-        end.wait(for: "resolver") { resolver.stop(by: $0) }
+        end.ask("admin") { admin?.stop(by: $0) ?? true }
+        end.ask("health") { health.stop(by: $0) }
+        end.ask("resolver") { resolver.stop(by: $0) }
         loader.verifier?.stop()
-        end.wait(for: "mg-policy") { loader.workshop?.stop(by: $0) ?? true }
+        end.ask("mg-policy") { loader.workshop?.stop(by: $0) ?? true }
         end.finish(log, accessLog, operationalLog, code: 0)
     }
 
@@ -179,6 +184,7 @@ public final class Server {
             address: address, inherited: taken?.descriptor,
             endpoints: AdminEndpoints(
                 metrics: { registry.exposition() }, readiness: { handle.readiness },
+                liveness: { handle.liveness },
                 report: EdgeReport(
                     roster: roster, upstreams: registry.sharedUpstreams,
                     reloadFailures: { registry.process.values.reloadFailures },
@@ -214,6 +220,10 @@ extension Server: ControlDelegate {
     }
 
     func reopenLogs() { accessLog.reopen() }
+
+    func watch(at now: Instant) {
+        watchdog.look(at: now, generation.config.watchdog ?? WatchdogConfig(), generation.program)
+    }
 
     func reload(_ reason: ReloadReason) -> ReloadResult {
         let attempt = FileSnapshot.consistent { reader in
@@ -272,8 +282,13 @@ extension Server: ControlDelegate {
         registry.copies.setLimit(new.config.limits.copyBuffer)
         for (index, worker) in workers.enumerated() {
             let policies = candidate.policyHosts.isEmpty ? nil : candidate.policyHosts[index]
-            worker.post { $0.adopt(new, policies) }
+            let activity = worker.activity
+            worker.post { worker in
+                worker.adopt(new, policies)
+                activity.took(generation: new.number)
+            }
         }
+        watchdog.expect(generation: new.number, at: Clock.now())
         switchListeners(bound, candidate)
         accessLog.use(candidate.accessLog)
         for warning in candidate.warnings { log.warning("\(warning)") }
@@ -289,40 +304,5 @@ extension Server: ControlDelegate {
             registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.loadedAt].set(
                 UInt64(clamping: instance.ledger.summary.loadedAt / 1000))
         }
-    }
-
-    /// Notes with each policy what a refused reload says about it.
-    private func noteFailure(_ fault: any Error) {
-        guard let faults = fault as? DiagnosticList else { return }
-        let program = generation.program
-        for instance in program.instances {
-            let file = program.files[instance.file].path
-            let own = faults.diagnostics.filter { diagnostic in
-                diagnostic.location.file == file || diagnostic.message.hasPrefix("policy \(instance.name)")
-            }
-            guard !own.isEmpty else { continue }
-            instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
-            registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
-        }
-    }
-
-    private func checkProcess(_ config: Configuration) throws {
-        guard config.process ?? ProcessConfig() != generation.config.process ?? ProcessConfig() else { return }
-        throw DiagnosticList([
-            Diagnostic(
-                location: SourceLocation(file: path, line: 0, column: 0),
-                message: "process cannot change while the edge runs", hint: "restart to change it")
-        ])
-    }
-
-    private func checkWorkers(_ config: Configuration) throws {
-        let wanted = config.workers ?? ServerPlan.cores()
-        guard wanted != registry.workers else { return }
-        throw DiagnosticList([
-            Diagnostic(
-                location: SourceLocation(file: path, line: 0, column: 0),
-                message: "workers cannot change from \(registry.workers) to \(wanted) while the edge runs",
-                hint: "restart to change the number of workers")
-        ])
     }
 }

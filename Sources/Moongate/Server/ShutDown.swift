@@ -29,6 +29,13 @@ struct ShutDown {
         if !end(deadline) { left.append(name) }
     }
 
+    /// As `wait`, for a thread that has not been asked to end yet: others that hang leave it a moment.
+    mutating func ask(_ name: String, _ end: (_ deadline: Instant) -> Bool) {
+        if !end(max(deadline, Clock.now() &+ ShutDown.moment)) { left.append(name) }
+    }
+
+    private static let moment: UInt64 = 20_000_000
+
     /// Writes what the logs still have to say. Does not return when a thread has not ended: it would use what the end of a
     /// process destroys, and nobody waits for it.
     ///

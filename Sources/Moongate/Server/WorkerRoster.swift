@@ -18,6 +18,6 @@ final class WorkerRoster: Sendable {
     func deliver(_ connection: AcceptedConnection, to index: Int) {
         let worker = workers.withLock { $0.indices.contains(index) ? $0[index] : nil }
         guard let worker else { return Socket.close(connection.descriptor) }
-        worker.post { $0.accept(connection) }
+        worker.deliver(connection)
     }
 }

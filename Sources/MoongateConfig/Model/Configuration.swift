@@ -24,13 +24,15 @@ public struct Configuration: Sendable, Equatable {
     public var reload: ReloadConfig
     /// `nil`: as `ProcessConfig` has it by default.
     public var process: ProcessConfig?
+    /// `nil`: as `WatchdogConfig` has it by default.
+    public var watchdog: WatchdogConfig?
 
     public init(
         workers: Int? = nil, listeners: [ListenerConfig] = [], policies: PolicySettings = .init(),
         secrets: [SecretConfig] = [], upstreams: [UpstreamConfig] = [], routes: [RouteConfig] = [],
         admin: AdminConfig? = nil, accessLog: AccessLogConfig? = nil, dns: DNSConfig = .init(),
         limits: ProcessLimitsConfig = .init(), overload: OverloadConfig = .init(), drain: DrainConfig = .init(),
-        reload: ReloadConfig = .init(), process: ProcessConfig? = nil
+        reload: ReloadConfig = .init(), process: ProcessConfig? = nil, watchdog: WatchdogConfig? = nil
     ) {
         self.workers = workers
         self.listeners = listeners
@@ -46,6 +48,7 @@ public struct Configuration: Sendable, Equatable {
         self.drain = drain
         self.reload = reload
         self.process = process
+        self.watchdog = watchdog
     }
 }
 

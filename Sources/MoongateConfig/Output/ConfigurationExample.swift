@@ -259,5 +259,10 @@ extension ConfigurationReference {
           delay: 5s
           grace: 30s
 
+        watchdog:                                 # when a worker hangs
+          stall: 2s                               # it gets no new connections
+          live: 10s                               # /live fails
+          abort: 60s                              # default: never
+
         """
 }

@@ -39,6 +39,9 @@ extension ValueType<Configuration> {
                     Field(
                         "process", \.process, .process, absent: "see [process](#process)",
                         "What the process may do itself."),
+                    Field(
+                        "watchdog", \.watchdog, .watchdog, absent: "see [watchdog](#watchdog)",
+                        "What happens when a worker hangs."),
                 ])
         ) { configuration, _, decoding in
             for route in configuration.routes { checkDisabled(route, configuration.listeners, &decoding) }
@@ -97,7 +100,7 @@ extension ValueType<AccessLogConfig> {
         .mapping(
             MappingSchema(
                 name: "access log",
-                summary: "The access log. SIGHUP opens its file anew.",
+                summary: "The access log. SIGUSR1 and SIGHUP open its file anew.",
                 initial: AccessLogConfig(destination: .standardOutput),
                 fields: [
                     Field(

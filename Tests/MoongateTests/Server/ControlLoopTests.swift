@@ -87,6 +87,7 @@ import Testing
 
         func startSuccessor() throws(Successor.Failure) -> Successor { throw Successor.Failure(description: "none") }
         func successorServes() {}
+        func watch(at now: Instant) {}
 
         func reload(_ reason: ReloadReason) -> ReloadResult {
             let attempt = FileSnapshot.consistent { String(decoding: try $0.read(fixture.path), as: UTF8.self) }

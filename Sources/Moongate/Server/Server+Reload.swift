@@ -1,0 +1,39 @@
+import MoongateConfig
+
+/// What a reload may not change, and what policies hear of one that was refused.
+extension Server {
+    /// Notes with each policy what a refused reload says about it.
+    func noteFailure(_ fault: any Error) {
+        guard let faults = fault as? DiagnosticList else { return }
+        let program = generation.program
+        for instance in program.instances {
+            let file = program.files[instance.file].path
+            let own = faults.diagnostics.filter { diagnostic in
+                diagnostic.location.file == file || diagnostic.message.hasPrefix("policy \(instance.name)")
+            }
+            guard !own.isEmpty else { continue }
+            instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
+            registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
+        }
+    }
+
+    func checkProcess(_ config: Configuration) throws {
+        guard config.process ?? ProcessConfig() != generation.config.process ?? ProcessConfig() else { return }
+        throw DiagnosticList([
+            Diagnostic(
+                location: SourceLocation(file: path, line: 0, column: 0),
+                message: "process cannot change while the edge runs", hint: "restart to change it")
+        ])
+    }
+
+    func checkWorkers(_ config: Configuration) throws {
+        let wanted = config.workers ?? ServerPlan.cores()
+        guard wanted != registry.workers else { return }
+        throw DiagnosticList([
+            Diagnostic(
+                location: SourceLocation(file: path, line: 0, column: 0),
+                message: "workers cannot change from \(registry.workers) to \(wanted) while the edge runs",
+                hint: "restart to change the number of workers")
+        ])
+    }
+}
