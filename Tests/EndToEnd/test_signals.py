@@ -63,6 +63,9 @@ def test_a_full_log_file_costs_lines_and_not_the_process(tmp_path, moongate, bac
     resource.prlimit(proxy.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     caller.hello()
     eventually(lambda: log.stat().st_size > 2000, what="lines again")
+    # The line that was cut is the only one that is not whole.
+    lines = log.read_text().splitlines()
+    assert json.loads(lines[-1]) and len([line for line in lines if not line.endswith("}")]) <= 1
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -20,6 +20,8 @@ struct LogPump {
     private var destination: LogDestination?
     /// The ring whose newest line is written in part.
     private var cutRing: Int?
+    /// The destination's last line is written in part and will not be finished: the next one begins behind a line break.
+    private var owesLineBreak = false
 
     init(rings: [ByteRing], lost: @escaping (UInt64) -> Void) {
         self.rings = rings
@@ -38,8 +40,9 @@ struct LogPump {
     mutating func use(_ destination: LogDestination?) {
         guard destination !== self.destination else { return }
         self.destination = destination
+        owesLineBreak = false
         guard let index = cutRing else { return }
-        skipLine(rings[index])
+        _ = skipLine(rings[index])
         seen[index] = min(seen[index], rings[index].unread)
         cutRing = nil
         lost(1)
@@ -70,13 +73,21 @@ struct LogPump {
             let piece = chunk[0..<min(seen[index], chunk.count)]
             var count = piece.count
             if let destination {
-                switch LogPump.write(piece, to: destination) {
+                switch writeWhole(piece, to: destination) {
                 case .wrote(let written):
                     count = written
                     cutRing = piece[count - 1] == UInt8(ascii: "\n") ? nil : index
                 case .failed:
                     lost(LogPump.lines(piece))
+                    owesLineBreak = owesLineBreak || cutRing != nil
                     cutRing = nil
+                    // The ring's end may lie within a line, whose rest is of no use.
+                    if piece[count - 1] != UInt8(ascii: "\n") {
+                        ring.consume(count)
+                        seen[index] = max(0, seen[index] - count - skipLine(ring))
+                        lost(1)
+                        continue
+                    }
                 case .wouldBlock: return .blocked(file: destination.file)
                 }
             }
@@ -90,6 +101,15 @@ struct LogPump {
         case wrote(Int)
         case wouldBlock
         case failed
+    }
+
+    private mutating func writeWhole(_ bytes: Bytes, to destination: LogDestination) -> WriteResult {
+        if owesLineBreak {
+            let result = "\n".withBytes { LogPump.write($0, to: destination) }
+            guard case .wrote = result else { return result }
+            owesLineBreak = false
+        }
+        return LogPump.write(bytes, to: destination)
     }
 
     private static func write(_ bytes: Bytes, to destination: LogDestination) -> WriteResult {
@@ -112,15 +132,17 @@ struct LogPump {
         }
     }
 
-    private func skipLine(_ ring: ByteRing) {
+    /// - Returns: how many bytes that were.
+    private func skipLine(_ ring: ByteRing) -> Int {
+        var skipped = 0
         while true {
             let chunk = ring.readable()
-            guard !chunk.isEmpty else { return }
-            guard let end = chunk.firstIndex(of: UInt8(ascii: "\n")) else {
-                ring.consume(chunk.count)
-                continue
-            }
-            return ring.consume(end + 1)
+            guard !chunk.isEmpty else { return skipped }
+            let end = chunk.firstIndex(of: UInt8(ascii: "\n")).map { $0 + 1 }
+            let count = end ?? chunk.count
+            ring.consume(count)
+            skipped += count
+            if end != nil { return skipped }
         }
     }
 

@@ -51,4 +51,18 @@ import Testing
         let wasBlocked = blocked.load(ordering: .relaxed)
         #expect(wasBlocked)
     }
+
+    @Test func threadThatDoesNotEndIsNotWaitedForBeyondTheDeadline() throws {
+        let isOver = Locked(false)
+        let thread = try OSThread.start(name: "lasting") {
+            while !isOver.withLock({ $0 }) { usleep(1000) }
+        }
+        let began = Clock.now()
+        #expect(!thread.join(until: began + 50_000_000))
+        #expect(!thread.join(until: 0))
+        #expect(Clock.now() - began >= 50_000_000)
+        isOver.withLock { $0 = true }
+        #expect(thread.join(until: Clock.now() + 10_000_000_000))
+        #expect(thread.join(until: 0), "it has ended")
+    }
 }
