@@ -86,8 +86,8 @@ def test_calls_go_on_through_an_upgrade_and_open_streams_survive(moongate, backe
 
 
 def _upgrades_under_new_connections(proxy, rounds):
-    """Upgrades one process after the other while clients connect, each for one call. Returns how many calls went well, and
-    what went wrong with the others."""
+    """Upgrades one process after the other while clients connect, each for one call. Returns how many calls were made, and
+    what went wrong with some."""
     stop, counts, failures = threading.Event(), [0] * 4, []
 
     def call(index):
@@ -153,12 +153,16 @@ def test_no_successor_stays_a_zombie(tmp_path, monkeypatch, moongate, backend, c
     assert "code 7" in entry(proxy, "upgrade failed, this process goes on", after=after)["error"]
     eventually(lambda: not os.path.exists(f"/proc/{process}"), what="the end of the process that ended early")
     # It closes everything it was given, and hears no signal.
-    process, after = upgrade_to(
-        "#!/bin/sh\ntrap '' TERM\n" + "".join(f"exec {number}>&-\n" for number in range(3, 9)) + "while :; do sleep 1; done\n")
-    entry(proxy, "upgrade failed, this process goes on", after=after)
-    assert client(proxy.address).hello()
-    eventually(lambda: not os.path.exists(f"/proc/{process}"), 12, what="the end of the process that would not end")
-    assert client(proxy.address).hello() and proxy.running()
+    closes = "".join(f"exec {number}>&-\n" for number in range(3, 9))
+    process, after = upgrade_to(f"#!/bin/sh\ntrap '' TERM\n{closes}while :; do sleep 1; done\n")
+    try:
+        entry(proxy, "upgrade failed, this process goes on", after=after)
+        assert client(proxy.address).hello()
+        eventually(lambda: not os.path.exists(f"/proc/{process}"), 12, what="the end of the process that would not end")
+        assert client(proxy.address).hello() and proxy.running()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def test_a_configuration_that_is_bad_keeps_the_old_process(moongate, backend, client):

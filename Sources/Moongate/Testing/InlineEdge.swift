@@ -45,7 +45,8 @@ final class InlineEdge {
         generation = plan.candidate.generation
         listeners = plan.candidate.listeners
         let accessLog = try AccessLog(metrics: registry)
-        loop = try EventLoop()
+        registry.copies.setLimit(generation.config.limits.copyBuffer)
+        loop = try EventLoop(copies: registry.copies)
         let (resolver, known) = try InlineEdge.resolver(
             names, loop, DNSSettings(generation.config.dns), NameJournal(registry.process, log: silent))
         worker = try Worker(

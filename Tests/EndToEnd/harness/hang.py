@@ -1,4 +1,4 @@
-"""Makes a worker hang: a library, loaded before the program's own ones, whose digest of a certain text takes its time."""
+"""Makes a worker hang: a library, loaded before those of the program, whose digest of a certain text takes its time."""
 import pathlib
 import shutil
 import subprocess
