@@ -155,14 +155,14 @@ def test_copies_go_before_any_request_is_refused(mirrored, client):
 
 @pytest.fixture
 def filled(moongate, upstream, connect):
-    """Fills the account with what 17 requests have sent and may have to send again; gives the proxy, a client for others, the
-    upstream, and what ends those requests."""
+    """Fills what requests may take of the account with what twelve have sent and may have to send again; gives the proxy, a client for
+    others, the upstream, and what ends those requests."""
     def start(**settings):
         server = upstream()
         proxy = moongate(configuration(
             server.address, limits={"copy_buffer": "1MiB"}, routes=[route(**settings)]))
         holder = connect(proxy.address)
-        for _ in range(17):
+        for _ in range(12):
             stream = holder.open(request(HOLD))
             holder.send_allowed(stream, message(bytes(62_000)))
             connection, head = server.next_request()
@@ -197,6 +197,17 @@ def test_where_there_is_no_room_a_call_is_sent_once_and_nothing_else(filled):
     connection.respond(head.stream)
     assert client.end(stream).get("grpc-status") == "0"
     eventually(lambda: held(proxy, "attempts") <= RESERVES, 5)
+
+
+def test_a_small_refused_call_is_sent_again_whatever_others_keep(filled):
+    proxy, client, server, holder = filled()
+    stream = send(client, message(bytes(4000)))
+    connection, head = server.next_request()
+    connection.wait_end(head.stream)
+    connection.reset(head.stream, REFUSED_STREAM)
+    connection, head = server.next_request()
+    connection.respond(head.stream)
+    assert client.end(stream).get("grpc-status") == "0"
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -65,6 +65,21 @@ def test_C10_a_head_that_the_upstream_does_not_take_fails_alone(limited, connect
     assert len(server.connections) == 1 and len(server.heads()) == 2
 
 
+def test_C10_an_endpoint_that_takes_hardly_any_headers_draws_no_requests(moongate, upstream, connect):
+    """It fails at once, and so has the fewest requests: each is tried elsewhere, and the endpoint is ejected."""
+    good = upstream(script=lambda connection, head: connection.respond(head.stream))
+    small = upstream(script=lambda connection, head: connection.respond(head.stream), settings={MAX_HEADER_LIST_SIZE: 100})
+    proxy = moongate(configuration(upstreams={"main": {
+        "endpoints": [small.address, good.address], "balance": "least_request",
+        "outlier_detection": {"consecutive_errors": 5}}}))
+    client = connect(proxy.address)
+    # The server's settings have to come first.
+    eventually(lambda: client.call() and proxy.metric("moongate_upstream_small_header_limits_total") > 0)
+    for _ in range(50):
+        assert client.call()[-1].get("grpc-status") == "0"
+    eventually(lambda: proxy.metric("moongate_upstream_ejections_total", result="ejected") == 1)
+
+
 def test_C10_what_counts_is_the_head_that_leaves(limited, moongate, connect, upstream):
     """To the octet, with what the edge itself has written into it."""
     edits = {"request_headers": {"set": {"x-edge": "e" * 100}}}

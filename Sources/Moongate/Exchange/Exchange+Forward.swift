@@ -59,11 +59,20 @@ extension Pooled where Record == ExchangeRecord {
         case .opened: break
         case .noRoom: return assign()
         case .awaitsSettings: return awaitSettings(of: connection)
-        case .headTooLarge(let size): return fail(.upstreamHeadLimit(size, endpoint: connection.endpoint.name))
+        case .headTooLarge(let size): return headIsTooLarge(size, for: connection.endpoint)
         }
         if self.wantsMirrors { beginMirrors(isComplete: isComplete) }
         self.phase = .forwarded
         if let host = self.host { self.sentAt = host.loop.now }
+    }
+
+    /// Nothing was sent, so an endpoint that takes more may be tried: one with a small limit fails at once, looks idle for that, and
+    /// would draw what the others could serve.
+    private func headIsTooLarge(_ size: HeadSize, for endpoint: Endpoint) {
+        guard self.attempt.lookups < Exchange.lookupLimit else {
+            return fail(.upstreamHeadLimit(size, endpoint: endpoint.name))
+        }
+        assign()
     }
 
     /// The head is large: it waits until the server has said what it takes.

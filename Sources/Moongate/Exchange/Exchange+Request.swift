@@ -83,13 +83,17 @@ extension Pooled where Record == ExchangeRecord {
     /// Keeps what was sent for another attempt, as far as the route's buffer and the account of all copies have room. What
     /// exceeds them cannot be sent again (F6).
     private func keepSent(_ host: ExchangeHost) {
-        let fresh = self.requestBody.retained - self.kept
+        let fresh = self.requestBody.retained - Exchange.alwaysKept - self.kept
         guard fresh > 0 else { return }
         guard self.requestBody.retained <= retryBuffer, host.loop.memory.tryCharge(fresh, .attempts) else {
             return forgetSent()
         }
         self.kept &+= fresh
     }
+
+    /// Bytes of each request that are kept whatever others keep: a small call is sent again where its stream was refused, and no
+    /// client can take that from another. As much as a stream's first window lets under way.
+    private static var alwaysKept: Int { Int(HTTP2Connection.firstWindow) }
 
     /// Nothing is sent again.
     func forgetSent() {

@@ -21,16 +21,22 @@ enum MemoryUse: Int, CaseIterable, Sendable {
         }
     }
 
-    /// How much of the whole it may take, so that a mirror that stands still, or clients that do not read to the end, leave
-    /// something for the attempts of others.
+    /// How much of the whole it may take. A mirror that stands still leaves an eighth for attempts, and what requests take
+    /// leaves to closing connections and to calls what is theirs.
     fileprivate func most(of limit: Int) -> Int {
         switch self {
         case .mirrors: limit / 2
-        case .attempts: limit
+        case .attempts: MemoryUse.mostOfRequests(limit)
         case .closing: limit / 4
         case .calls: limit / 8
         }
     }
+
+    /// What mirrors and attempts may take together.
+    fileprivate static func mostOfRequests(_ limit: Int) -> Int { limit - limit / 4 - limit / 8 }
+
+    /// It grows with what clients send.
+    fileprivate var isOfRequests: Bool { self == .mirrors || self == .attempts }
 }
 
 /// The bytes that the whole process may hold in copies (`limits.copy_buffer`): one sum over all threads.
@@ -46,6 +52,8 @@ final class MemoryBudget: Sendable {
     private let most = Atomic<Int>(Int.max)
     private let closed = Atomic<Bool>(false)
     private let total = Atomic<Int>(0)
+    /// Of `total`: mirrors and attempts.
+    private let ofRequests = Atomic<Int>(0)
     private let shares = MemoryUse.allCases.map { _ in Share() }
 
     /// - Returns: false when there is not so much left, or memory is short.
@@ -57,7 +65,9 @@ final class MemoryBudget: Sendable {
             share.used.wrappingSubtract(bytes, ordering: .relaxed)
             return false
         }
-        guard total.wrappingAdd(bytes, ordering: .relaxed).newValue <= limit else {
+        total.wrappingAdd(bytes, ordering: .relaxed)
+        guard use.isOfRequests else { return true }
+        guard ofRequests.wrappingAdd(bytes, ordering: .relaxed).newValue <= MemoryUse.mostOfRequests(limit) else {
             giveBack(bytes, use)
             return false
         }
@@ -67,6 +77,7 @@ final class MemoryBudget: Sendable {
     func giveBack(_ bytes: Int, _ use: MemoryUse) {
         shares[use.rawValue].used.wrappingSubtract(bytes, ordering: .relaxed)
         total.wrappingSubtract(bytes, ordering: .relaxed)
+        if use.isOfRequests { ofRequests.wrappingSubtract(bytes, ordering: .relaxed) }
     }
 
     func countRefusal(_ use: MemoryUse) { shares[use.rawValue].refused.wrappingAdd(1, ordering: .relaxed) }

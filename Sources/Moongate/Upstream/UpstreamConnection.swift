@@ -84,7 +84,10 @@ final class UpstreamConnection: HTTP2Connection {
         endpoint.streamRefused()
         switch submission {
         case .awaitsSettings: return .awaitsSettings
-        case .tooLarge(let size): return .headTooLarge(size)
+        case .tooLarge(let size):
+            // A server that takes hardly a request is of as little use as one that does not answer.
+            if size.limit < UpstreamConnection.leastHeadLimit { endpoint.observed(.noResponse) }
+            return .headTooLarge(size)
         case .sent, .noStream:
             retire()
             return .noRoom

@@ -9,21 +9,28 @@ import Testing
 
     @Test func noMoreThanTheLimitIsLent() {
         #expect(budget.tryTake(1 << 19, .mirrors))
-        #expect(budget.tryTake(1 << 19, .attempts))
-        #expect(!budget.tryTake(1, .attempts))
+        #expect(budget.tryTake(1 << 17, .attempts))
+        #expect(!budget.tryTake(1, .attempts) && !budget.tryTake(1, .mirrors))
         budget.giveBack(100, .mirrors)
         #expect(budget.tryTake(100, .attempts) && !budget.tryTake(1, .attempts))
+        #expect(budget.tryTake(1 << 18, .closing) && budget.tryTake(1 << 17, .calls))
         #expect(budget.used == 1 << 20)
-        #expect(budget.used(.mirrors) == (1 << 19) - 100 && budget.used(.attempts) == (1 << 19) + 100)
+        #expect(budget.used(.mirrors) == (1 << 19) - 100 && budget.used(.attempts) == (1 << 17) + 100)
     }
 
-    @Test func allOthersTogetherLeaveSomethingForAttempts() {
+    @Test func mirrorsLeaveSomethingForAttempts() {
         #expect(!budget.tryTake((1 << 19) + 1, .mirrors) && budget.tryTake(1 << 19, .mirrors))
+        #expect(!budget.tryTake(1, .mirrors) && budget.tryTake(1 << 17, .attempts))
+        #expect(budget.used == (1 << 19) + (1 << 17), "what was refused is not counted")
+    }
+
+    @Test func requestsLeaveToOthersWhatIsTheirs() {
+        let most = (1 << 20) - (1 << 18) - (1 << 17)
+        #expect(!budget.tryTake(most + 1, .attempts) && budget.tryTake(most, .attempts))
         #expect(!budget.tryTake((1 << 18) + 1, .closing) && budget.tryTake(1 << 18, .closing))
         #expect(!budget.tryTake((1 << 17) + 1, .calls) && budget.tryTake(1 << 17, .calls))
-        #expect(!budget.tryTake(1, .mirrors) && !budget.tryTake(1, .closing) && !budget.tryTake(1, .calls))
-        #expect(budget.tryTake(1 << 17, .attempts))
-        #expect(budget.used == 1 << 20, "what was refused is not counted")
+        #expect(!budget.tryTake(1, .attempts) && !budget.tryTake(1, .closing) && !budget.tryTake(1, .calls))
+        #expect(budget.used == 1 << 20)
     }
 
     @Test func nothingIsLentWhileMemoryIsShort() {
@@ -34,10 +41,10 @@ import Testing
     }
 
     @Test func whatIsHeldStaysWhenTheLimitSinks() {
-        #expect(budget.tryTake(1 << 20, .attempts))
+        #expect(budget.tryTake(1 << 19, .attempts))
         budget.setLimit(1 << 19)
         #expect(!budget.tryTake(1, .attempts))
-        budget.giveBack(1 << 19, .attempts)
+        budget.giveBack((1 << 17) + (1 << 16), .attempts)
         #expect(!budget.tryTake(1, .attempts))
         budget.giveBack(1, .attempts)
         #expect(budget.tryTake(1, .attempts))
@@ -90,7 +97,8 @@ import Testing
 
     @Test func theLastBytesAreLentWithoutAPortion() {
         let account = MemoryAccount(budget)
-        #expect(account.tryCharge((1 << 20) - 100, .attempts))
+        let most = (1 << 20) - (1 << 18) - (1 << 17)
+        #expect(account.tryCharge(most - 100, .attempts))
         #expect(account.tryCharge(100, .attempts) && !account.tryCharge(1, .attempts))
         #expect(budget.refusals(.attempts) == 1)
     }
