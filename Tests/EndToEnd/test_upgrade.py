@@ -86,8 +86,8 @@ def test_calls_go_on_through_an_upgrade_and_open_streams_survive(moongate, backe
 
 
 def _upgrades_under_new_connections(proxy, rounds):
-    """Upgrades one process after the other while clients connect, each for one call. Returns how many calls there were, and
-    what went wrong with some."""
+    """Upgrades one process after the other while clients connect, each for one call. Returns the number of calls,
+    and what went wrong with some."""
     stop, counts, failures = threading.Event(), [0] * 4, []
 
     def call(index):

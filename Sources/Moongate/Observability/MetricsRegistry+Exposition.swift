@@ -334,19 +334,7 @@ extension MetricsRegistry {
         text.sample([("reason", "write_error")], values.accessLogFailures)
         text.family("moongate_log_dropped_total", .counter, "Operational log lines lost in the same ways.")
         text.sample(values.operationalLogDrops)
-        text.family("moongate_worker_loop_turns_total", .counter, "Wake-ups of the event loop.")
-        for worker in 0..<workers {
-            text.sample([("worker", String(worker))], self.worker(worker).loopTurns.value)
-        }
-        writeStalls(to: &text)
-    }
-
-    private func writeStalls(to text: inout PrometheusText) {
-        text.family(
-            "moongate_worker_stalls_total", .counter, "Times that a worker was stuck in one turn for `watchdog.stall`.")
-        for index in 0..<workers { text.sample([("worker", String(index))], worker(index).stalls.value) }
-        text.family("moongate_worker_stalled", .gauge, "1: the worker is stuck, and gets no connections.")
-        for index in 0..<workers { text.gauge([("worker", String(index))], worker(index).isStalled.value) }
+        writeWorkers(to: &text)
     }
 
     private func writeReloads(to text: inout PrometheusText) {
