@@ -6,7 +6,7 @@ import pytest
 
 from harness.frame_client import request
 from harness.frame_upstream import RESPONSE, answer_ok
-from harness.frames import REFUSED_STREAM, message
+from harness.frames import CANCEL, REFUSED_STREAM, message
 from harness.settings import configuration, route
 from harness.stubs import Order
 from harness.waiting import eventually, stays_true
@@ -313,3 +313,19 @@ def test_asynchronous_calls_to_an_upstream_that_takes_nothing_are_bounded(moonga
     eventually(lambda: held(proxy, "calls") <= RESERVES, 10)
     assert client.end(client.open(request(CALL), end_stream=True)).get("grpc-status") == "0"
     assert refused(proxy, "calls") == 37
+
+
+def test_an_answer_without_end_ends_the_asynchronous_call(moongate, upstream, connect):
+    audit, server = upstream(), upstream(answer_ok)
+    call = """function envoy_on_request(handle)
+        handle:httpCall("audit", {[":method"] = "POST", [":path"] = "/", [":authority"] = "audit"}, "", 0, true)
+      end"""
+    proxy = moongate(configuration(
+        server.address, upstreams={"audit": [audit.address]}, routes=[route(policies=[{"name": "audit", "lua": call}])]))
+    client = connect(proxy.address)
+    assert client.end(client.open(request(CALL), end_stream=True)).get("grpc-status") == "0"
+    connection, head = audit.next_request()
+    connection.send_headers(head.stream, [(":status", "200")])
+    connection.send_allowed(head.stream, bytes(MIB + 1))
+    assert connection.expect("RstStream", head.stream).code == CANCEL
+    eventually(lambda: held(proxy, "calls") <= RESERVES, 5)

@@ -52,7 +52,7 @@ final class LingeringClose: EventHandler {
 
     func begin() {
         // Without room it cannot be kept, and what the client has not got is lost.
-        guard memory.tryGrow(by: rest.bytes.count) else { return end() }
+        guard rest.isEmpty || memory.tryGrow(by: rest.bytes.count) else { return end() }
         do {
             try loop.add(descriptor, EPOLLIN.rawValue, self)
         } catch {

@@ -61,6 +61,8 @@ final class UpstreamCall {
 
     /// The body, once the call has been answered.
     var answer: [UInt8] = []
+    /// Bytes of the body that have come.
+    fileprivate var received = 0
 
     // MARK: On its way
 
@@ -297,9 +299,10 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return }
-        if call.isAlone { return call.stream.consume(bytes.count) }
-        guard call.isHeadKnown, bytes.count <= call.limit - call.answer.count else { return end(call, .tooLarge) }
-        call.answer.append(contentsOf: bytes.buffer)
+        // An answer without end would hold the call's part of the account for ever, also where nobody reads it.
+        guard call.isHeadKnown, bytes.count <= call.limit - call.received else { return end(call, .tooLarge) }
+        call.received += bytes.count
+        if !call.isAlone { call.answer.append(contentsOf: bytes.buffer) }
         call.stream.consume(bytes.count)
     }
 
