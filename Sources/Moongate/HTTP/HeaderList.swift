@@ -174,6 +174,13 @@ struct HeaderList {
         removeAll(named: name, from: place + 1)
     }
 
+    /// Puts a copy of `value` in the place of a field's value. `index` must be below `count`, which builds with assertions check.
+    mutating func replaceValue(at index: Int, by value: Bytes) {
+        assert(index >= 0 && index < count, "field \(index) of \(count)")
+        let copy = arena.copy(value)
+        fields[index].value = copy
+    }
+
     /// Removes every field called `name` (lower case), which must not point into this list.
     mutating func remove(name: Bytes) { removeAll(named: name, from: 0) }
 

@@ -42,6 +42,12 @@ enum HeadersBinding {
                 "remove", "s", type: "(name: string)",
                 doc: "Removes all values. `:method`, `:scheme`, `:path` and `:status` cannot be removed.", remove),
             LuaBinding(
+                "removeCookie", "s", type: "(name: string)",
+                doc: """
+                    Removes the cookies of that name from the `cookie` fields, as `handle:cookie` finds them. Others stay as they \
+                    are; a field that held nothing else goes.
+                    """, removeCookie),
+            LuaBinding(
                 "setHttp1ReasonPhrase", "s", type: "(text: string)",
                 doc: "Does nothing: HTTP/2 has no reason phrase."
             ) { _ in MG_RETURN },
@@ -209,7 +215,7 @@ enum HeadersBinding {
         }
     }
 
-    private static func refuseWrite(_ call: BindingCall) -> mg_action? {
+    static func refuseWrite(_ call: BindingCall) -> mg_action? {
         guard let object = call.pointee.object else { return nil }
         if object.pointee.iterators > 0 { return call.fail("header map cannot be modified while iterating") }
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
@@ -220,7 +226,7 @@ enum HeadersBinding {
     }
 
     /// Routes are chosen by headers: a request that was changed is routed again, unless no route looks at what changed.
-    private static func noteWrite(_ call: BindingCall, _ name: Bytes) {
+    static func noteWrite(_ call: BindingCall, _ name: Bytes) {
         guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, !map.pointee.isTrailers,
             let run = map.pointee.run, run.pointee.phase == .request
         else { return }
@@ -233,7 +239,7 @@ enum HeadersBinding {
 
     // MARK: Parts
 
-    @inline(__always) private static func list(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
+    @inline(__always) static func list(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
         if map.pointee.isTrailers {
             let subject = run.pointee.subject

@@ -79,27 +79,12 @@ enum RequestPartsBinding {
         let wanted = call.bytes(0)
         guard let head = head(call) else { return nothing(call) }
         for index in 0..<head.pointee.count where head.pointee[index].id == .cookie {
-            if let value = find(wanted, in: head.pointee[index].value) {
+            if let value = CookiePairs.value(of: wanted, in: head.pointee[index].value) {
                 call.give(value)
                 return MG_RETURN
             }
         }
         return nothing(call)
-    }
-
-    /// RFC 6265 §4.2.1: pairs with `; ` between them.
-    private static func find(_ wanted: Bytes, in cookies: Bytes) -> Bytes? {
-        var rest = cookies
-        while !rest.isEmpty {
-            let end = rest.firstIndex(of: UInt8(ascii: ";")) ?? rest.count
-            let pair = HeaderRules.trimmed(rest[0..<end])
-            rest = end < rest.count ? rest[end + 1..<rest.count] : .empty
-            guard let equals = pair.firstIndex(of: UInt8(ascii: "=")) else { continue }
-            if HeaderRules.trimmed(pair[0..<equals]).equals(wanted) {
-                return HeaderRules.trimmed(pair[equals + 1..<pair.count])
-            }
-        }
-        return nil
     }
 
     // MARK: Credentials
