@@ -70,6 +70,20 @@ def test_missing_or_wrong_credentials_are_unauthenticated(guarded, backend, meta
     assert caller.hello(metadata=login("ada", "lovelace"))
 
 
+@pytest.mark.parametrize("scheme", ["2b", "2y"])
+def test_a_password_of_which_bcrypt_sees_a_part_is_refused(moongate, backend, client, scheme):
+    longest = "x" * 72
+    proxy = moongate(
+        configuration(backend.address, routes=[route(policies=[{"header-auth": {"users": "users.yaml"}}])]),
+        files={"users.yaml": users_file({"ada": (hashed(longest).replace("$2b$", f"${scheme}$"), ["*"])})})
+    caller = client(proxy.address)
+    for _ in range(2):      # the second one is remembered
+        assert caller.hello(metadata=login("ada", longest))
+    for wrong in (longest + "x", longest + "y" * 500, longest[:-1]):
+        assert caller.refused(metadata=login("ada", wrong)).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert caller.hello(metadata=login("ada", longest))
+
+
 def test_methods_are_permitted_by_globs(guarded):
     _, caller = guarded()
     denied = grpc.StatusCode.PERMISSION_DENIED

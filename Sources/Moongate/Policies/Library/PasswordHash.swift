@@ -14,6 +14,14 @@ public struct PasswordHash: Sendable, Hashable {
         public var defaultCost: Int { self == .bcrypt ? 10 : 5 }
         /// bcrypt looks at 72 bytes and no further; yescrypt's limit is the library's.
         var longestPassword: Int { self == .bcrypt ? 72 : 511 }
+
+        /// Why a password is neither hashed nor checked by this method; `nil`: it is.
+        func refusal(of password: [UInt8]) -> PasswordFault? {
+            if password.isEmpty { return PasswordFault("the password is empty") }
+            if password.contains(0) { return PasswordFault("the password contains a zero byte") }
+            guard password.count > longestPassword else { return nil }
+            return PasswordFault("\(rawValue) takes passwords of at most \(longestPassword) bytes")
+        }
     }
 
     public let text: String
@@ -39,10 +47,20 @@ public struct PasswordHash: Sendable, Hashable {
     }
 
     /// Whether this is the password's hash. Takes as long as the method wants: not for an event loop.
+    ///
+    /// A password that `make` refuses has no hash: crypt(3) would take a part of it. It costs what every other one costs, so that
+    /// the time of the answer tells nothing about the user's hash.
     func matches(_ password: Secret) -> Bool {
-        guard let computed = password.withBytes({ PasswordHash.crypt($0, setting: text) }) else { return false }
-        return computed.withBytes { computed in text.withBytes { ConstantTime.equal(computed, $0) } }
+        password.withBytes { bytes in
+            let isTaken = method.refusal(of: copy bytes) == nil
+            let computed = PasswordHash.crypt(isTaken ? copy bytes : PasswordHash.standIn, setting: text)
+            guard isTaken, let computed else { return false }
+            return computed.withBytes { computed in text.withBytes { ConstantTime.equal(computed, $0) } }
+        }
     }
+
+    /// Hashed in the place of a password that is not taken.
+    private static let standIn: [UInt8] = Array("no password".utf8)
 
     /// A hash that costs the same to check and that no password has, for users who do not exist.
     var decoy: PasswordHash { PasswordHash(decoyOf: self) }
@@ -70,11 +88,7 @@ extension PasswordHash {
             throw PasswordFault(
                 "\(method.rawValue) takes a cost from \(method.costs.lowerBound) to \(method.costs.upperBound)")
         }
-        guard !password.isEmpty else { throw PasswordFault("the password is empty") }
-        guard !password.contains(0) else { throw PasswordFault("the password contains a zero byte") }
-        guard password.count <= method.longestPassword else {
-            throw PasswordFault("\(method.rawValue) takes passwords of at most \(method.longestPassword) bytes")
-        }
+        if let refusal = method.refusal(of: password) { throw refusal }
         var setting = [CChar](repeating: 0, count: Int(CRYPT_GENSALT_OUTPUT_SIZE))
         let prefix = method == .bcrypt ? "$2b$" : "$y$"
         let made = crypt_gensalt_rn(prefix, UInt(cost), nil, 0, &setting, Int32(setting.count))
@@ -84,9 +98,9 @@ extension PasswordHash {
         return try PasswordHash(text)
     }
 
-    /// crypt(3); `nil` if the setting is not understood or the password has a zero byte or is too long.
+    /// crypt(3) of a password that the method takes; `nil` if the setting is not understood.
     fileprivate static func crypt(_ password: [UInt8], setting: String) -> String? {
-        guard !password.contains(0) else { return nil }
+        assert(!password.contains(0), "crypt(3) would stop there")
         var phrase = password + [0]
         defer { phrase.withUnsafeMutableBytes { $0.wipe() } }
         let size = MemoryLayout<crypt_data>.size

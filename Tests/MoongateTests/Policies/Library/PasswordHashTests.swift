@@ -44,6 +44,39 @@ struct PasswordHashTests {
         }
     }
 
+    /// bcrypt looks at 72 bytes and at none behind a zero byte: a password that agrees so far is another one.
+    @Test func passwordsOfWhichBcryptSeesAPartAreRefusedAtLogin() throws {
+        let longest = String(repeating: "x", count: 72)
+        let hash = try PasswordHash.make(password: Array(longest.utf8), method: .bcrypt, cost: 4)
+        #expect(hash.matches(secret(longest)))
+        for other in [longest + "x", longest + "anything", longest + "\0", "\0" + longest] {
+            #expect(!hash.matches(secret(other)), "\(other.count) bytes")
+        }
+        let short = try PasswordHash.make(password: Array("short".utf8), method: .bcrypt, cost: 4)
+        #expect(short.matches(secret("short")) && !short.matches(secret("short\0")))
+    }
+
+    @Test func yescryptSeesAllOfALongPassword() throws {
+        let long = String(repeating: "x", count: 200)
+        let hash = try PasswordHash.make(password: Array(long.utf8), method: .yescrypt, cost: 1)
+        #expect(hash.matches(secret(long)))
+        #expect(!hash.matches(secret(long + "x")) && !hash.matches(secret(String(long.dropLast()))))
+        #expect(!hash.matches(secret(long + "\0")) && !hash.matches(secret(String(repeating: "x", count: 512))))
+    }
+
+    /// Else the time of the answer told by which method a user's password is hashed, and so who is one.
+    @Test(arguments: ["\0", String(repeating: "x", count: 73), String(repeating: "x", count: 600), "a\0b", ""])
+    func aRefusedPasswordCostsWhatAWrongOneCosts(password: String) throws {
+        for text in ["$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", PasswordHashTests.yescrypt] {
+            let hash = try PasswordHash(text)
+            let wrong = processorTime { for _ in 0..<20 { _ = hash.matches(secret("wrong")) } }
+            let refused = processorTime { for _ in 0..<20 { _ = hash.matches(secret(password)) } }
+            let unknown = processorTime { for _ in 0..<20 { _ = hash.decoy.matches(secret(password)) } }
+            #expect(refused * 4 > wrong && refused < wrong * 4)
+            #expect(unknown * 4 > wrong && unknown < wrong * 4)
+        }
+    }
+
     @Test func unusablePasswordIsNotHashed() {
         for password in [[], [65, 0, 65], [UInt8](repeating: 65, count: 73)] {
             #expect(throws: PasswordFault.self) { try PasswordHash.make(password: password, method: .bcrypt, cost: 4) }
