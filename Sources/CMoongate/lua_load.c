@@ -151,7 +151,10 @@ static int load_module(lua_State *L, mg_lua *vm, const char *name, size_t length
     call->scope = NULL;
     vm->arguments[0] = (mg_value){.kind = MG_STRING, .size = (uint32_t)length, .bytes = (const uint8_t *)name};
     vm->output.count = 0;
-    if (!vm->module_source || vm->module_source(call) != MG_RETURN || vm->output.count < 2) {
+    mg_action action = vm->module_source ? vm->module_source(call) : MG_RETURN;
+    // There is such a module, and a reason not to read it.
+    if (action == MG_FAIL) return luaL_error(L, "%s", vm->message);
+    if (action != MG_RETURN || vm->output.count < 2) {
         if (strcmp(name, "ffi") == 0)
             return luaL_error(L, "module 'ffi' is closed in policies: it reaches outside the script engine");
         return luaL_error(L, "module '%s' not found in the policy path", name);

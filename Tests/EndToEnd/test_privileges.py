@@ -47,13 +47,14 @@ def files(tmp_path):
 KINDS = [("key", "a private key"), ("secret", "a secret"), ("users", "password hashes")]
 
 
-@pytest.mark.parametrize("name, kind", KINDS)
-def test_a_file_that_lets_in_and_that_everybody_may_write_is_refused(files, name, kind):
+@pytest.mark.parametrize("name, kind, mode", [
+    ("key", "a private key", "o-rwx"), ("secret", "a secret", "o-rwx"), ("users", "data of a policy", "o-w")])
+def test_a_file_that_lets_in_and_that_everybody_may_write_is_refused(files, name, kind, mode):
     files[name].chmod(0o602)
     for arguments in (["check", "--config", files["config"]], ["run", "--config", files["config"]]):
         done = run_command(*arguments)
         assert done.returncode == 2
-        assert f"{files[name]}: {kind} that everybody may write (hint: chmod o-rwx {files[name]})" in done.stderr
+        assert f"{files[name]}: {kind} that everybody may write (hint: chmod {mode} {files[name]})" in done.stderr
 
 
 @pytest.mark.parametrize("name, kind", KINDS)
@@ -70,8 +71,8 @@ def test_a_file_that_lets_in_and_that_everybody_may_read_is_warned_about(files, 
 def test_a_hash_in_the_configuration_makes_it_such_a_file(tmp_path):
     path = tmp_path / "moongate.yaml"
     path.write_text(text(configuration("127.0.0.1:1")) + f"# {HASH}\n")
-    path.chmod(0o602)
-    assert "password hashes that everybody may write" in run_command("check", "--config", path).stderr
+    path.chmod(0o644)
+    assert "password hashes that everybody may read" in run_command("check", "--config", path).stderr
 
 
 def test_a_reload_refuses_such_a_file_and_takes_it_when_it_is_mended(moongate, backend):
@@ -80,7 +81,7 @@ def test_a_reload_refuses_such_a_file_and_takes_it_when_it_is_mended(moongate, b
     path = proxy.write("users.yaml", USERS.replace("ada", "eve"))
     path.chmod(0o666)
     eventually(lambda: proxy.failed_reloads() > 0, 10, what="the reload is refused")
-    proxy.wait_for_line("password hashes that everybody may write")
+    proxy.wait_for_line("data of a policy that everybody may write")
     generation = proxy.generation()
     path.chmod(0o600)
     proxy.wait_generation(generation + 1)

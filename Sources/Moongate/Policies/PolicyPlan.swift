@@ -124,7 +124,8 @@ struct PolicyPlan {
         do {
             files.append(
                 PolicyProgram.File(
-                    path: path, chunkName: chunkName, source: try record.read(path), memoryLimit: use.memoryLimit))
+                    path: path, chunkName: chunkName, source: try record.read(path, as: .policy),
+                    memoryLimit: use.memoryLimit))
             fileIndexes[use] = files.count - 1
             return files.count - 1
         } catch {

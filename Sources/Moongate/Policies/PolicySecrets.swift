@@ -28,7 +28,7 @@ enum PolicySecrets {
         var bytes: [UInt8]
         switch secret.source {
         case .file(let path):
-            bytes = try record.read(path)
+            bytes = try record.read(path, as: .secret)
             // Editors and `echo` end every file with a line break.
             if bytes.last == 0x0a { bytes.removeLast() }
             if bytes.last == 0x0d { bytes.removeLast() }

@@ -3,11 +3,13 @@ struct PolicySourceLoader {
     /// The contents of a file by its absolute path.
     ///
     /// - Throws: why it cannot be read.
-    var read: (_ path: String) throws -> [UInt8]
+    var read: (_ path: String, _ use: FileUse) throws -> [UInt8]
     /// Whether something is there.
     var exists: (_ path: String) -> Bool
 
-    init(read: @escaping (_ path: String) throws -> [UInt8], exists: @escaping (_ path: String) -> Bool) {
+    init(
+        read: @escaping (_ path: String, _ use: FileUse) throws -> [UInt8], exists: @escaping (_ path: String) -> Bool
+    ) {
         self.read = read
         self.exists = exists
     }
@@ -19,9 +21,10 @@ final class PolicyFileRecord {
     enum Answer: Equatable {
         case present
         case absent
-        case contents([UInt8])
+        /// With what it was asked for first.
+        case contents([UInt8], as: FileUse)
         /// With the reason.
-        case unreadable(String)
+        case unreadable(String, as: FileUse)
     }
     private(set) var answers: [String: Answer]
     /// `nil`: only what is recorded already.
@@ -49,19 +52,22 @@ final class PolicyFileRecord {
         }
     }
 
-    func read(_ path: String) throws(PolicyFileFault) -> [UInt8] {
+    func read(_ path: String, as use: FileUse) throws(PolicyFileFault) -> [UInt8] {
         switch answers[path] {
-        case .contents(let bytes): return bytes
-        case .unreadable(let reason): throw PolicyFileFault(reason)
+        case .contents(let bytes, let known):
+            // The snapshot learns of every use.
+            if known != use, let loader { _ = try? loader.read(path, use) }
+            return bytes
+        case .unreadable(let reason, _): throw PolicyFileFault(reason)
         case .present, .absent, nil: break
         }
         guard let loader else { throw PolicyFileFault("was not read when the policies were loaded") }
         do {
-            let bytes = try loader.read(path)
-            answers[path] = .contents(bytes)
+            let bytes = try loader.read(path, use)
+            answers[path] = .contents(bytes, as: use)
             return bytes
         } catch {
-            answers[path] = .unreadable("\(error)")
+            answers[path] = .unreadable("\(error)", as: use)
             throw PolicyFileFault("\(error)")
         }
     }
@@ -72,8 +78,8 @@ final class PolicyFileRecord {
             switch answer {
             case .present: loader.exists(path)
             case .absent: !loader.exists(path)
-            case .contents(let bytes): (try? loader.read(path)) == bytes
-            case .unreadable: (try? loader.read(path)) == nil
+            case .contents(let bytes, let use): (try? loader.read(path, use)) == bytes
+            case .unreadable(_, let use): (try? loader.read(path, use)) == nil
             }
         }
     }

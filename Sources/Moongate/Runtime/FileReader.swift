@@ -6,7 +6,8 @@ enum FileReader {
     ///
     /// - Parameter limit: in bytes; a larger file is an error (`EFBIG`), because it would be held in memory.
     static func read(_ path: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK, opening a named pipe that has taken a file's place would wait for a writer.
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else { throw SystemError("open \(path)") }
         defer { close(file) }
         return try read(file, path: path, limit: limit)

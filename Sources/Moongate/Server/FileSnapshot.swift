@@ -50,8 +50,10 @@ struct FileSnapshot: Sendable {
     struct Entry: Sendable {
         /// `nil`: there was no such file.
         var identity: Identity?
-        /// `nil`: only its presence was asked for, or it could not be read.
+        /// `nil`: only its presence was asked for, or it was not read.
         var content: Content?
+        /// What it was asked for; empty if only its presence was.
+        var uses: Set<FileUse> = []
         /// The file changed so shortly before it was read that its time may not tell the next change.
         var mayHideChange: Bool
     }
@@ -92,26 +94,41 @@ final class FileSnapshotReader {
 
     /// The whole file.
     ///
-    /// - Throws: `SystemError`; the path is remembered all the same, so that the watcher sees it appear.
-    func read(_ path: String) throws(SystemError) -> [UInt8] {
-        if let content = snapshot.entries[path]?.content { return content.bytes }
+    /// - Parameter use: part of the snapshot, as the contents are.
+    /// - Throws: why it is not read, such as that everybody may write it; the path is remembered all the same, so that the watcher
+    ///   sees it appear or mended.
+    func read(_ path: String, as use: FileUse) throws(FileFault) -> [UInt8] {
+        if let content = snapshot.entries[path]?.content {
+            snapshot.entries[path]?.uses.insert(use)
+            return content.bytes
+        }
+        let uses = (snapshot.entries[path]?.uses ?? []).union([use])
         snapshot.entries[path] = FileSnapshot.Entry(
-            identity: FileSnapshot.Identity(path: path), content: nil, mayHideChange: false)
+            identity: FileSnapshot.Identity(path: path), content: nil, uses: uses, mayHideChange: false)
         // Without O_NONBLOCK, opening a named pipe would wait for a writer.
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard file >= 0 else { throw SystemError("open \(path)") }
+        guard file >= 0 else { throw .system(SystemError("open \(path)")) }
         defer { close(file) }
         var status = stat()
-        guard fstat(file, &status) == 0 else { throw SystemError("stat \(path)") }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw SystemError("read \(path)", code: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
-        }
+        guard fstat(file, &status) == 0 else { throw .system(SystemError("stat \(path)")) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .noRegularFile(path: path) }
+        guard status.st_mode & S_IWOTH == 0 else { throw .everybodyMayWrite(path: path, use: use) }
+        guard status.st_size <= FileFault.limit else { throw .tooLarge(path: path) }
         let identity = FileSnapshot.Identity(status)
-        let bytes = try FileReader.read(file, path: path, limit: 64 << 20)
+        let bytes = try FileSnapshotReader.contents(of: file, path)
         snapshot.entries[path] = FileSnapshot.Entry(
-            identity: identity, content: FileSnapshot.Content(bytes),
+            identity: identity, content: FileSnapshot.Content(bytes), uses: uses,
             mayHideChange: FileSnapshotReader.isRecent(identity))
         return bytes
+    }
+
+    private static func contents(of file: Int32, _ path: String) throws(FileFault) -> [UInt8] {
+        do throws(SystemError) {
+            return try FileReader.read(file, path: path, limit: FileFault.limit)
+        } catch {
+            // It has grown since its size was asked for.
+            throw error.code == EFBIG ? .tooLarge(path: path) : .system(error)
+        }
     }
 
     /// Is there a file, a folder or anything else? The answer becomes part of the snapshot.

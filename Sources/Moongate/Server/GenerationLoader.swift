@@ -45,8 +45,9 @@ struct GenerationLoader {
         let listeners = config.listeners.compactMap { listener in
             GenerationLoader.collect(&faults) { try settings(listener, tls.listeners[listener.name]) }
         }
-        let sensitive = SensitiveFiles(config, reader.snapshot)
-        faults += sensitive.faults
+        let sensitive = SensitiveFiles(reader.snapshot)
+        // Every other fault that is known names such a file already, unless a script has gone on without it.
+        if faults.isEmpty { faults += sensitive.faults }
         warnings += sensitive.warnings
         let accessLog = GenerationLoader.collect(&faults) { try AccessLog.open(config.accessLog) }
         guard faults.isEmpty, let generation, let accessLog, let policies else { throw DiagnosticList(faults) }
@@ -80,7 +81,7 @@ struct GenerationLoader {
         let folder = path.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
         return try PolicyProgram.make(
             config, folder: folder.isEmpty ? "/" : folder, shipped: ShippedPolicies.folder(),
-            loader: PolicySourceLoader(read: { try reader.read($0) }, exists: { reader.exists($0) }),
+            loader: PolicySourceLoader(read: { try reader.read($0, as: $1) }, exists: { reader.exists($0) }),
             previous: previous, services: services(worker: 0))
     }
 
@@ -103,12 +104,12 @@ struct GenerationLoader {
 
     static func read(_ path: String, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {
         do {
-            return try reader.read(path)
+            return try reader.read(path, as: .configuration)
         } catch {
             throw DiagnosticList([
                 Diagnostic(
-                    location: SourceLocation(file: path, line: 0, column: 0), message: error.description,
-                    hint: "name the configuration with --config")
+                    location: SourceLocation(file: path, line: 0, column: 0), message: error.message,
+                    hint: error.hint ?? "name the configuration with --config")
             ])
         }
     }
@@ -147,7 +148,7 @@ struct GenerationLoader {
             guard let tls = listener.tls else { continue }
             let made = GenerationLoader.collect(&faults) {
                 try TLSServerContext(
-                    listener: listener.name, config: tls, ticketKeys: ticketKeys, contents: { try reader.read($0) })
+                    listener: listener.name, config: tls, ticketKeys: ticketKeys, contents: reader.contents)
             }
             contexts.listeners[listener.name] = made
             contexts.add(made?.expiries ?? [])
@@ -156,7 +157,7 @@ struct GenerationLoader {
         for upstream in config.upstreams {
             guard let tls = upstream.tls else { continue }
             let made = GenerationLoader.collect(&faults) {
-                try TLSClientContext(upstream: upstream.name, config: tls, contents: { try reader.read($0) })
+                try TLSClientContext(upstream: upstream.name, config: tls, contents: reader.contents)
             }
             contexts.upstreams[upstream.name] = made
             contexts.add(made?.expiries ?? [])

@@ -23,14 +23,14 @@ enum UpstreamFiles {
     private static func contents(
         of file: String, _ reader: FileSnapshotReader, _ upstream: String
     ) throws(DiagnosticList) -> [UInt8] {
-        do throws(SystemError) {
-            return try reader.read(file)
+        do throws(FileFault) {
+            return try reader.read(file, as: .endpoints)
         } catch {
             throw DiagnosticList([
                 Diagnostic(
                     location: SourceLocation(file: file, line: 0, column: 0),
-                    message: "upstream \(upstream): \(error.description)",
-                    hint: "endpoints_file is relative to the folder of the configuration")
+                    message: "upstream \(upstream): \(error.message)",
+                    hint: error.hint ?? "endpoints_file is relative to the folder of the configuration")
             ])
         }
     }

@@ -38,7 +38,7 @@ package final class PolicyCost {
         let logger = Logger(label: "bench", factory: { _ in SwiftLogNoOpLogHandler() })
         let made = try PolicyProgram.make(
             config, folder: "/bench", shipped: nil,
-            loader: PolicySourceLoader(read: { _ in source }, exists: { $0 == "/bench/policy.lua" }),
+            loader: PolicySourceLoader(read: { _, _ in source }, exists: { $0 == "/bench/policy.lua" }),
             services: PolicyServices(
                 logger: logger, verifier: nil, registry: registry, worker: worker))
         guard let host = made.host else { throw SpecFault("the policy was not loaded") }

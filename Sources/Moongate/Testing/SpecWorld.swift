@@ -28,7 +28,7 @@ final class SpecWorld {
     /// - Parameter files: contents by absolute path, which stand for those on disk.
     func loader(_ files: [String: [UInt8]]) -> PolicySourceLoader {
         PolicySourceLoader(
-            read: { path in
+            read: { path, _ in
                 if let bytes = files[path] { return bytes }
                 do {
                     return Array(try Data(contentsOf: URL(fileURLWithPath: path)))

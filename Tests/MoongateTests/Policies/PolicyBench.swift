@@ -146,7 +146,7 @@ final class PolicyBench {
 extension PolicySourceLoader {
     static func memory(_ files: [String: String]) -> PolicySourceLoader {
         PolicySourceLoader(
-            read: { path in
+            read: { path, _ in
                 guard let text = files[path] else { throw PolicyFileFault("no such file") }
                 return Array(text.utf8)
             },

@@ -90,7 +90,9 @@ import Testing
         func watch(at now: Instant) {}
 
         func reload(_ reason: ReloadReason) -> ReloadResult {
-            let attempt = FileSnapshot.consistent { String(decoding: try $0.read(fixture.path), as: UTF8.self) }
+            let attempt = FileSnapshot.consistent {
+                String(decoding: try $0.read(fixture.path, as: .configuration), as: UTF8.self)
+            }
             defer { note("reload \(reason.rawValue) \((try? attempt.result.get()) ?? "-")") }
             guard let text = try? attempt.result.get(), !text.contains("bad") else {
                 return ReloadResult(outcome: .failed("line 1"), files: attempt.snapshot)

@@ -15,9 +15,9 @@ final class TLSCertificate {
     let expiration: Int64
 
     /// Throws a `Diagnostic` that names the file at fault.
-    init(_ config: CertificateConfig, contents: (String) throws -> [UInt8]) throws {
-        let certificatePEM = try contents(config.certificate)
-        let keyPEM = try contents(config.key)
+    init(_ config: CertificateConfig, contents: FileContents) throws {
+        let certificatePEM = try contents(config.certificate, .certificate)
+        let keyPEM = try contents(config.key, .privateKey)
         var certificates = try PEMFile.certificates(certificatePEM, path: config.certificate)
         do {
             key = try PEMFile.privateKey(keyPEM, path: config.key)

@@ -18,7 +18,7 @@ final class TLSClientContext: @unchecked Sendable {
 
     /// Throws what is wrong with the files.
     /// - Parameter contents: a file of the snapshot; it throws if the file cannot be read.
-    init(upstream: String, config: UpstreamTLSConfig, contents: (String) throws -> [UInt8]) throws {
+    init(upstream: String, config: UpstreamTLSConfig, contents: FileContents) throws {
         ERR_clear_error()
         self.config = config
         verification = PeerVerification(names: config.names)
@@ -70,11 +70,14 @@ final class TLSClientContext: @unchecked Sendable {
     }
 
     private static func digest(
-        of config: UpstreamTLSConfig, _ contents: (String) throws -> [UInt8], _ digest: inout ContentDigest
+        of config: UpstreamTLSConfig, _ contents: FileContents, _ digest: inout ContentDigest
     ) throws -> [UInt8]? {
-        var paths = [config.certificate?.certificate, config.certificate?.key, config.revocationLists]
-        if case .file(let path) = config.trust { paths.append(path) }
-        for path in paths.compactMap({ $0 }) { digest.add(try contents(path)) }
+        if let own = config.certificate {
+            digest.add(try contents(own.certificate, .certificate))
+            digest.add(try contents(own.key, .privateKey))
+        }
+        if let path = config.revocationLists { digest.add(try contents(path, .revocationLists)) }
+        if case .file(let path) = config.trust { digest.add(try contents(path, .authorities)) }
         return digest.value
     }
 
@@ -92,7 +95,7 @@ final class TLSClientContext: @unchecked Sendable {
         return SSL_CTX_use_cert_and_key(pointer, certificate.certificate, certificate.key, certificate.chain, 1) == 1
     }
 
-    private func trust(_ owner: CertificateExpiry.Owner, _ contents: (String) throws -> [UInt8]) throws {
+    private func trust(_ owner: CertificateExpiry.Owner, _ contents: FileContents) throws {
         guard !config.skipsVerification else { return }
         switch config.trust {
         case .system:
@@ -100,13 +103,14 @@ final class TLSClientContext: @unchecked Sendable {
                 throw PEMFile.fault("", "the system's authorities cannot be read: \(TLSError.takeText())")
             }
         case .file(let path):
-            let dates = try TLSTrust.addAuthorities(try contents(path), path: path, to: pointer, announce: false)
+            let dates = try TLSTrust.addAuthorities(
+                try contents(path, .authorities), path: path, to: pointer, announce: false)
             note(
                 CertificateExpiry(owner: owner, kind: .authorities, file: path, notAfter: dates.notAfter),
                 notBefore: dates.notBefore)
         }
         if let path = config.revocationLists {
-            let end = try TLSTrust.addRevocationLists(try contents(path), path: path, to: pointer)
+            let end = try TLSTrust.addRevocationLists(try contents(path, .revocationLists), path: path, to: pointer)
             note(CertificateExpiry(owner: owner, kind: .revocationLists, file: path, notAfter: end))
         }
     }

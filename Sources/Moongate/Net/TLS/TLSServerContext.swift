@@ -26,7 +26,7 @@ final class TLSServerContext: @unchecked Sendable {
     ///   - listener: tickets are bound to this name, and to whom it trusts: no other listener takes them.
     ///   - contents: a file of the snapshot; it throws if the file cannot be read.
     init(
-        listener: String, config: ListenerTLSConfig, ticketKeys: TicketKeys, contents: (String) throws -> [UInt8]
+        listener: String, config: ListenerTLSConfig, ticketKeys: TicketKeys, contents: FileContents
     ) throws {
         certificates = try TLSServerContext.load(config.certificates, contents)
         index = CertificateIndex(certificates.map { .init(names: $0.names, keyType: $0.keyType) })
@@ -127,7 +127,7 @@ extension TLSServerContext {
     /// Asks clients for certificates. Sessions are bound to everything by which those were judged: a ticket spares the
     /// verification, so it must not outlive the rules.
     private func ask(
-        _ clients: ClientCertificatesConfig, _ listener: String, _ contents: (String) throws -> [UInt8],
+        _ clients: ClientCertificatesConfig, _ listener: String, _ contents: FileContents,
         _ binding: inout ContentDigest
     ) throws {
         guard let verification else { return }
@@ -138,7 +138,7 @@ extension TLSServerContext {
         binding.add("\(clients.mode) \(clients.depth)")
         for name in clients.names { binding.add(name.text) }
         if let path = clients.authorities {
-            let pem = try contents(path)
+            let pem = try contents(path, .authorities)
             binding.add(pem)
             let dates = try TLSTrust.addAuthorities(pem, path: path, to: pointer, announce: true)
             note(
@@ -147,7 +147,7 @@ extension TLSServerContext {
                 notBefore: dates.notBefore)
         }
         if let path = clients.revocationLists {
-            let pem = try contents(path)
+            let pem = try contents(path, .revocationLists)
             binding.add(pem)
             let end = try TLSTrust.addRevocationLists(pem, path: path, to: pointer)
             note(CertificateExpiry(owner: .listener(listener), kind: .revocationLists, file: path, notAfter: end))
@@ -160,7 +160,7 @@ extension TLSServerContext {
     }
 
     private static func load(
-        _ configs: [CertificateConfig], _ contents: (String) throws -> [UInt8]
+        _ configs: [CertificateConfig], _ contents: FileContents
     ) throws -> [TLSCertificate] {
         var certificates: [TLSCertificate] = []
         var faults: [Diagnostic] = []

@@ -12,7 +12,8 @@ enum FileBinding {
                     The contents of a data file, by its ending if no `format` is named: a value for `yaml` and `json` (as \
                     `moon.json.decode` gives it), a list of tables for `csv`, whose first line has the names, the whole for \
                     `text`, and for any other a list of its `lines` without blanks at the ends, empty lines and lines that \
-                    begin with `#`. Only while a policy is loaded and in `on_init`; the file is watched from then on.
+                    begin with `#`. Only while a policy is loaded and in `on_init`; the file is watched from then on. A file that \
+                    everybody may write is refused, and so is one of more than 16 MiB.
                     """, file),
             LuaBinding(
                 "secret", "s", type: "(name: string): string",
@@ -48,7 +49,7 @@ enum FileBinding {
         }
         let path = name.hasPrefix("/") ? name : "\(host.program.folder)/\(name)"
         do {
-            let bytes = try files.read(path)
+            let bytes = try files.read(path, as: .policyData)
             host.dataVersion.pointee = bytes.withUnsafeBufferPointer { buffer in
                 StableHash.hash(
                     buffer.baseAddress.map { Bytes($0, buffer.count) } ?? .empty, seed: host.dataVersion.pointee)

@@ -96,7 +96,12 @@ enum MoonLibrary {
         guard !name.isEmpty, !name.utf8.contains(0) else { return MG_RETURN }
         for folder in host.program.modulePath {
             for candidate in ["\(name).lua", "\(name)/init.lua"] where files.exists("\(folder)/\(candidate)") {
-                guard let source = try? files.read("\(folder)/\(candidate)") else { return MG_RETURN }
+                let source: [UInt8]
+                do throws(PolicyFileFault) {
+                    source = try files.read("\(folder)/\(candidate)", as: .policy)
+                } catch {
+                    return call.fail("require: \(error.message)")
+                }
                 let keeper = LuaTextKeeper()
                 _ = LuaValue.string(String(decoding: source, as: UTF8.self)).write(
                     to: call.pointee.output, keeping: keeper)

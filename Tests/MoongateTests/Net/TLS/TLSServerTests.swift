@@ -228,7 +228,7 @@ struct TLSServerTests {
         let error = #expect(throws: DiagnosticList.self) {
             try TLSServerContext(
                 listener: "main", config: .init(certificates: [certificates.config("ec")]), ticketKeys: TicketKeys()
-            ) { file in
+            ) { file, _ in
                 let bytes = try TestCertificates.read(file)
                 return file == path ? bytes + bytes.dropLast(100) : bytes
             }

@@ -2,6 +2,8 @@ import Foundation
 import MoongateConfig
 import Testing
 
+@testable import Moongate
+
 /// Self-signed certificates, made once for the test run by the `openssl` command in a temporary folder, which goes
 /// with the process.
 struct TestCertificates {
@@ -36,7 +38,9 @@ struct TestCertificates {
 
     func path(_ name: String) -> String { folder.appending(path: name).path }
 
-    static func read(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(fileURLWithPath: path))) }
+    static func read(_ path: String, as use: FileUse = .certificate) throws -> [UInt8] {
+        Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+    }
 
     private func make(_ name: String, _ key: [String], _ alternatives: String?) throws {
         var arguments = ["req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=\(name).common"] + key
