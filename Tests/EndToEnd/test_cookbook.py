@@ -1,5 +1,4 @@
 """The recipes of docs/cookbook.md: by their specs, or by real calls where a spec cannot reach."""
-import base64
 import hashlib
 import hmac
 import json
@@ -8,8 +7,11 @@ import threading
 import time
 
 import grpc
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from jwt.algorithms import ECAlgorithm
 
 from harness import documents
 from harness.client import seen_metadata
@@ -115,8 +117,8 @@ def test_shard(cooked, upstream):
 
 
 def test_fetched_keys(cooked, upstream):
-    jwk = {"kty": "oct", "kid": "1", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}
-    key = b"secret-secret-secret-secret-secret"
+    key, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    jwk = {**json.loads(ECAlgorithm.to_jwk(key.public_key())), "kid": "1", "alg": "ES256"}
     answers = iter(["503"])
 
     def identity(connection, head):
@@ -125,12 +127,12 @@ def test_fetched_keys(cooked, upstream):
     proxy, caller = cooked("fetched-keys.lua", {"identity": [upstream(identity).address]},
                            change=lambda text: text.replace("300 or 5", "300 or 0.5"))
     assert proxy.wait_for_line(lambda line: "the keys stay as they are" in line and "status 503" in line)
-    token = jwt(key, iss="https://id.example.com/", sub="ada", exp=int(time.time()) + 600)
+    token = token_of(key, iss="https://id.example.com/", sub="ada", exp=int(time.time()) + 600)
     report = eventually(lambda: called(caller, token), 10, what="the keys are there")
     assert seen_metadata(report)["x-user"] == [b"ada"]
-    for bad in [jwt(b"other key, other key, other key!", iss="https://id.example.com/", sub="ada", exp=2**33),
-                jwt(key, iss="https://other.example/", sub="ada", exp=2**33),
-                jwt(key, iss="https://id.example.com/", sub="ada", exp=1), "none"]:
+    for bad in [token_of(other, iss="https://id.example.com/", sub="ada", exp=2**33),
+                token_of(key, iss="https://other.example/", sub="ada", exp=2**33),
+                token_of(key, iss="https://id.example.com/", sub="ada", exp=1), "none"]:
         error = caller.refused(metadata=[("authorization", f"Bearer {bad}")])
         assert error.code() == grpc.StatusCode.UNAUTHENTICATED
 
@@ -143,12 +145,8 @@ def called(caller, token):
         return None
 
 
-def jwt(key, **claims):
-    def part(data):
-        return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-    signed = part(b'{"alg":"HS256","kid":"1"}') + b"." + part(json.dumps(claims).encode())
-    return (signed + b"." + part(hmac.digest(key, signed, "sha256"))).decode()
+def token_of(key, **claims):
+    return jwt.encode(claims, key, "ES256", {"kid": "1"})
 
 
 def test_webhook(moongate, upstream, connect):

@@ -1,6 +1,6 @@
 --- Lets in callers with a JSON Web Token that is signed by a known key and says what it has to say.
 --
--- Settings: one of key, secret and jwks, and what the token must say; see README.md.
+-- Settings: where the keys are, and what the token must say; see README.md.
 
 local moon = require "moon"
 
@@ -8,6 +8,7 @@ local SCHEMA = {
   key = "string",
   secret = "string",
   jwks = "string",
+  secret_jwks = "string",
   jwks_upstream = "string",
   jwks_path = "string",
   refresh = { "duration", min = 1, max = 86400 },
@@ -26,6 +27,9 @@ local SCHEMA = {
 
 --- Seconds after which a key set that could not be fetched is asked for again; also how long an answer may take.
 local RETRY = 5
+
+--- Where keys come from, of which one is named.
+local SOURCES = { "key", "secret", "jwks", "secret_jwks", "jwks_upstream" }
 
 --- Settings of an instance -> the checked ones, with its verifier.
 local instances = setmetatable({}, { __mode = "k" })
@@ -70,24 +74,46 @@ local function check_fetch(settings)
   settings.refresh = settings.refresh or 300
 end
 
-function on_init(config)
-  local settings = moon.settings(config, SCHEMA)
-  local sources = 0
-  for _, name in ipairs { "key", "secret", "jwks", "jwks_upstream" } do
-    sources = sources + (settings[name] and 1 or 0)
-  end
-  if sources ~= 1 then error("exactly one of key, secret, jwks and jwks_upstream is needed", 0) end
-  check_fetch(settings)
-  settings.verifier = checked(moon.jwt.verifier, {
-    key = settings.key and checked(moon.file, settings.key, "text")
-      or settings.secret and checked(moon.secret, settings.secret),
+--- The lines that make a secret of the file that `key` names.
+local function secret_lines(file)
+  local name = file:match "([^/]+)$":gsub("%.[^.]*$", ""):gsub("[^%w_-]", "-"):gsub("^[^%a]+", "")
+  if name == "" then name = "jwt" end
+  return ("if it is a shared secret, write `secret: %s` here and `secrets: {%s: {file: %q}}` in the configuration")
+    :format(name, name, file)
+end
+
+--- A verifier by the settings. Its errors name the setting and its file, and the line to write where there is one.
+local function make_verifier(settings)
+  local key = settings.key and checked(moon.file, settings.key, "text")
+  local ok, result = pcall(moon.jwt.verifier, {
+    key = key,
+    secret = settings.secret and checked(moon.secret, settings.secret),
     jwks = settings.jwks and checked(moon.file, settings.jwks, "text"),
+    secret_jwks = settings.secret_jwks and checked(moon.secret, settings.secret_jwks),
     algorithms = settings.algorithms,
     issuer = settings.issuer,
     audience = settings.audience,
     required = settings.required,
     leeway = settings.leeway,
   })
+  if ok then return result end
+  local reason = result:gsub("^moon%.jwt%.verifier: ", "")
+  for _, name in ipairs(SOURCES) do
+    if settings[name] then reason = ("%s: %s: %s"):format(name, settings[name], reason) end
+  end
+  if key and not key:find("-----BEGIN", 1, true) then reason = reason .. "; " .. secret_lines(settings.key) end
+  error(reason, 0)
+end
+
+function on_init(config)
+  local settings = moon.settings(config, SCHEMA)
+  local sources = 0
+  for _, name in ipairs(SOURCES) do
+    sources = sources + (settings[name] and 1 or 0)
+  end
+  if sources ~= 1 then error("exactly one of " .. table.concat(SOURCES, ", ") .. " is needed", 0) end
+  check_fetch(settings)
+  settings.verifier = make_verifier(settings)
   if settings.jwks_upstream then
     moon.timer.after(0, function() fetch(settings) end, { worker = "all" })
   end

@@ -1,20 +1,46 @@
 describe("jwt-auth", function()
   local SECRET = ("s"):rep(32)
+  --- Pairs of keys: the private one, and the public one as in a JWK and in PEM.
+  local ONE = {
+    private = [[-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEICyMRoVzmYFduNMFeKZj4xSEdBi+Hpj2t/AiwN24ZOTc
+-----END PRIVATE KEY-----
+]],
+    x = "-bB90AAHwVwFox6_H1PassWbdFmjvraxYzLlJG2FKgU",
+    public = [[-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA+bB90AAHwVwFox6/H1PassWbdFmjvraxYzLlJG2FKgU=
+-----END PUBLIC KEY-----
+]],
+  }
+  local TWO = {
+    private = [[-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
+-----END PRIVATE KEY-----
+]],
+    x = "LZN-QnzlnnNc19HxWsEJo6w-sreOjc58tFWNbMp_6X0",
+  }
+
+  local function signed_by(pair, kid) return { alg = "EdDSA", key = pair.private, kid = kid } end
+
   local function token(claims, options)
     local all = { exp = clock.now() // 1 + 3600, sub = "ada" }
     for name, value in pairs(claims or {}) do all[name] = value end
-    return moon.jwt.sign(all, options or { alg = "HS256", key = SECRET })
+    return moon.jwt.sign(all, options or signed_by(ONE, "one"))
   end
 
-  local function jwks(keys)
+  --- A set of public keys, by name, with others behind them.
+  local function jwks(pairs_by_name, others)
     local list = {}
-    for kid, secret in pairs(keys) do
-      list[#list + 1] = { kty = "oct", kid = kid, k = moon.base64url.encode(secret) }
+    for kid, pair in pairs(pairs_by_name) do
+      list[#list + 1] = { kty = "OKP", crv = "Ed25519", kid = kid, x = pair.x }
     end
+    for _, jwk in ipairs(others or {}) do list[#list + 1] = jwk end
     return moon.json.encode { keys = list }
   end
 
-  local FILES = { ["keys.json"] = jwks { one = SECRET, two = ("t"):rep(32) } }
+  local function oct(kid, secret) return { kty = "oct", kid = kid, k = moon.base64url.encode(secret) } end
+
+  local FILES = { ["keys.json"] = jwks { one = ONE, two = TWO } }
 
   local function ask(settings, headers, method)
     settings.jwks = settings.jwks or "keys.json"
@@ -22,9 +48,7 @@ describe("jwt-auth", function()
     return policy:request { grpc = method or "/shop.Cart/Add", headers = headers }
   end
 
-  local function bearer(claims, options)
-    return { authorization = "Bearer " .. token(claims, options or { alg = "HS256", key = SECRET, kid = "one" }) }
-  end
+  local function bearer(claims, options) return { authorization = "Bearer " .. token(claims, options) } end
 
   it("lets a good token through, and keeps it", function()
     local headers = bearer()
@@ -44,12 +68,12 @@ describe("jwt-auth", function()
       ["expired"] = bearer { exp = clock.now() // 1 - 61 },
       ["not yet valid"] = bearer { nbf = clock.now() // 1 + 90 },
       ["issued in the future"] = bearer { iat = clock.now() // 1 + 90 },
-      ["unknown key"] = bearer({}, { alg = "HS256", key = SECRET, kid = "three" }),
-      ["wrong signature"] = bearer({}, { alg = "HS256", key = SECRET, kid = "two" }),
-      ["algorithm not allowed"] = bearer({}, { alg = "HS512", key = SECRET:rep(2), kid = "one" }),
+      ["unknown key"] = bearer({}, signed_by(ONE, "three")),
+      ["wrong signature"] = bearer({}, signed_by(ONE, "two")),
+      ["algorithm not allowed"] = bearer({}, { alg = "HS512", secret = SECRET:rep(2), kid = "one" }),
       ["malformed"] = { authorization = "Bearer a.b" },
       ["missing claim exp"] = { authorization = "Bearer "
-        .. moon.jwt.sign({ sub = "ada" }, { alg = "HS256", key = SECRET, kid = "one" }) },
+        .. moon.jwt.sign({ sub = "ada" }, signed_by(ONE, "one")) },
     }
     for reason, headers in pairs(cases) do
       local refused = ask({}, headers)
@@ -112,7 +136,7 @@ describe("jwt-auth", function()
   end)
 
   it("finds the token in another header or a cookie", function()
-    local good = token({}, { alg = "HS256", key = SECRET, kid = "one" })
+    local good = token()
     expect(ask({ header = "x-token" }, { ["x-token"] = good }).verdict):to_equal("proceeded")
     expect(ask({ cookie = "session" }, { cookie = "a=b; session=" .. good }).verdict):to_equal("proceeded")
     expect(ask({ cookie = "session" }, { cookie = "xsession=" .. good }).grpc_status):to_equal(16)
@@ -129,19 +153,63 @@ describe("jwt-auth", function()
     local function ask_with(options)
       return policy:request({ grpc = "/a.B/C", headers = { authorization = "Bearer " .. token({}, options) } }).verdict
     end
-    expect(ask_with { alg = "HS256", key = SECRET }):to_equal("proceeded")
-    expect(ask_with { alg = "HS256", key = ("t"):rep(32) }):to_equal("replied")
+    expect(ask_with { alg = "HS256", secret = SECRET }):to_equal("proceeded")
+    expect(ask_with { alg = "HS256", secret = ("t"):rep(32) }):to_equal("replied")
+  end)
+
+  it("takes several shared secrets of the configuration, by name", function()
+    local set = moon.json.encode { keys = { oct("one", SECRET), oct("two", ("t"):rep(32)) } }
+    local policy = load_policy("jwt-auth", { secret_jwks = "keys" }, { secrets = { keys = set } })
+    local function ask_with(secret, kid)
+      local headers = bearer({}, { alg = "HS256", secret = secret, kid = kid })
+      return policy:request({ grpc = "/a.B/C", headers = headers }).verdict
+    end
+    expect(ask_with(SECRET, "one")):to_equal("proceeded")
+    expect(ask_with(("t"):rep(32), "two")):to_equal("proceeded")
+    expect(ask_with(SECRET, "two")):to_equal("replied")
+  end)
+
+  it("takes a public key wherever it stands in its file, and never as a secret", function()
+    for _, before in ipairs { "", "\n", "\xef\xbb\xbf", "# idp\n", "Bag Attributes\n    friendlyName: idp\n" } do
+      local file = before .. ONE.public
+      local policy = load_policy("jwt-auth", { key = "idp.pem" }, { files = { ["idp.pem"] = file } })
+      local function ask_with(header, signature_of)
+        local text = moon.base64url.encode(header) .. "."
+          .. moon.base64url.encode(moon.json.encode { exp = clock.now() // 1 + 60 })
+        local sent = text .. "." .. moon.base64url.encode(signature_of(text))
+        return policy:request({ grpc = "/a.B/C", headers = { authorization = "Bearer " .. sent } }).verdict
+      end
+      for _, secret in ipairs { file, ONE.public, (ONE.public:gsub("\n$", "")) } do
+        local function mac(text) return moon.crypto.hmac("sha256", secret, text) end
+        expect(ask_with('{"alg":"HS256"}', mac)):to_equal("replied")
+      end
+      expect(ask_with('{"alg":"none"}', function() return "" end)):to_equal("replied")
+      expect(policy:request({ grpc = "/a.B/C", headers = bearer() }).verdict):to_equal("proceeded")
+    end
+  end)
+
+  it("says which line to write where key and secret are confused", function()
+    local function load(settings, files, secrets)
+      return function() load_policy("jwt-auth", settings, { files = files, secrets = secrets }) end
+    end
+    local shared = load({ key = "keys/hmac.txt" }, { ["keys/hmac.txt"] = SECRET })
+    expect(shared):to_raise("key holds no PEM")
+    expect(shared):to_raise('write `secret: hmac` here and `secrets: {hmac: {file: "keys/hmac.txt"}}`')
+    expect(load({ secret = "idp" }, {}, { idp = "# idp\n" .. ONE.public })):to_raise("name the file under key")
+    expect(load({ key = "own.pem" }, { ["own.pem"] = ONE.private })):to_raise("key holds a private key")
+    expect(load({ jwks = "k.json" }, { ["k.json"] = jwks({}, { oct("a", SECRET) }) })):to_raise("secret_jwks")
+    expect(load({ secret_jwks = "k" }, {}, { k = jwks { one = ONE } })):to_raise("public keys belong under jwks")
   end)
 
   describe("with a key set from an upstream", function()
     local options = { upstreams = { "main", "keys" } }
     local settings = { jwks_upstream = "keys", jwks_path = "/keys.json", refresh = "60s" }
-    local one, two = jwks { one = SECRET }, jwks { two = ("t"):rep(32) }
+    local one, two = jwks({ one = ONE }, { oct("shared", SECRET) }), jwks { two = TWO }
 
     local function caller(policy)
       return function(name)
-        local key = name == "two" and ("t"):rep(32) or SECRET
-        local headers = bearer({ exp = clock.now() // 1 + 86400 }, { alg = "HS256", key = key, kid = name or "one" })
+        local pair = name == "two" and TWO or ONE
+        local headers = bearer({ exp = clock.now() // 1 + 86400 }, signed_by(pair, name or "one"))
         return policy:request { grpc = "/shop.Cart/Add", headers = headers }.grpc_status
       end
     end
@@ -162,6 +230,15 @@ describe("jwt-auth", function()
       expect(ask_as "two"):to_be_nil()
     end)
 
+    it("leaves out secrets, which everybody can fetch", function()
+      http.stub("keys", { body = one })
+      local policy = load_policy("jwt-auth", settings, options)
+      for _, kid in ipairs { "shared", "one" } do
+        local headers = bearer({}, { alg = "HS256", secret = SECRET, kid = kid })
+        expect(policy:request({ grpc = "/shop.Cart/Add", headers = headers }).grpc_status):to_equal(16)
+      end
+    end)
+
     it("denies until it has come", function()
       http.stub("keys", { failure = "unavailable" })
       local policy = load_policy("jwt-auth", settings, options)
@@ -170,7 +247,8 @@ describe("jwt-auth", function()
       expect(logs()[1].fields.reason):to_contain("unavailable")
       expect(policy:request({ path = "/", headers = bearer() }).status):to_equal(503)
       expect(policy:request({ grpc = "/a.B/C" }).grpc_status):to_equal(16)
-      for _, answer in ipairs { { status = 404 }, { body = "oops" }, { body = '{"keys": []}' } } do
+      local secrets = moon.json.encode { keys = { oct("one", SECRET) } }
+      for _, answer in ipairs { { status = 404 }, { body = "oops" }, { body = '{"keys": []}' }, { body = secrets } } do
         http.stub("keys", answer)
         clock.advance(5)
         expect(ask_as()):to_equal(14)
@@ -198,14 +276,15 @@ describe("jwt-auth", function()
       return function()
         load_policy("jwt-auth", settings, { files = {
           ["keys.json"] = FILES["keys.json"], ["none.json"] = '{"keys": []}', ["bad.json"] = "{",
-          ["key.pem"] = "short" } })
+          ["key.pem"] = ONE.public }, secrets = { short = "short" } })
       end
     end
-    expect(load {}):to_raise("exactly one of key, secret, jwks and jwks_upstream is needed")
+    expect(load {}):to_raise("exactly one of key, secret, jwks, secret_jwks, jwks_upstream is needed")
     expect(load { jwks = "none.json" }):to_raise("no key that fits")
     expect(load { jwks = "bad.json" }):to_raise("jwks")
     expect(load { jwks = "missing.json" }):to_raise("missing.json")
-    expect(load { key = "key.pem" }):to_raise("shorter than 32 bytes")
+    expect(load { secret = "short" }):to_raise("HS256 needs a secret of at least 32 bytes")
+    expect(load { key = "key.pem", algorithms = "HS256" }):to_raise("HS256 does not fit the key")
     expect(load { secret = "unknown" }):to_raise("no secret is called 'unknown'")
     expect(load { jwks = "keys.json", algorithms = "none" }):to_raise("unknown algorithm 'none'")
     expect(load { jwks = "keys.json", algorithms = {} }):to_raise("algorithms is empty")

@@ -72,7 +72,9 @@ extension FuzzTarget {
 
     /// A token against a key that nobody signs with: no input may be taken.
     private static let jsonWebToken = FuzzTarget("jwt", longestInput: 2048) { bytes in
-        guard let keys = try? JWTKeySet(key: Bytes("a secret of thirty-two bytes and more"), algorithms: nil) else {
+        guard let secret = try? JWTSecret(Array("a secret of thirty-two bytes and more".utf8)),
+            let keys = try? JWTKeySet(secret: secret, algorithms: nil)
+        else {
             throw Violation(description: "no keys")
         }
         let verifier = JWTVerifier(JWTVerifier.Rules(), keys: keys, cacheCapacity: 4)
@@ -84,13 +86,14 @@ extension FuzzTarget {
     /// A JWK set (RFC 7517).
     private static let keySet = FuzzTarget("jwks", longestInput: 2048) { bytes in
         guard let document = try? JSONDocument(bytes.view), let root = document.root,
-            let keys = try? JWTKeySet(jwks: root, algorithms: nil)
+            let keys = try? JWTKeySet(jwks: root, kind: .fetched, algorithms: nil)
         else { return }
         try Violation.check(keys.keys.count <= JWTKeySet.mostKeys, "more keys than are taken")
         for algorithm in keys.algorithms {
             let candidates = keys.candidates(name: nil, algorithm: algorithm)
             try Violation.check(candidates.count <= JWTKeySet.mostTries, "more keys than are tried")
             for key in candidates {
+                if case .secret = key.kind { throw Violation(description: "a secret that everybody can fetch") }
                 try Violation.check(
                     !key.verify(Bytes("signature"), of: Bytes("text"), by: algorithm), "a signature that nobody made")
             }
@@ -107,7 +110,9 @@ extension FuzzTarget {
         }
         if let key = try? PEMFile.privateKey(pem, path: "file") { EVP_PKEY_free(key) }
         for list in (try? PEMFile.revocationLists(pem, path: "file")) ?? [] { X509_CRL_free(list) }
-        _ = try? JWTKeySet(key: bytes.view, algorithms: nil)
+        // A text is one of them at most: no key is a secret.
+        let keys = try? JWTKeySet(publicPEM: pem, algorithms: nil)
+        try Violation.check(keys == nil || (try? JWTSecret(pem)) == nil, "a public key that is a secret as well")
     }
 
     /// The first byte says which.

@@ -119,7 +119,7 @@ import Testing
 
     /// What lies outside of Lua counts, too.
     @Test(arguments: [
-        "moon.jwt.verifier{key = ('k'):rep(32), algorithms = {'HS256'}, cache = 65536}",
+        "moon.jwt.verifier{secret = ('k'):rep(32), algorithms = {'HS256'}, cache = 65536}",
         "moon.cidr(networks)", "moon.methods(methods)", "moon.passwords(users)",
     ])
     func objectsThatScriptsMakeCountForTheirMemory(_ made: String) throws {

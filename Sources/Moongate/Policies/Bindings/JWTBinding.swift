@@ -18,8 +18,9 @@ enum JWTBinding {
                 LuaBinding(
                     "setKeys", "v", type: "(jwks: string|table): boolean?, string?",
                     doc: """
-                        Other keys from now on, from a JSON Web Key Set as text or table. nil and the reason if there is no \
-                        usable key in it: the keys stay as they were.
+                        Other keys from now on, from a JSON Web Key Set as text or table. Keys of type `oct` are left out: a \
+                        set that can be fetched holds no secrets. nil and the reason if there is no usable key in it: the \
+                        keys stay as they were.
                         """, setKeys),
                 LuaBinding(
                     "hasKeys", "", type: "(): boolean", doc: "Whether there are keys to check tokens by.", hasKeys),
@@ -32,11 +33,13 @@ enum JWTBinding {
             LuaBinding(
                 "jwt.verifier", "=t", type: "(options: table): JwtVerifier",
                 doc: """
-                    A verifier by these options: `key` (a public key or certificate in PEM, or a secret), or `jwks` (a JSON \
-                    Web Key Set as text or table), or neither until `setKeys`; `algorithms` (a list; without it all that fit \
-                    the keys, never `none`), `issuer`, `audience`, `subject` (a text or a list of allowed ones), `required` \
-                    (claims that must be there), `leeway` (seconds that clocks may differ; 0), `cache` (tokens that are \
-                    remembered; 1024).
+                    A verifier by these options: `key` (a public key or certificate in PEM), or `secret` (one that signer and \
+                    verifier share, for HMACs), or `jwks` (a JSON Web Key Set of public keys as text or table), or \
+                    `secret_jwks` (one of secrets, whose type is `oct`), or none of them until `setKeys`; `algorithms` (a \
+                    list; without it all that fit the keys, never `none`), `issuer`, `audience`, `subject` (a text or a list \
+                    of allowed ones), `required` (claims that must be there), `leeway` (seconds that clocks may differ; 0), \
+                    `cache` (tokens that are remembered; 1024). A text is what its option says: a `key` without PEM and a \
+                    `secret` that holds a key are errors.
                     """, constructs: PolicyClasses.jwtVerifier, make),
             LuaBinding(
                 "jwt.verify", "st", type: "(token: string, options: table): table?, string?",
@@ -52,7 +55,7 @@ enum JWTBinding {
             "jwt.sign", "tt", type: "(claims: table, options: table): string",
             doc: """
                 A signed token with these claims. Options: `alg` (`HS256`, `RS256`, `PS256`, `ES256`, `EdDSA`, …), `key` (a \
-                secret, or a private key in PEM), `kid`.
+                private key in PEM) or, for the algorithms `HS…`, `secret`, and `kid`.
                 """, sign)
     }
 
@@ -108,7 +111,9 @@ enum JWTBinding {
     private static let setKeys: mg_leaf = { call in
         guard let verifier = verifier(call) else { return MG_RETURN }
         do throws(JWTFault) {
-            verifier.use(try JWTOptions.keySet(TapeView(argument: 0, of: call), verifier.rules.algorithms))
+            verifier.use(
+                try JWTOptions.keySet(
+                    TapeView(argument: 0, of: call), kind: .fetched, verifier.rules.algorithms))
             call.give(true)
             return MG_RETURN
         } catch {
@@ -133,16 +138,15 @@ enum JWTBinding {
 
     private static func token(_ claims: TapeView, _ options: TapeView) throws(JWTFault) -> [UInt8] {
         for entry in options.entries {
-            guard let name = entry.key.bytes, ["alg", "key", "kid"].contains(name.string) else {
-                throw JWTFault("unknown option (known: alg, key, kid)")
+            guard let name = entry.key.bytes, ["alg", "key", "kid", "secret"].contains(name.string) else {
+                throw JWTFault("unknown option (known: alg, key, kid, secret)")
             }
         }
         guard let algorithm = options.member("alg")?.bytes.flatMap(JWTAlgorithm.init) else {
             throw JWTFault("alg must be one of \(JWTAlgorithm.allCases.map(\.rawValue).joined(separator: ", "))")
         }
-        guard let text = options.member("key")?.bytes else { throw JWTFault("key is missing") }
-        let key = JWTKey.isPEM(text) ? try JWTKey.privatePEM(text) : JWTKey(secret: text)
-        guard key.fits(algorithm) else { throw JWTFault("\(algorithm.rawValue) does not fit the key") }
+        let key = try signingKey(options)
+        guard key.fits(algorithm) else { throw key.misfit(algorithm) }
         let signed =
             Base64.encodedURL(try header(algorithm, options.member("kid"))) + [UInt8(ascii: ".")]
             + Base64.encodedURL(try json(claims))
@@ -151,6 +155,15 @@ enum JWTBinding {
         }
         guard let signature else { throw JWTFault("the key cannot sign") }
         return signed + [UInt8(ascii: ".")] + Base64.encodedURL(signature)
+    }
+
+    private static func signingKey(_ options: TapeView) throws(JWTFault) -> JWTKey {
+        switch (options.member("key"), options.member("secret")) {
+        case (let key?, nil): try JWTKey.privatePEM(try JWTOptions.text(key, "key"))
+        case (nil, let secret?): JWTKey(secret: try JWTSecret(try JWTOptions.text(secret, "secret")))
+        case (nil, nil): throw JWTFault("key or secret is missing")
+        default: throw JWTFault("key and secret exclude each other")
+        }
     }
 
     private static func header(_ algorithm: JWTAlgorithm, _ name: TapeView?) throws(JWTFault) -> [UInt8] {

@@ -52,7 +52,7 @@ import Testing
                 assert(moon.jwt.verify(token, { key = public, algorithms = { "\(algorithm)" } }))
                 local refused, reason = moon.jwt.verify(token:sub(1, -5) .. "AAAA", { key = public })
                 assert(refused == nil and reason == "wrong signature", reason)
-                assert(not pcall(moon.jwt.sign, {}, { alg = "\(algorithm)", key = ("s"):rep(64) }))
+                assert(not pcall(moon.jwt.sign, {}, { alg = "\(algorithm)", secret = ("s"):rep(64) }))
                 assert(not pcall(moon.jwt.sign, {}, { alg = "\(algorithm)", key = public }))
                 """)
         }
@@ -78,7 +78,11 @@ import Testing
               assert(claims == nil and type(reason) == "string", token)
             end
             assert(select(2, pcall(moon.jwt.verifier, { key = public, algorithms = { "HS256" } })):find "HS256 does not fit the key")
-            assert(select(2, pcall(moon.jwt.verifier, { key = ("s"):rep(64), algorithms = { "RS256" } })):find "does not fit")
+            assert(select(2, pcall(moon.jwt.verifier, { secret = ("s"):rep(64), algorithms = { "RS256" } })):find "does not fit")
+            for _, text in ipairs { public, "\n" .. public, "# comment\n" .. public, "\xef\xbb\xbf" .. public, ("s"):rep(64) } do
+              assert(not pcall(moon.jwt.sign, {}, { alg = "HS256", key = text }))
+              assert(not pcall(moon.jwt.verifier, { secret = text }) or text == ("s"):rep(64))
+            end
             """#)
     }
 
@@ -94,9 +98,9 @@ import Testing
             + #"\#(jwk("strict", "s", #","alg":"HS512""#)),{"kty":"new","kid":"n"},\#(jwk(nil, "z"))]}"#
         try MoonScript.run(
             #"""
-            local verifier = moon.jwt.verifier { jwks = [[\#(set)]], algorithms = { "HS256" } }
+            local verifier = moon.jwt.verifier { secret_jwks = [[\#(set)]], algorithms = { "HS256" } }
             local function ask(letter, kid)
-              local token = moon.jwt.sign({}, { alg = "HS256", key = letter:rep(32), kid = kid })
+              local token = moon.jwt.sign({}, { alg = "HS256", secret = letter:rep(32), kid = kid })
               local claims, reason = verifier:verify(token)
               return claims and "ok" or reason
             end
@@ -110,14 +114,24 @@ import Testing
     @Test func keysCanChangeAndTokensAreForgottenThen() throws {
         try MoonScript.run(
             #"""
-            local function set(letter) return { keys = { { kty = "oct", k = moon.base64url.encode(letter:rep(32)) } } } end
-            local verifier = moon.jwt.verifier { algorithms = { "HS256" } }
-            local token = moon.jwt.sign({ sub = "x" }, { alg = "HS256", key = ("a"):rep(32) })
+            local private = [[
+            -----BEGIN PRIVATE KEY-----
+            MC4CAQAwBQYDK2VwBCIEICyMRoVzmYFduNMFeKZj4xSEdBi+Hpj2t/AiwN24ZOTc
+            -----END PRIVATE KEY-----
+            ]]
+            local function set(x) return { keys = { { kty = "OKP", crv = "Ed25519", x = x } } } end
+            local verifier = moon.jwt.verifier { algorithms = { "EdDSA", "HS256" } }
+            local token = moon.jwt.sign({ sub = "x" }, { alg = "EdDSA", key = private })
             assert(not verifier:hasKeys() and select(2, verifier:verify(token)) == "no keys yet")
-            assert(verifier:setKeys(set "a") and verifier:hasKeys() and verifier:verify(token) and verifier:verify(token))
+            assert(verifier:setKeys(set "-bB90AAHwVwFox6_H1PassWbdFmjvraxYzLlJG2FKgU"))
+            assert(verifier:hasKeys() and verifier:verify(token) and verifier:verify(token))
             local ok, reason = verifier:setKeys "{}"
             assert(ok == nil and reason:find "no list" and verifier:verify(token))
-            assert(verifier:setKeys(moon.json.encode(set "b")) and select(2, verifier:verify(token)) == "wrong signature")
+            -- Everybody can fetch such a set: there are no secrets in it.
+            ok, reason = verifier:setKeys { keys = { { kty = "oct", k = moon.base64url.encode(("s"):rep(32)) } } }
+            assert(ok == nil and reason:find "no key that fits" and verifier:verify(token))
+            assert(verifier:setKeys(moon.json.encode(set "LZN-QnzlnnNc19HxWsEJo6w-sreOjc58tFWNbMp_6X0")))
+            assert(select(2, verifier:verify(token)) == "wrong signature")
             """#)
     }
 
@@ -150,10 +164,14 @@ import Testing
 
     @Test(arguments: [
         ("{}", "", true), ("{ key = '' }", "key must be a text", false),
-        ("{ key = 'short' }", "shorter than 32 bytes", false),
+        ("{ secret = '' }", "secret must be a text", false),
+        ("{ secret = 5 }", "secret must be a text", false),
+        ("{ secret = 'short' }", "HS256 needs a secret of at least 32 bytes", false),
+        ("{ key = ('s'):rep(64) }", "key holds no PEM", false),
         ("{ key = 'x', jwks = '{}' }", "exclude each other", false),
-        ("{ key = ('s'):rep(40), algorithms = { 'HS512' } }", "HS512 needs a secret of at least 64 bytes", false),
-        ("{ key = '-----BEGIN PUBLIC KEY-----' }", "holds no public key", false),
+        ("{ secret = ('s'):rep(40), algorithms = { 'HS512' } }", "HS512 needs a secret of at least 64 bytes", false),
+        ("{ key = '-----BEGIN PUBLIC KEY-----' }", "the PEM text is cut", false),
+        ("{ secret = 'x', secret_jwks = '{}' }", "exclude each other", false),
         ("{ jwks = '[]' }", "no JSON Web Key Set", false), ("{ jwks = '{\"keys\":[{}]}' }", "a key has no kty", false),
         (
             "{ jwks = '{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}' }", "of no type that is taken",
@@ -179,7 +197,7 @@ import Testing
             MoonScript.complaint("moon.jwt.verifier { key = [[\(weak.shared)]] }").contains("of no type that is taken"))
         #expect(
             MoonScript.complaint("moon.jwt.verifier { key = [[\(JWTTests.rsa.secret)]] }").contains(
-                "holds no public key"))
+                "key holds a private key"))
     }
 
     /// Whatever a token is made of, the verifier refuses it, without harm.

@@ -66,7 +66,7 @@ import Testing
         let jwk = #"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#
         let document = try jwk.withBytes { try JSONDocument($0) }
         let root = try #require(document.root)
-        let key = try #require(try JWTKey.jwk(root))
+        let key = try #require(try JWTKey.jwk(root, of: .published))
         let signature = try #require(
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg".withBytes {
                 Base64.decodedURL($0)
@@ -85,7 +85,9 @@ enum JWTBench {
         jwks: String, _ rules: JWTVerifier.Rules = .init(), cache: Int = 0
     ) throws -> JWTVerifier {
         let document = try jwks.withBytes { try JSONDocument($0) }
-        let keys = try JWTKeySet(jwks: try #require(document.root), algorithms: rules.algorithms)
+        let root = try #require(document.root)
+        let kind: JWTKeySet.Kind = root.member("kty")?.equals("oct") == true ? .secrets : .published
+        let keys = try JWTKeySet(jwks: root, kind: kind, algorithms: rules.algorithms)
         return JWTVerifier(rules, keys: keys, cacheCapacity: cache)
     }
 

@@ -1,49 +1,14 @@
 import COpenSSL
 
 extension JWTKey {
-    /// A PEM text is a key of its own type; every other text is a secret.
-    static func isPEM(_ text: Bytes) -> Bool { text.starts(with: Bytes("-----BEGIN")) }
-
-    /// A public key or a certificate in PEM.
-    static func publicPEM(_ text: Bytes, name: [UInt8]? = nil) throws(JWTFault) -> JWTKey {
-        defer { ERR_clear_error() }
-        guard let key = publicKey(text) else { throw JWTFault("the PEM text holds no public key or certificate") }
-        return try JWTKey(key, name: name)
-    }
-
-    /// A private key in PEM, without a passphrase.
-    static func privatePEM(_ text: Bytes) throws(JWTFault) -> JWTKey {
-        defer { ERR_clear_error() }
-        guard let memory = BIO_new_mem_buf(text.base, Int32(clamping: text.count)) else {
-            throw JWTFault("not enough memory")
-        }
-        defer { BIO_free(memory) }
-        // Without a callback of its own OpenSSL would ask for a passphrase on the terminal.
-        guard let key = PEM_read_bio_PrivateKey(memory, nil, { _, _, _, _ in -1 }, nil) else {
-            throw JWTFault("the PEM text holds no private key, or one with a passphrase")
-        }
-        return try JWTKey(key)
-    }
-
-    private static func publicKey(_ text: Bytes) -> OpaquePointer? {
-        guard let memory = BIO_new_mem_buf(text.base, Int32(clamping: text.count)) else { return nil }
-        defer { BIO_free(memory) }
-        guard text.starts(with: Bytes("-----BEGIN CERTIFICATE")) else {
-            return PEM_read_bio_PUBKEY(memory, nil, { _, _, _, _ in -1 }, nil)
-        }
-        guard let certificate = PEM_read_bio_X509(memory, nil, { _, _, _, _ in -1 }, nil) else { return nil }
-        defer { X509_free(certificate) }
-        return X509_get_pubkey(certificate)
-    }
-
     // MARK: JWK (RFC 7517)
 
-    /// The key of one JWK.
+    /// The key of one JWK of a set that holds keys of one kind.
     ///
     /// - Returns: `nil` for one that is not for checking signatures, or of a type that is not known: key sets may hold
-    ///   such (RFC 7517 §5).
+    ///   such (RFC 7517 §5). A secret among public keys is left out where the set was fetched.
     /// - Throws: what is wrong with one that is.
-    static func jwk(_ jwk: TapeView) throws(JWTFault) -> JWTKey? {
+    static func jwk(_ jwk: TapeView, of kind: JWTKeySet.Kind) throws(JWTFault) -> JWTKey? {
         if let use = jwk.member("use"), !use.equals("sig") { return nil }
         if let operations = jwk.member("key_ops")?.elements, !operations.contains(where: { $0.equals("verify") }) {
             return nil
@@ -56,14 +21,20 @@ extension JWTKey {
         let name = jwk.member("kid")?.bytes.map { Array($0.buffer) }
         guard let type = jwk.member("kty")?.bytes else { throw JWTFault("a key has no kty") }
         defer { ERR_clear_error() }
-        switch type.string {
-        case "oct":
-            let secret = try part(jwk, "k")
-            return secret.withUnsafeBufferPointer { secret in
-                secret.baseAddress.map {
-                    JWTKey(secret: Bytes($0, secret.count), name: name, onlyAlgorithm: only)
-                }
+        if type.equals("oct") {
+            switch kind {
+            case .fetched: return nil
+            case .published:
+                throw JWTFault(
+                    "a key of type oct is a secret, and a key set is for public keys: name it under secret_jwks")
+            case .secrets:
+                return JWTKey(secret: try JWTSecret(try part(jwk, "k")), name: name, onlyAlgorithm: only)
             }
+        }
+        guard kind != .secrets || !["RSA", "EC", "OKP"].contains(type.string) else {
+            throw JWTFault("secret_jwks takes keys of type oct; public keys belong under jwks")
+        }
+        switch type.string {
         case "RSA":
             let modulus = try part(jwk, "n"), exponent = try part(jwk, "e")
             return try made(mg_rsa_public_key(modulus, modulus.count, exponent, exponent.count), name, only)

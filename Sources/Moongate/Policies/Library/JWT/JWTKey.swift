@@ -3,7 +3,8 @@ import COpenSSL
 /// A key for JWTs, parsed: a shared secret, or one that OpenSSL keeps.
 ///
 /// A key fits only the algorithms of its own type. So a token cannot choose how a key is used: a public key never
-/// becomes the secret of an HMAC, whatever the token's header says (RFC 8725 §2.1).
+/// becomes the secret of an HMAC, whatever the token's header says (RFC 8725 §2.1). Neither can a file: which of the two a
+/// text is was said by who named it, and `JWTSecret` is the only type that HMAC keys are made of.
 final class JWTKey {
     enum Kind: Equatable {
         /// With the number of bytes.
@@ -45,11 +46,11 @@ final class JWTKey {
     /// An `EVP_PKEY`; `nil` for secrets.
     private let key: OpaquePointer?
 
-    init(secret: Bytes, name: [UInt8]? = nil, onlyAlgorithm: JWTAlgorithm? = nil) {
-        kind = .secret(secret.count)
+    init(secret: JWTSecret, name: [UInt8]? = nil, onlyAlgorithm: JWTAlgorithm? = nil) {
+        kind = .secret(secret.bytes.count)
         self.name = name
         self.onlyAlgorithm = onlyAlgorithm
-        self.secret = Array(secret.buffer)
+        self.secret = secret.bytes
         key = nil
     }
 

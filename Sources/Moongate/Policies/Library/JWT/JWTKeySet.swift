@@ -11,27 +11,36 @@ struct JWTKeySet {
     /// Whether tokens choose by `kid`.
     let isNamed: Bool
 
-    /// One key, PEM or secret. Tokens with any `kid` are checked by it.
-    init(key text: Bytes, algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
-        let key = JWTKey.isPEM(text) ? try JWTKey.publicPEM(text) : JWTKey(secret: text)
-        for algorithm in wanted ?? [] where !key.fits(algorithm) {
-            if case .secret = key.kind, JWTKey.Kind.secret(.max).fits(algorithm) {
-                throw JWTFault(
-                    "\(algorithm.rawValue) needs a secret of at least \(algorithm.shortestSecret) bytes (RFC 7518 §3.2)"
-                )
-            }
-            throw JWTFault("\(algorithm.rawValue) does not fit the key")
-        }
+    /// Where a set of JWKs comes from decides what its keys of type `oct` are.
+    enum Kind {
+        /// From a place that may be known to others: secrets in it are none, and left out.
+        case fetched
+        /// Public keys that were given with the options: a secret among them is a mistake.
+        case published
+        /// Secrets, and nothing else.
+        case secrets
+    }
+
+    /// One public key in PEM. Tokens with any `kid` are checked by it.
+    init(publicPEM text: [UInt8], algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
+        try self.init(JWTKey.publicPEM(text), algorithms: wanted)
+    }
+
+    /// One secret. Tokens with any `kid` are checked by it.
+    init(secret: JWTSecret, algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
+        try self.init(JWTKey(secret: secret), algorithms: wanted)
+    }
+
+    private init(_ key: JWTKey, algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
+        for algorithm in wanted ?? [] where !key.fits(algorithm) { throw key.misfit(algorithm) }
         keys = [key]
         algorithms = wanted ?? JWTAlgorithm.allCases.filter(key.fits)
         isNamed = false
-        guard !algorithms.isEmpty else {
-            throw JWTFault("the secret is shorter than 32 bytes, which HS256 needs (RFC 7518 §3.2)")
-        }
+        guard !algorithms.isEmpty else { throw key.misfit(.hs256) }
     }
 
     /// A JWK set (RFC 7517 §5), or a single JWK.
-    init(jwks: TapeView, algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
+    init(jwks: TapeView, kind: Kind, algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
         let list = jwks.member("keys")?.elements ?? (jwks.member("kty") == nil ? nil : [jwks])
         guard let list else { throw JWTFault("no JSON Web Key Set: there is no list \"keys\"") }
         guard list.count <= JWTKeySet.mostKeys else {
@@ -39,7 +48,7 @@ struct JWTKeySet {
         }
         var keys: [JWTKey] = []
         for jwk in list {
-            if let key = try JWTKey.jwk(jwk) { keys.append(key) }
+            if let key = try JWTKey.jwk(jwk, of: kind) { keys.append(key) }
         }
         let algorithms = wanted ?? JWTAlgorithm.allCases.filter { algorithm in keys.contains { $0.fits(algorithm) } }
         guard keys.contains(where: { key in algorithms.contains(where: key.fits) }) else {
@@ -56,5 +65,17 @@ struct JWTKeySet {
         guard isNamed, let name else { return Array(fitting.prefix(JWTKeySet.mostTries)) }
         return Array(
             fitting.filter { $0.name.map { name.buffer.elementsEqual($0) } ?? false }.prefix(JWTKeySet.mostTries))
+    }
+}
+
+extension JWTKey {
+    /// Why an algorithm cannot be used with this key.
+    func misfit(_ algorithm: JWTAlgorithm) -> JWTFault {
+        switch kind {
+        case .secret where JWTKey.Kind.secret(.max).fits(algorithm):
+            JWTFault(
+                "\(algorithm.rawValue) needs a secret of at least \(algorithm.shortestSecret) bytes (RFC 7518 §3.2)")
+        default: JWTFault("\(algorithm.rawValue) does not fit the key")
+        }
     }
 }

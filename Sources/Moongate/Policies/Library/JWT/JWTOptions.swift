@@ -1,7 +1,8 @@
 /// The options of `moon.jwt.verifier` and `moon.jwt.verify`.
 struct JWTOptions {
     private static let known = [
-        "algorithms", "audience", "cache", "issuer", "jwks", "key", "leeway", "required", "subject",
+        "algorithms", "audience", "cache", "issuer", "jwks", "key", "leeway", "required", "secret", "secret_jwks",
+        "subject",
     ]
 
     private let options: TapeView
@@ -38,12 +39,14 @@ struct JWTOptions {
     }
 
     /// From a key set as text or as a table.
-    static func keySet(_ value: TapeView, _ algorithms: [JWTAlgorithm]?) throws(JWTFault) -> JWTKeySet {
-        guard let text = value.bytes else { return try JWTKeySet(jwks: value, algorithms: algorithms) }
+    static func keySet(
+        _ value: TapeView, kind: JWTKeySet.Kind, _ algorithms: [JWTAlgorithm]?
+    ) throws(JWTFault) -> JWTKeySet {
+        guard let text = value.bytes else { return try JWTKeySet(jwks: value, kind: kind, algorithms: algorithms) }
         do {
             let document = try JSONDocument(text, limits: .init(bytes: 1 << 18, values: 1 << 14))
             guard let root = document.root else { throw JWTFault("jwks is empty") }
-            return try JWTKeySet(jwks: root, algorithms: algorithms)
+            return try JWTKeySet(jwks: root, kind: kind, algorithms: algorithms)
         } catch let fault as JWTFault {
             throw fault
         } catch {
@@ -51,15 +54,25 @@ struct JWTOptions {
         }
     }
 
+    /// What a text means is said by the option that it stands under, and never by how it looks.
     private func keys(_ algorithms: [JWTAlgorithm]?) throws(JWTFault) -> JWTKeySet? {
-        switch (options.member("key"), options.member("jwks")) {
-        case (nil, nil): return nil
-        case (let key?, nil):
-            guard let text = key.bytes, !text.isEmpty else { throw JWTFault("key must be a text") }
-            return try JWTKeySet(key: text, algorithms: algorithms)
-        case (nil, let jwks?): return try JWTOptions.keySet(jwks, algorithms)
-        default: throw JWTFault("key and jwks exclude each other")
+        let given = ["key", "secret", "jwks", "secret_jwks"].compactMap { (name: StaticString) in
+            options.member(name).map { (name, $0) }
         }
+        guard let (name, value) = given.first else { return nil }
+        guard given.count == 1 else { throw JWTFault("key, secret, jwks and secret_jwks exclude each other") }
+        switch name.description {
+        case "key": return try JWTKeySet(publicPEM: try JWTOptions.text(value, name), algorithms: algorithms)
+        case "secret":
+            return try JWTKeySet(secret: try JWTSecret(try JWTOptions.text(value, name)), algorithms: algorithms)
+        case "jwks": return try JWTOptions.keySet(value, kind: .published, algorithms)
+        default: return try JWTOptions.keySet(value, kind: .secrets, algorithms)
+        }
+    }
+
+    static func text(_ value: TapeView, _ name: StaticString) throws(JWTFault) -> [UInt8] {
+        guard let text = value.bytes, !text.isEmpty else { throw JWTFault("\(name) must be a text that is not empty") }
+        return Array(text.buffer)
     }
 
     private func algorithms() throws(JWTFault) -> [JWTAlgorithm]? {
