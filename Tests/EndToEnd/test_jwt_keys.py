@@ -15,8 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm
 
+from harness.client import seen_metadata
+from harness.frame_client import request
+from harness.frame_upstream import answer_ok
 from harness.proxy import run_command
 from harness.settings import configuration, route, text
+from harness.stubs import Order
 from harness.waiting import eventually
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -236,3 +240,34 @@ def test_what_a_jwk_says_of_itself_holds(guard):
     assert allowed(caller, jwt.encode(claims(), CURVE, "ES256", {"kid": "sig"}))
     for kid in ("enc", "mac", "ops", "sig"):
         assert not allowed(caller, jwt.encode(claims(), other, "ES256", {"kid": kid})), kid
+
+
+def test_the_cookie_that_held_the_token_is_not_forwarded(moongate, upstream, connect):
+    server = upstream(answer_ok)
+    settings = {"key": "idp.pem", "cookie": "session", "forward": False}
+    proxy = moongate(
+        configuration(server.address, routes=[route(policies=[{"jwt-auth": settings}])]),
+        files={"idp.pem": CURVE_PEM.decode()})
+    caller = connect(proxy.address)
+    token = jwt.encode(claims(), CURVE, "ES256")
+
+    def left(*fields, extra=()):
+        head = request(content_type="text/plain", extra=[("cookie", field) for field in fields] + list(extra))
+        caller.call(head)
+        seen = server.heads()[-1]
+        assert token not in str(seen)
+        return seen.all("cookie")
+
+    joined = "; ".join
+    assert left(f"session={token}") == []
+    assert joined(left(f"a=1; session={token}; b=\"2\"")) == 'a=1; b="2"'
+    assert joined(left("a=1", f"session={token}", "b=2")) == "a=1; b=2"
+    assert joined(left(f"session={token}; xsession=1", "session=old; c=3")) == "xsession=1; c=3"
+    assert joined(left("a=1", f"session={token}", extra=bearer(token))) == "a=1"
+
+
+def test_the_cookie_is_forwarded_unless_somebody_says_otherwise(guard, backend):
+    caller = guard({"idp.pem": CURVE_PEM.decode()}, key="idp.pem", cookie="session")
+    token = jwt.encode(claims(), CURVE, "ES256")
+    report, _ = caller.probe.Unary.with_call(Order(), metadata=[("cookie", f"a=1; session={token}")], timeout=5)
+    assert seen_metadata(report)["cookie"] == [f"a=1; session={token}".encode()]

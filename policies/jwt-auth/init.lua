@@ -210,5 +210,6 @@ function on_request(handle)
   end
   if not settings.forward then
     headers:remove(settings.header)
+    if settings.cookie then headers:removeCookie(settings.cookie) end
   end
 end

@@ -142,6 +142,23 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
     expect(ask({ cookie = "session" }, { cookie = "xsession=" .. good }).grpc_status):to_equal(16)
   end)
 
+  it("does not forward the cookie that it reads, and leaves the others as they are", function()
+    local good = token()
+    local settings = { cookie = "session", forward = false }
+    local function left(cookie) return ask(settings, { cookie = cookie }).request.headers.cookie end
+    expect(left("a=b; session=" .. good .. "; c=\"d\"")):to_equal('a=b; c="d"')
+    expect(left("session=" .. good .. "; a=b")):to_equal("a=b")
+    expect(left("xsession=1; session=" .. good .. "; Session=2; session=x")):to_equal("xsession=1; Session=2")
+    expect(left("session=" .. good)):to_be_nil()
+    expect(ask({ cookie = "session" }, { cookie = "session=" .. good }).request.headers.cookie):to_contain(good)
+    -- One in the header counts; the cookie is a credential all the same.
+    local headers = bearer()
+    headers.cookie = "session=another; a=b"
+    local seen = ask(settings, headers).request.headers
+    expect(seen.authorization):to_be_nil()
+    expect(seen.cookie):to_equal("a=b")
+  end)
+
   it("tells callers without gRPC by HTTP statuses", function()
     local policy = load_policy("jwt-auth", { jwks = "keys.json", claims = { role = "admin" } }, { files = FILES })
     expect(policy:request({ path = "/x" }).status):to_equal(401)
