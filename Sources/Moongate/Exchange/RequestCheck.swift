@@ -15,9 +15,9 @@ enum RequestCheck {
         if path[0] == UInt8(ascii: "*") && !method.equals("OPTIONS") {
             return .malformed("the path * is for OPTIONS alone")
         }
-        if RequestPath.isPlain(path) {
+        if RequestPath.isPlain(path) || path[0] == UInt8(ascii: "*") {
             settled.pointee.traits = []
-        } else if path[0] == UInt8(ascii: "/"), let fault = settled.pointee.settle(request, path, mode()) {
+        } else if let fault = settled.pointee.settle(request, path, mode()) {
             return .malformed(fault.text)
         }
         settled.pointee.isKnown = true

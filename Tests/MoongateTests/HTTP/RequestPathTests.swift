@@ -150,4 +150,30 @@ import Testing
             }
         }
     }
+
+    /// Whatever the octets are: nothing grows, what is canonical stays so, and the query is never touched.
+    @Test(arguments: PathMode.allCases, [false, true]) func theFunctionIsIdempotent(mode: PathMode, isGRPC: Bool) {
+        var random = SeededGenerator(state: 11)
+        let pieces = [
+            "%", "2", "5", "e", "E", "f", "F", "c", "3", "a", "9", ".", "/", ";", "\\", "%25", "%2e", "%2f", "%c3%a9",
+            "%41", "#", "?",
+        ]
+        var canonical = 0
+        for _ in 0..<60_000 {
+            let length = Int.random(in: 0...12, using: &random)
+            let path = "/" + (0..<length).map { _ in pieces.randomElement(using: &random) ?? "" }.joined()
+            let (outcome, text) = RequestPath.canonicalize(path, mode, isGRPC: isGRPC)
+            if case .refused = outcome { continue }
+            canonical += 1
+            #expect(text.utf8.count <= path.utf8.count)
+            #expect(text.drop { $0 != "?" } == path.drop { $0 != "?" }, "\(path)")
+            let again = RequestPath.canonicalize(text, mode, isGRPC: isGRPC)
+            guard case .plain(let traits) = again.outcome else {
+                Issue.record("\(path) is \(text), and that is \(again)")
+                continue
+            }
+            if case .rewritten(_, let first) = outcome { #expect(traits == first, "\(path)") }
+        }
+        #expect(canonical > 3000)
+    }
 }

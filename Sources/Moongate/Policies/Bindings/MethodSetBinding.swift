@@ -27,7 +27,8 @@ enum MethodSetBinding {
                 "methods", "=v", type: "(patterns: string|string[]): MethodSet",
                 doc: """
                     A set of gRPC methods by patterns such as `shop.Cart/Get*`, in which a star stands for anything but a \
-                    slash; `*` alone is every method.
+                    slash; `*` alone is every method. Patterns become canonical as [paths](routing.md#paths) do, and one that no \
+                    request fits raises an error.
                     """, constructs: PolicyClasses.methodSet, make)
         ]
     }
