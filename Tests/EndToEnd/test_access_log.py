@@ -74,7 +74,7 @@ def test_requests_without_a_route_are_logged(moongate, client):
 
 def test_paths_and_hosts_cannot_break_a_line(moongate, upstream, connect):
     proxy = moongate(configuration(upstream(answer_ok).address, access_log={"path": "access.log"}))
-    connect(proxy.address).call(request(path='/quote"back\\slash/%0a'))
+    connect(proxy.address).call(request(path='/quote"back\\slash/%0a'))        # refused, and logged as it was sent
     [entry] = eventually(lambda: lines(proxy.folder / "access.log"))
     assert entry["path"] == '/quote"back\\slash/%0a'
 

@@ -19,11 +19,18 @@ def forwarded(between, headers, body=b""):
 
 
 @pytest.mark.parametrize("path", [
-    "/moongate.test.Probe/Unary", "/a//b/.c/..d", "/percent%2Fencoded%41", "/Case.Sensitive/method", "/s/m?q=1&r=%20",
-    "/" + "long" * 500,
+    "/moongate.test.Probe/Unary", "/a/b/.c/..d", "/Case.Sensitive/method", "/s/m?q=1&r=%20//%61/../", "/" + "long" * 500,
 ])
-def test_R1_path_is_forwarded_byte_for_byte(between, path):
+def test_R1_a_canonical_path_is_forwarded_as_it_is(between, path):
     assert forwarded(between, request(path=path)).get(":path") == path
+
+
+@pytest.mark.parametrize("path, canonical", [
+    ("/%61dmin", "/admin"), ("/a//b/.c/..d", "/a/b/.c/..d"), ("//a", "/a"), ("/percent%2bencoded%41", "/percent%2BencodedA"),
+    ("/caf%c3%a9?q=%c3%a9&r=%61//", "/caf%C3%A9?q=%c3%a9&r=%61//"),
+])
+def test_R1_another_spelling_becomes_the_canonical_path_and_the_query_stays(between, path, canonical):
+    assert forwarded(between, request(path=path, content_type="application/json")).get(":path") == canonical
 
 
 def test_R1_pseudo_headers_come_first_and_once(between):

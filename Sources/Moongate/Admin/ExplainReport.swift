@@ -5,6 +5,7 @@ public struct ExplainReport {
     private struct Section {
         let listener: ListenerConfig
         let explanation: RouteExplanation
+        let path: ExplainedPath
     }
 
     /// What keeps a request from being explained.
@@ -18,7 +19,7 @@ public struct ExplainReport {
 
     /// - Throws: `Failure` for a listener that does not exist, `DiagnosticList` for routes that cannot be used.
     public init(_ request: ExplainedRequest, _ config: Configuration) throws {
-        let table = try RouteTable(routes: config.routes, listeners: config.listeners.map(\.name))
+        let table = try RouteTable(config)
         try self.init(request, config, table)
     }
 
@@ -34,11 +35,20 @@ public struct ExplainReport {
         }
         sections = indexes.map { index in
             let listener = config.listeners[index]
-            return Section(
-                listener: listener,
-                explanation: request.withHead {
-                    RouteExplanation(config.routes, table, listener: index, name: listener.name, $0)
-                })
+            var path = ExplainedPath(request, on: listener)
+            guard path.fault == nil else {
+                return Section(listener: listener, explanation: RouteExplanation(), path: path)
+            }
+            var asked = request
+            asked.path = path.text
+            let explanation = asked.withHead { head in
+                let explanation = RouteExplanation(config.routes, table, listener: index, name: listener.name, head)
+                let route = explanation.route
+                path.check(route >= 0 ? config.routes[route] : nil)
+                if !table.isUnambiguous(listener: index, headers: head, route: route) { path.isAmbiguous() }
+                return explanation
+            }
+            return Section(listener: listener, explanation: explanation, path: path)
         }
     }
 
@@ -155,6 +165,8 @@ public struct ExplainReport {
     private func json(_ section: Section) -> JSONValue {
         var members: [(key: String, value: JSONValue)] = [
             ("listener", .string(section.listener.name)),
+            ("path", .string(section.path.text)),
+            ("refused", section.path.fault.map { .string($0.text) } ?? .literal("null")),
             ("route", route(section).map { .string($0.name) } ?? .literal("null")),
             ("decided_by", section.explanation.decidedBy.map { .string($0.rawValue) } ?? .literal("null")),
             (
@@ -207,11 +219,12 @@ public struct ExplainReport {
         var rows = [["listener", "\(section.listener.name) (\(ExplainReport.address(section.listener)))"]]
         rows.append(["request", "\(request.method) \(request.host) \(request.path)"])
         for header in request.headers { rows.append(["", "\(header.name): \(header.value)"]) }
+        rows += section.path.rows(for: request.path)
         if let route = route(section) {
             let winner = section.explanation.alternatives.first { $0.outcome == .wins }
             let match = winner.map { ExplainReport.text(route.matches[$0.match]) } ?? ""
             rows.append(["route", "\(route.name) (\(match)): \(ExplainReport.text(section.explanation.decidedBy))"])
-        } else {
+        } else if section.path.fault == nil {
             rows.append(["route", "none: UNIMPLEMENTED for gRPC, 404 for others"])
         }
         let policies = policies(section).map { policy in

@@ -228,6 +228,7 @@ extension Pooled where Record == ExchangeRecord {
         record.method = self.request.value(.method) ?? .empty
         record.authority = loggedAuthority
         record.path = loggedPath
+        record.sentPath = self.path.sent
         if self.route >= 0 { record.route = generation.route(self.route).pointee.name }
         if self.upstreamIndex >= 0 { record.upstream = generation.upstream(self.upstreamIndex).nameBytes }
         if let endpoint = self.endpoint { record.endpoint = endpoint.nameBytes }

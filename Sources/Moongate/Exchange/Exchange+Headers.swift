@@ -42,7 +42,7 @@ extension Pooled where Record == ExchangeRecord {
         self.originalAuthority = self.request.value(.authority) ?? .empty
         let isSendable = edits._withUnsafeGuaranteedRef { edits in
             edits.request?.apply(to: requestPointer, variables)
-            return edits.rewrite?.apply(to: requestPointer) ?? true
+            return edits.rewrite?.apply(to: requestPointer, pathMode) ?? true
         }
         if !isSendable { fail(.rewriteFailed) }
         return isSendable

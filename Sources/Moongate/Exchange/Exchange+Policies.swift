@@ -25,7 +25,8 @@ extension Pooled where Record == ExchangeRecord {
     /// Without what the route that the request would take now switches off.
     private func listenerChain(_ generation: WorkerGeneration, _ facts: ConnectionFacts) -> PolicyChain? {
         guard generation.hasPolicyExceptions else { return generation.listenerChain(facts.listener) }
-        return generation.listenerChain(facts.listener, route: generation.match(facts, requestPointer))
+        return generation.listenerChain(
+            facts.listener, route: generation.match(facts, requestPointer, self.path.traits))
     }
 
     /// Runs the listener's policies that the route found before had switched off and the one found now has not, so that
@@ -49,8 +50,9 @@ extension Pooled where Record == ExchangeRecord {
     func chooseRoute() { lend(chooseRoute) }
 
     private func chooseRoute(_ generation: WorkerGeneration, _ facts: ConnectionFacts) {
-        self.route = generation.match(facts, requestPointer)
+        self.route = generation.match(facts, requestPointer, self.path.traits)
         noteEdits(generation)
+        if let fault = pathFault(generation, facts, self.route) { return fail(fault) }
         // The policies of the listener, which ran before, see the route on the response.
         if let run = self.policyRun { note(self.route, for: run, generation) }
         if generation.hasPolicyExceptions && runSkippedPolicies(generation, facts) { return }
@@ -91,7 +93,7 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func listenerPoliciesPassed() {
-        if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
+        if let fault = settleHead() { return fail(fault) }
         chooseRoute()
     }
 
@@ -99,13 +101,14 @@ extension Pooled where Record == ExchangeRecord {
         guard let run = self.policyRun, run.subject.requestWritten || run.subject.routeCacheCleared else {
             return forward()
         }
-        if let fault = RequestCheck.normalize(requestPointer) { return fail(fault) }
+        if let fault = settleHead() { return fail(fault) }
         guard run.subject.routeCacheCleared else { return forward() }
         lend { generation, facts in chooseRouteAgain(run, generation, facts) }
     }
 
     private func chooseRouteAgain(_ run: PolicyRun, _ generation: WorkerGeneration, _ facts: ConnectionFacts) {
-        if generation.match(facts, requestPointer) == self.route {
+        if generation.match(facts, requestPointer, self.path.traits) == self.route {
+            if let fault = pathFault(generation, facts, self.route) { return fail(fault) }
             run.subject.routeCacheCleared = false
             return forward()
         }
@@ -268,6 +271,7 @@ extension Pooled where Record == ExchangeRecord {
         run.subject.listener = generation.shared.listenerIndex(facts.listener)
         run.subject.upstreams = Unmanaged.passUnretained(generation.directory)
         run.subject.requestNumber = self.number
+        run.subject.paths = pathMode
         self.policyRun = run
         return run
     }

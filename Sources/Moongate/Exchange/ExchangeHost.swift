@@ -128,6 +128,7 @@ extension ExchangeRecord {
         requestEnded = false
         isGRPC = false
         client = nil
+        path = SettledPath()
         originalPath = .empty
         originalAuthority = .empty
         requestMessages = GRPCMessageTracker()

@@ -26,7 +26,9 @@ struct ExchangeRecord {
     var isGRPC = false
     /// The client as a trusted proxy in front names it.
     var client: ForwardedClient?
-    /// As the client sent them, where the route may rewrite them; else empty.
+    /// What has become of the path.
+    var path = SettledPath()
+    /// As they were before the route's rewrite, where it has one; else empty.
     var originalPath = Bytes.empty
     var originalAuthority = Bytes.empty
     var requestMessages = GRPCMessageTracker()

@@ -1,8 +1,13 @@
+import MoongateConfig
+
 /// What a request's head must satisfy before anything looks at it, beyond what `MessageCheck` refuses (RFC 9113 §8.3.1).
 enum RequestCheck {
-    /// Settles `:authority` against `host` (R11) and refuses what has no place at an edge.
+    /// Makes the path canonical (R1), settles `:authority` against `host` (R11) and refuses what has no place at an edge.
     /// - Returns: the answer to a request that must not go on.
-    static func normalize(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
+    static func normalize(
+        _ request: UnsafeMutablePointer<HeaderList>, _ settled: UnsafeMutablePointer<SettledPath>,
+        _ mode: @autoclosure () -> PathMode
+    ) -> Fault? {
         let method = request.pointee.value(.method) ?? .empty
         if method.equals("CONNECT") { return .methodNotAllowed }
         guard let path = request.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")
@@ -10,7 +15,12 @@ enum RequestCheck {
         if path[0] == UInt8(ascii: "*") && !method.equals("OPTIONS") {
             return .malformed("the path * is for OPTIONS alone")
         }
-        if let fault = RequestPath.fault(path) { return .malformed(fault) }
+        if RequestPath.isPlain(path) || path[0] == UInt8(ascii: "*") {
+            settled.pointee.traits = []
+        } else if let fault = settled.pointee.settle(request, path, mode()) {
+            return .malformed(fault.text)
+        }
+        settled.pointee.isKnown = true
         return settleAuthority(request)
     }
 

@@ -9,6 +9,12 @@ enum GRPCContentType {
         return value[plain.count] == UInt8(ascii: "+") || value[plain.count] == UInt8(ascii: ";")
     }
 
+    /// Also true for `application/grpc-web` and whatever else begins like gRPC's type.
+    static func isRelated(_ value: Bytes) -> Bool {
+        let plain = Bytes("application/grpc")
+        return value.count >= plain.count && value[0..<plain.count].equalsIgnoringCase(plain)
+    }
+
     /// The type to answer a request of type `value` with: its own without parameters, `application/grpc` if it
     /// is not gRPC's.
     static func answering(_ value: Bytes?) -> Bytes {

@@ -9,6 +9,8 @@ struct CompiledRoute: BitwiseCopyable {
     let idleTimeout: UInt64
     let absentGRPCTimeout: UInt64
     let longestGRPCTimeout: UInt64
+    /// What paths may have on the route.
+    let allowedTraits: PathTraits
     let retry: RetryPlan
     /// `nil`: none. Kept by the route.
     let mirrors: Unmanaged<RouteMirrors>?
@@ -29,6 +31,7 @@ struct CompiledRoute: BitwiseCopyable {
         idleTimeout = config.idleTimeout.nanoseconds
         absentGRPCTimeout = config.grpcTimeout.absent.nanoseconds
         longestGRPCTimeout = config.grpcTimeout.maximum.nanoseconds
+        allowedTraits = PathTraits.allowed(by: config)
         retry = config.retry.map { RetryPlan($0) } ?? config.hedge.map { RetryPlan($0) } ?? RetryPlan()
         hedgedMethods = config.hedge.map { Unmanaged.passRetained(HedgedMethods($0)) }
         self.mirrors = mirrors.map { Unmanaged.passRetained($0) }

@@ -4,12 +4,14 @@ import MoongateConfig
 struct EdgeHeaderRules {
     let forwarded: ForwardedConfig
     let requestID: RequestIDMode
+    let paths: PathMode
     /// Names of headers that no hop may index, beyond those that always are.
     private let neverIndex: UnsafeMutableBufferPointer<Bytes>
 
     init(_ listener: ListenerConfig) {
         forwarded = listener.forwarded ?? ForwardedConfig()
         requestID = listener.requestID ?? .off
+        paths = listener.paths ?? .strict
         neverIndex = .allocate(capacity: listener.neverIndex.count)
         for (index, name) in listener.neverIndex.enumerated() {
             neverIndex.initializeElement(at: index, to: Bytes.allocated(name))

@@ -34,8 +34,8 @@ final class Generation: @unchecked Sendable {
         upstreamNames = NameIndex(config.upstreams.map(\.name))
         self.number = number
         self.config = config
-        let edits = try Generation.edits(config.routes)
-        let table = try RouteTable(routes: config.routes, listeners: config.listeners.map(\.name))
+        let edits = try Generation.edits(config)
+        let table = try RouteTable(config)
         routeTable = table
         metrics = GenerationMetrics(
             registry: registry, routes: config.routes.map(\.name), upstreams: config.upstreams.map(\.name),
@@ -73,11 +73,13 @@ final class Generation: @unchecked Sendable {
         return index >= 0 ? UnsafePointer(edgeHeaders + index) : nil
     }
 
-    private static func edits(_ routes: [RouteConfig]) throws(DiagnosticList) -> [RouteEdits?] {
+    private static func edits(_ config: Configuration) throws(DiagnosticList) -> [RouteEdits?] {
         var faults: [Diagnostic] = []
-        let edits = routes.map { route -> RouteEdits? in
+        let lenient = config.listeners.filter { $0.paths == .lenient }.map(\.name)
+        let edits = config.routes.map { route -> RouteEdits? in
+            let isLenient = lenient.contains { route.listeners.isEmpty || route.listeners.contains($0) }
             do throws(Diagnostic) {
-                return try RouteEdits(route)
+                return try RouteEdits(route, isLenient: isLenient)
             } catch {
                 faults.append(error)
                 return nil

@@ -8,11 +8,12 @@ final class RouteEdits {
     let trailers: HeaderEdits?
 
     /// `nil`: the route changes nothing.
+    /// - Parameter isLenient: some listener of the route is.
     /// - Throws: what is wrong with its rewrite.
-    init?(_ route: RouteConfig) throws(Diagnostic) {
+    init?(_ route: RouteConfig, isLenient: Bool) throws(Diagnostic) {
         let hasHeaders = [route.requestHeaders, route.responseHeaders, route.responseTrailers].contains { $0 != nil }
         guard hasHeaders || route.rewrite != nil else { return nil }
-        rewrite = if let config = route.rewrite { try Rewrite(config, of: route) } else { nil }
+        rewrite = if let config = route.rewrite { try Rewrite(config, of: route, isLenient: isLenient) } else { nil }
         request = route.requestHeaders.map(HeaderEdits.init)
         response = route.responseHeaders.map(HeaderEdits.init)
         trailers = route.responseTrailers.map(HeaderEdits.init)

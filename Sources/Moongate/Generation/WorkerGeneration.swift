@@ -47,8 +47,11 @@ final class WorkerGeneration {
 
     var number: UInt64 { shared.number }
 
-    @inline(__always) func match(_ facts: ConnectionFacts, _ request: UnsafeMutablePointer<HeaderList>) -> Int {
-        shared.routeTable.match(listener: shared.listenerIndex(facts.listener), headers: request.pointee)
+    /// - Parameter traits: those of the request's path.
+    @inline(__always) func match(
+        _ facts: ConnectionFacts, _ request: UnsafeMutablePointer<HeaderList>, _ traits: PathTraits
+    ) -> Int {
+        shared.routeTable.match(listener: shared.listenerIndex(facts.listener), headers: request.pointee, traits)
     }
 
     @inline(__always) func route(_ index: Int) -> UnsafePointer<CompiledRoute> { shared.route(index) }

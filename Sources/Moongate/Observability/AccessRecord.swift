@@ -16,8 +16,10 @@ struct AccessRecord {
     var certificate = ClientCertificateFacts(nil)
     var method: Bytes = .empty
     var authority: Bytes = .empty
-    /// As the client sent it, query included.
+    /// Canonical, query included.
     var path: Bytes = .empty
+    /// As the client sent it, where that is something else.
+    var sentPath: Bytes = .empty
     /// Names in the configuration.
     var route: Bytes = .empty
     var upstream: Bytes = .empty
@@ -54,6 +56,7 @@ struct AccessRecord {
         line.text("method", method)
         line.text("authority", authority)
         line.text("path", path, longest: 2048)
+        line.text("path_sent", sentPath, longest: 2048)
         line.text("route", route)
         line.text("upstream", upstream)
         line.text("endpoint", endpoint)

@@ -1,3 +1,5 @@
+import MoongateConfig
+
 /// What policies see of one exchange, and what they decide about it beside the verdict.
 ///
 /// Filled in by the exchange before a run starts; the memory behind the pointers stays valid until the run ends.
@@ -24,6 +26,8 @@ struct PolicySubject {
     var upstreams: Unmanaged<UpstreamDirectory>?
     /// Empty before a route is chosen and for requests without one.
     var routeName = Bytes.empty
+    /// How a path that a policy writes becomes canonical.
+    var paths = PathMode.strict
     /// Appears in log lines as 16 hex digits, see `RequestNumber`.
     var requestNumber: UInt64 = 0
 

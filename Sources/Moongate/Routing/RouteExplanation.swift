@@ -35,6 +35,13 @@ struct RouteExplanation {
     /// Of all routes, in the order of the file.
     let alternatives: [Alternative]
 
+    /// Of a request whose path is refused.
+    init() {
+        route = -1
+        decidedBy = nil
+        alternatives = []
+    }
+
     /// - Parameters:
     ///   - routes: those that `table` was made of.
     ///   - listener: index in the list that the table was made with.
@@ -76,7 +83,8 @@ struct RouteExplanation {
 
     fileprivate static func fits(_ match: RouteMatch, _ request: borrowing HeaderList) -> Bool {
         let route = RouteConfig(name: "", matches: [match])
-        guard let table = try? RouteTable(routes: [route], listeners: [""]) else { return false }
+        // Lenient: the pattern has been accepted, with the settings of its route.
+        guard let table = try? RouteTable(routes: [route], listeners: [""], lenient: [""]) else { return false }
         return table.match(listener: 0, headers: request) == 0
     }
 }
@@ -106,7 +114,10 @@ private struct Rank {
         switch path {
         case .exact, .method: return (3, 0)
         case .prefix(let prefix):
-            let length = prefix.utf8.count - (prefix.hasSuffix("/") ? 1 : 0)
+            var rules = PathPattern.Rules()
+            (rules.mode, rules.allowsParameters, rules.keepsSlash) = (.lenient, true, true)
+            let key = (try? PathPattern(prefix, rules))?.key ?? prefix
+            let length = key.utf8.count - (key.hasSuffix("/") ? 1 : 0)
             return length == 0 ? (0, 0) : (2, length)
         case .service(let service): return (2, service.utf8.count + 1)
         case .anyServiceMethod: return (1, 0)

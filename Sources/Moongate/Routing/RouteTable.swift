@@ -39,13 +39,25 @@ final class RouteTable: @unchecked Sendable {
     let predicates: FlatArray<CompiledPredicate>
     /// Keeps the patterns alive whose handles stand in `predicates`.
     private let patterns: [TextPattern]
+    /// By route.
+    private let spellings: FlatArray<PathPattern.Spelling>
+    /// Some route's path has parameters.
+    private let spellsParameters: Bool
     private let readsHost: Bool
     private let readsHeaders: Bool
 
-    /// - Parameter listeners: the names of all listeners; `match` takes positions in this list.
-    /// - Throws: every fault of every route: unknown listeners, paths without a leading `/`, bad patterns.
-    init(routes: [RouteConfig], listeners: [String]) throws(DiagnosticList) {
-        var builder = RouteTableBuilder(listeners: listeners)
+    convenience init(_ config: Configuration) throws(DiagnosticList) {
+        try self.init(
+            routes: config.routes, listeners: config.listeners.map(\.name),
+            lenient: Set(config.listeners.filter { $0.paths == .lenient }.map(\.name)))
+    }
+
+    /// - Parameters:
+    ///   - listeners: the names of all listeners; `match` takes positions in this list.
+    ///   - lenient: the names of those whose paths are.
+    /// - Throws: every fault of every route: unknown listeners, paths that no request can have, bad patterns.
+    init(routes: [RouteConfig], listeners: [String], lenient: Set<String> = []) throws(DiagnosticList) {
+        var builder = RouteTableBuilder(listeners: listeners, lenient: lenient)
         try builder.add(routes)
         var texts = RouteText()
         let parts = builder.finish(&texts)
@@ -62,6 +74,8 @@ final class RouteTable: @unchecked Sendable {
         candidates = FlatArray(copying: parts.candidates)
         predicates = FlatArray(copying: parts.predicates)
         patterns = parts.patterns
+        spellings = FlatArray(copying: parts.spellings)
+        spellsParameters = parts.spellings.contains { $0.contains(.parameters) }
         readsHost = parts.realms.contains(where: \.hasHosts)
         readsHeaders = !parts.predicates.isEmpty || !parts.headerNames.isEmpty
     }
@@ -79,16 +93,56 @@ final class RouteTable: @unchecked Sendable {
         listRanges.free()
         candidates.free()
         predicates.free()
+        spellings.free()
     }
 
     /// The position of the route that `headers` belongs to in the list that the table was built from, or -1.
     ///
     /// - Parameter listener: position in the list that the table was built with.
     func match(listener: Int, headers: borrowing HeaderList) -> Int {
+        let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
+        let traits: PathTraits = RequestPath.isPlain(path) ? [] : .escaped
+        return match(listener: listener, headers: headers, traits)
+    }
+
+    /// - Parameter traits: those of the path, which is canonical.
+    @inline(__always) func match(listener: Int, headers: borrowing HeaderList, _ traits: PathTraits) -> Int {
+        let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
+        if traits.contains(.escaped) { return matchEscaped(listener: listener, path: path, headers: headers) }
+        return match(listener: listener, path: path, headers: headers)
+    }
+
+    /// The path is compared by its key. Parameters take no part, but where a pattern has some itself.
+    private func matchEscaped(listener: Int, path: Bytes, headers: borrowing HeaderList) -> Int {
+        if spellsParameters {
+            let route = match(listener: listener, path: path, .withParameters, headers: headers)
+            if route >= 0 && spellings[route].contains(.parameters) { return route }
+        }
+        return match(listener: listener, path: path, [], headers: headers)
+    }
+
+    private func match(
+        listener: Int, path: Bytes, _ reading: PathKey.Reading, headers: borrowing HeaderList
+    ) -> Int {
+        // A closure cannot borrow what was borrowed; nobody writes to the copy, which lasts as long as the call.
+        let fields = copy headers
+        return PathKey.lend(path, reading) { match(listener: listener, path: $0, headers: fields) }
+    }
+
+    /// Whether a server that decodes `%2F`, or `%3F` and `%23`, before it takes a path apart arrives at what belongs to the same
+    /// route; one whose patterns spell them out has said what is meant.
+    func isUnambiguous(listener: Int, headers: borrowing HeaderList, route: Int) -> Bool {
+        guard route < 0 || !spellings[route].contains(.encodedDelimiters) else { return true }
+        let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
+        for reading: PathKey.Reading in [.decodedSlash, .decodedEnd, [.decodedSlash, .decodedEnd]]
+        where match(listener: listener, path: path, reading, headers: headers) != route { return false }
+        return true
+    }
+
+    private func match(listener: Int, path: Bytes, headers: borrowing HeaderList) -> Int {
         guard listener >= 0 && listener < realmOfListener.count else { return -1 }
         let number = realmOfListener[listener]
         let realm = realms[number]
-        let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
         if realm.hasHosts {
             var authority = headers.value(.authority)
             if authority == nil { authority = headers.value(.host) }

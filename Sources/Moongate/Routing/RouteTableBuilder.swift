@@ -22,19 +22,27 @@ struct RouteTableBuilder {
         var candidates: [Candidate] = []
         var predicates: [CompiledPredicate] = []
         var patterns: [TextPattern] = []
+        /// By route: what its paths spell out.
+        var spellings: [PathPattern.Spelling] = []
     }
 
     private let listeners: [String]
+    private let lenientListeners: Set<String>
     var parts = Parts()
     /// By bucket number, in the order of the file.
     private var alternatives: [[Alternative]] = []
     /// Compiled patterns by their source, shared between routes.
     var patterns: [String: TextPattern] = [:]
 
-    init(listeners: [String]) { self.listeners = listeners }
+    init(listeners: [String], lenient: Set<String>) {
+        self.listeners = listeners
+        lenientListeners = lenient
+    }
 
-    mutating func add(_ routes: [RouteConfig]) throws(DiagnosticList) {
-        let faults = routes.flatMap { check($0) }
+    mutating func add(_ given: [RouteConfig]) throws(DiagnosticList) {
+        parts.spellings = Array(repeating: [], count: given.count)
+        var routes = given
+        let faults = routes.indices.flatMap { check(&routes[$0], at: $0) }
         if !faults.isEmpty { throw DiagnosticList(faults) }
         var realmOfRoutes: [[Int]: Int32] = [:]
         for listener in listeners {
@@ -55,21 +63,24 @@ struct RouteTableBuilder {
 
     // MARK: Faults
 
-    /// Compiles the patterns on the way, so that each is compiled once.
-    private mutating func check(_ route: RouteConfig) -> [Diagnostic] {
+    /// Compiles the patterns on the way, so that each is compiled once, and gives paths the form in which they are compared.
+    private mutating func check(_ route: inout RouteConfig, at index: Int) -> [Diagnostic] {
         var faults: [Diagnostic] = []
-        func report(_ message: String, hint: String? = nil) {
+        let (name, place) = (route.name, route.location)
+        func report(_ message: String, hint: String? = nil, at location: SourceLocation? = nil) {
             faults.append(
-                Diagnostic(location: route.location, message: "route \"\(route.name)\": \(message)", hint: hint))
+                Diagnostic(location: location ?? place, message: "route \"\(name)\": \(message)", hint: hint))
         }
         for name in route.listeners where !listeners.contains(name) {
             report("there is no listener \"\(name)\"", hint: "listeners are \(listeners.joined(separator: ", "))")
         }
-        for match in route.matches {
-            switch match.path {
-            case .exact(let path), .prefix(let path):
-                if !path.hasPrefix("/") { report("the path \"\(path)\" does not start with \"/\"") }
-            case .any, .service, .method, .anyServiceMethod: break
+        let rules = PathPattern.Rules(route, listeners: listeners, lenient: lenientListeners)
+        for number in route.matches.indices {
+            let match = route.matches[number]
+            do throws(PathPattern.Fault) {
+                route.matches[number].path = try compile(match.path, rules, &parts.spellings[index])
+            } catch {
+                report(error.message, hint: error.hint, at: match.pathLocation)
             }
             for header in match.headers {
                 guard case .regex(let pattern) = header.predicate, patterns[pattern] == nil else { continue }
@@ -83,6 +94,21 @@ struct RouteTableBuilder {
             }
         }
         return faults
+    }
+
+    private func compile(
+        _ path: PathMatch, _ rules: PathPattern.Rules, _ spelling: inout PathPattern.Spelling
+    ) throws(PathPattern.Fault) -> PathMatch {
+        func key(_ text: String) throws(PathPattern.Fault) -> String {
+            let pattern = try PathPattern(text, rules)
+            spelling.formUnion(pattern.spelling)
+            return pattern.key
+        }
+        switch path {
+        case .exact(let text): return .exact(try key(text))
+        case .prefix(let text): return .prefix(try key(text))
+        case .any, .service, .method, .anyServiceMethod: return path
+        }
     }
 
     // MARK: Hosts and paths

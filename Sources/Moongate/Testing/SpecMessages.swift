@@ -18,7 +18,7 @@ struct SpecRequest {
         body = try table.body() ?? []
         let headers = try table.headers("headers")
         let grpc = try table.text("grpc")
-        let path = try table.text("path") ?? grpc ?? "/"
+        let path = try SpecRequest.canonical(try table.text("path") ?? grpc ?? "/", isGRPC: grpc != nil)
         var own: [(String, String)] = [
             (":method", try table.text("method") ?? (grpc == nil ? "GET" : "POST")),
             (":scheme", try table.text("scheme") ?? (facts.tls == nil ? "http" : "https")),
@@ -29,6 +29,16 @@ struct SpecRequest {
         // Headers of the spec stand in the place of those that are made up.
         fields = own.filter { name, _ in !headers.contains { $0.0 == name } }
         fields = headers.filter { $0.0.hasPrefix(":") } + fields + headers.filter { !$0.0.hasPrefix(":") }
+    }
+
+    /// Policies see paths as the edge makes them.
+    private static func canonical(_ path: String, isGRPC: Bool) throws(SpecFault) -> String {
+        guard path.hasPrefix("/") else { return path }
+        let (outcome, made) = RequestPath.canonicalize(path, .strict, isGRPC: isGRPC)
+        if case .refused(let fault) = outcome {
+            throw SpecFault("path: the edge refuses '\(path)' before policies run: \(fault.text)")
+        }
+        return made
     }
 
     private static func facts(_ table: SpecTable) throws(SpecFault) -> ConnectionFacts {

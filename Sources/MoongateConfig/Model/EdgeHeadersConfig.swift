@@ -109,6 +109,8 @@ public struct RewriteConfig: Sendable, Equatable {
     }
     /// `:authority` for the upstream.
     public var authority: Authority?
+    /// Where the new path stands in the file, for messages.
+    public var pathLocation: SourceLocation?
     public init(path: Path? = nil, authority: Authority? = nil) {
         self.path = path
         self.authority = authority

@@ -30,6 +30,8 @@ public struct ListenerConfig: Sendable, Equatable {
     public var neverIndex: [String]
     /// Values by namespace and key, for policies that read them.
     public var metadata: [SettingValue.Entry]
+    /// `nil`: `strict`.
+    public var paths: PathMode?
     /// `grpc.health.v1.Health/Check` is answered here, and not by an upstream.
     public var grpcHealth = false
     /// Where the listener stands in the file, for messages.

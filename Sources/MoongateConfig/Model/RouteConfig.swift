@@ -13,6 +13,10 @@ public struct RouteConfig: Sendable, Equatable {
     public var upstreams: [WeightedUpstream]
     /// Upstreams that get copies of the requests.
     public var mirrors: [MirrorConfig] = []
+    /// `nil`: `refuse`.
+    public var pathParameters: PathParametersMode?
+    /// `nil`: `refuse`.
+    public var encodedSlash: EncodedSlashMode?
     /// Longest time from the request's head to the response's end; `.zero` means none. The smaller of this
     /// and the client's `grpc-timeout` counts.
     public var timeout: Duration
@@ -82,6 +86,8 @@ public struct RouteMatch: Sendable, Equatable {
     public var hosts: [String]
     public var path: PathMatch
     public var headers: [HeaderMatch]
+    /// Where `path` or `path_prefix` stands in the file, for messages.
+    public var pathLocation: SourceLocation?
     public init(hosts: [String] = [], path: PathMatch = .any, headers: [HeaderMatch] = []) {
         self.hosts = hosts
         self.path = path
@@ -89,7 +95,7 @@ public struct RouteMatch: Sendable, Equatable {
     }
 }
 
-/// A path rule. Paths are compared byte for byte, without the query.
+/// A path rule. Canonical paths are compared, without the query.
 public enum PathMatch: Sendable, Equatable {
     case any
     /// gRPC `/service/…`.

@@ -37,6 +37,7 @@ extension ConfigurationReference {
             request_id: keep                      # the client's x-request-id, or a new one
             never_index: [x-session]              # more headers that hold credentials
             grpc_health: true                     # for balancers in front
+            paths: strict                         # or lenient
           - name: secure
             address: "[::]:8443"
             tls:
@@ -176,6 +177,7 @@ extension ConfigurationReference {
                 time_limit: 20ms
                 memory_limit: 4MiB
                 settings: {level: info}
+            path_parameters: allow                # /a;b=c goes on
             upstreams:                            # 95 % and 5 % of the requests
               - {name: greeter, weight: 95}
               - {name: greeter-canary, weight: 5}
@@ -205,6 +207,7 @@ extension ConfigurationReference {
             matches:                              # one of them has to fit
               - path: /robots.txt
               - path_prefix: /files
+            encoded_slash: keep                   # %2F goes on as it is
             rewrite:                              # for the upstream; or path: /…, or path_prefix: /…
               path_regex: {pattern: "^/files/v[0-9]+", substitution: /files}
               authority: files.internal           # or authority_of_endpoint: true

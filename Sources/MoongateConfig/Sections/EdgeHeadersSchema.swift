@@ -118,7 +118,11 @@ extension ValueType<RewriteConfig> {
             if path == nil, authority == nil {
                 decoding.report(mapping.location, "rewrite changes nothing", hint: "give a path or an authority")
             }
-            return RewriteConfig(path: path, authority: authority)
+            var rewrite = RewriteConfig(path: path, authority: authority)
+            rewrite.pathLocation =
+                ["path", "path_prefix", "path_regex"].compactMap { mapping.value(of: $0) }.first?
+                .location
+            return rewrite
         }
     }
 }

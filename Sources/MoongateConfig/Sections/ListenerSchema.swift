@@ -43,6 +43,11 @@ extension ValueType<ListenerConfig> {
                     "forwarded", \.forwarded, .forwarded, absent: "as without proxies in front",
                     "`x-forwarded-for` and its kin."),
                 Field(
+                    "paths", \.paths, .choice(), absent: "`strict`",
+                    "How paths become canonical before policies and routes see them. `strict`: spellings that servers read in"
+                        + " different ways are refused; `lenient`: unreserved characters are decoded, dot segments are"
+                        + " refused, and nothing else. See [Paths](routing.md#paths)."),
+                Field(
                     "request_id", \.requestID, .choice(), absent: "`off`",
                     "What becomes of `x-request-id`. `replace`: every request gets a new one; `keep`: one that the client"
                         + " sent stays; `off`: none is made."),

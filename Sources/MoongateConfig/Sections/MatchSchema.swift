@@ -45,8 +45,10 @@ extension ValueType<RouteMatch> {
                     .list(of: .headerMatch, atLeast: 1, emptyHint: "leave it out for any headers"),
                     "Predicates on headers; all have to hold."),
             ])
-        return .mapping(schema) { draft, _, _ in
-            RouteMatch(hosts: draft.hosts, path: draft.pathMatch, headers: draft.headers)
+        return .mapping(schema) { draft, mapping, _ in
+            var match = RouteMatch(hosts: draft.hosts, path: draft.pathMatch, headers: draft.headers)
+            match.pathLocation = (mapping.value(of: "path") ?? mapping.value(of: "path_prefix"))?.location
+            return match
         }
     }
 }

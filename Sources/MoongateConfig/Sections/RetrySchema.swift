@@ -124,7 +124,10 @@ extension ValueType<String> {
         return .text(shape, expected: "a method such as helloworld.Greeter/SayHello") {
             text, _ throws(SyntaxFault) in
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-            let isSound = parts.count == 2 && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isNameByte) }
+            // Dots alone are segments that no request has.
+            let isSound =
+                parts.count == 2 && parts[0] != "." && parts[0] != ".."
+                && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isNameByte) }
             guard isSound else {
                 throw SyntaxFault(
                     "\(quoted(text)) names no method",

@@ -8,6 +8,8 @@ private struct RouteDraft {
     var upstream: String?
     var upstreams: [WeightedUpstream]?
     var mirrors: [MirrorConfig] = []
+    var pathParameters: PathParametersMode?
+    var encodedSlash: EncodedSlashMode?
     var timeout: Duration = RouteConfig(name: "").timeout
     var idleTimeout: Duration = RouteConfig(name: "").idleTimeout
     var grpcTimeout = GRPCTimeoutConfig()
@@ -57,6 +59,13 @@ extension ValueType<RouteConfig> {
                 Field(
                     "mirror", \.mirrors, .list(of: .mirror, identity: { $0.upstream }),
                     "Upstreams that get copies of the requests, see [Routing](routing.md#mirroring)."),
+                Field(
+                    "path_parameters", \.pathParameters, .choice(), absent: "`refuse`",
+                    "Requests whose path has a `;`, as it is or encoded. `allow`: they go on; parameters take no part in"
+                        + " matching. See [Paths](routing.md#paths)."),
+                Field(
+                    "encoded_slash", \.encodedSlash, .choice(), absent: "`refuse`",
+                    "Requests whose path has `%2F`. `keep`: they go on, and it stays encoded. Never for gRPC."),
                 Field(
                     "timeout", \.timeout, .duration(.zero ... .seconds(86400)),
                     "Longest time from the request's head to the end of the response; `0s`: no limit. The client's"
@@ -120,6 +129,8 @@ extension ValueType<RouteConfig> {
             rewrite: draft.rewrite, metadata: draft.metadata, filterContext: draft.filterContext,
             location: mapping.location)
         route.mirrors = draft.mirrors
+        route.pathParameters = draft.pathParameters
+        route.encodedSlash = draft.encodedSlash
         return route
     }
 }

@@ -91,14 +91,27 @@ enum MatchSyntax {
         guard text.hasPrefix("/") else {
             throw SyntaxFault("the path \(quoted(text)) does not begin with \"/\"")
         }
-        if text.contains("?") || text.contains("#") {
+        if text.contains("?") {
             throw SyntaxFault("the path \(quoted(text)) has a query", hint: "paths are compared without the query")
+        }
+        if text.contains("#") {
+            throw SyntaxFault("the path \(quoted(text)) has a fragment", hint: "write %23 if the character is meant")
         }
         guard text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw SyntaxFault(
-                "the path \(quoted(text)) has characters that no request can send", hint: "write them as %XX")
+                "the path \(quoted(text)) has characters that no request can send",
+                hint: "write \(quoted(encoded(text)))")
         }
         return text
+    }
+
+    /// With everything that is not visible ASCII as `%XX`.
+    private static func encoded(_ text: String) -> String {
+        text.utf8.map { octet -> String in
+            guard !(0x21...0x7E).contains(octet) else { return String(UnicodeScalar(octet)) }
+            let hex = String(octet, radix: 16, uppercase: true)
+            return "%" + (octet < 16 ? "0" : "") + hex
+        }.joined()
     }
 
     // MARK: Headers

@@ -37,3 +37,12 @@ def refused(address):
             return attempt.recv(1) == b""
     except ConnectionError:
         return True
+
+
+def connects(address):
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection(split(address), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ import MoongateConfig
 
 /// What clients write into the heads of requests, and before them.
 extension FuzzTarget {
-    static let requestTexts = [authority, forwarded, proxyProtocol, cookies, adminRequest]
+    static let requestTexts = [authority, forwarded, proxyProtocol, cookies, adminRequest, requestPath]
 
     private static let authority = FuzzTarget("authority", longestInput: 512) { bytes in
         let split = Authority(splitting: bytes.view)
@@ -36,7 +36,8 @@ extension FuzzTarget {
             let name = names[Int(input.byte()) % names.count]
             input.text().withView { list.add(name, $0) }
         }
-        let isRefused = RequestCheck.normalize(&list) != nil
+        var path = SettledPath()
+        let isRefused = RequestCheck.normalize(&list, &path, modes & 32 == 0 ? .strict : .lenient) != nil
         if !isRefused { try checkAuthority(&list) }
         guard let address = SocketAddress(host: "2001:db8::1", port: 5000) else { return }
         let peer = ConnectionFacts(listener: .of("main"), listenerName: "main", remote: address, local: address)
@@ -60,6 +61,41 @@ extension FuzzTarget {
         if let authority = list.pointee.value(.authority) {
             try Violation.check(authority.firstIndex(of: UInt8(ascii: "@")) == nil, "user information passed")
         }
+    }
+
+    /// Modes, then the path of a request, with its query.
+    private static let requestPath = FuzzTarget("request-path", longestInput: 1024) { bytes in
+        var input = FuzzInput(bytes)
+        let modes = input.byte()
+        let mode = modes & 1 == 0 ? PathMode.strict : .lenient
+        let isGRPC = modes & 2 != 0
+        let path = input.rest()
+        let (outcome, text) = path.withView { canonicalize($0, mode, isGRPC) }
+        if path.withView({ RequestPath.isPlain($0) }) {
+            try Violation.check(outcome == .plain([]), "a plain path is \(outcome)")
+        }
+        if case .refused = outcome { return }
+        try Violation.check(text.count <= path.count, "a path grows")
+        let (again, same) = text.withView { canonicalize($0, mode, isGRPC) }
+        guard case .plain = again, same == text else { throw Violation(description: "a canonical path is \(again)") }
+        let query = path.firstIndex(of: UInt8(ascii: "?")).map { Array(path[$0...]) } ?? []
+        try Violation.check(text.suffix(query.count).elementsEqual(query), "the query has changed")
+        let plain = text.prefix { $0 != UInt8(ascii: "?") }
+        let key = Array(plain).withView { PathKey.lend($0) { Array($0.buffer) } }
+        try Violation.check(key.count <= plain.count, "a key grows")
+        try Violation.check(
+            !key.split(separator: UInt8(ascii: "/")).contains { $0 == [0x2e] || $0 == [0x2e, 0x2e] }, "dots")
+    }
+
+    private static func canonicalize(
+        _ path: Bytes, _ mode: PathMode, _ isGRPC: Bool
+    ) -> (RequestPath.Outcome, [UInt8]) {
+        // Exactly as much room as the path has.
+        let target = UnsafeMutablePointer<UInt8>.allocate(capacity: path.count)
+        defer { target.deallocate() }
+        let outcome = RequestPath.canonicalize(path, mode, isGRPC: isGRPC, into: target)
+        guard case .rewritten(let count, _) = outcome else { return (outcome, Array(path.buffer)) }
+        return (outcome, Array(UnsafeBufferPointer(start: target, count: count)))
     }
 
     private static let proxyProtocol = FuzzTarget("proxy-protocol", longestInput: 1024) { bytes in

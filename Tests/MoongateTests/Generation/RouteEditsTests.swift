@@ -78,13 +78,15 @@ import Testing
     // MARK: Rewrite
 
     private func rewrite(
-        _ path: String, _ config: RewriteConfig, _ matches: [PathMatch] = [.any]
+        _ path: String, _ config: RewriteConfig, _ matches: [PathMatch] = [.any],
+        _ more: (inout RouteConfig) -> Void = { _ in }
     ) throws -> String? {
         fill([(":path", path), (":authority", "api.example.com")])
-        let route = RouteConfig(name: "r", matches: matches.map { RouteMatch(path: $0) })
+        var route = RouteConfig(name: "r", matches: matches.map { RouteMatch(path: $0) })
+        more(&route)
         let rewrite = try Rewrite(config, of: route)
         defer { rewrite.free() }
-        return rewrite.apply(to: &list) ? list.value(.path)?.string : nil
+        return rewrite.apply(to: &list, .strict) ? list.value(.path)?.string : nil
     }
 
     @Test(
@@ -117,10 +119,51 @@ import Testing
         #expect(try rewrite("/a", RewriteConfig(path: .pattern("^/", substitution: ""))) == nil)
     }
 
-    @Test(arguments: ["/v../admin", "/v%2e%2e/admin", "/v./", "/v.%2E"])
+    @Test(arguments: ["/v../admin", "/v./", "/v..?x"])
     func patternsMakeNoDotSegments(path: String) throws {
-        #expect(RequestPath.fault(Bytes.allocated(path)) == nil)
+        let (outcome, _) = RequestPath.canonicalize(path, .strict, isGRPC: false)
+        #expect(outcome == .plain([]))
         #expect(try rewrite(path, RewriteConfig(path: .pattern("^/v(.*)$", substitution: #"/\1"#))) == nil)
+    }
+
+    @Test func whatARewriteMakesIsCanonicalOrRefused() throws {
+        func made(_ substitution: String, _ more: (inout RouteConfig) -> Void = { _ in }) throws -> String? {
+            try rewrite("/a/b", RewriteConfig(path: .pattern("^/a", substitution: substitution)), [.any], more)
+        }
+        #expect(try made("/%61%3a") == "/a%3A/b")
+        #expect(try made("//x/") == "/x/b")
+        #expect(try made("/%2e%2e") == nil && made("/%25") == "/%25/b" && made("/x%") == nil && made("/%00") == nil)
+        #expect(try made("/x;y") == nil)
+        #expect(try made("/x;y") { $0.pathParameters = .allow } == "/x;y/b")
+        #expect(try made("/x%2f") == nil)
+        #expect(try made("/x%2f") { $0.encodedSlash = .keep } == "/x%2F/b")
+    }
+
+    @Test func aRewriteOfTheConfigurationIsMadeCanonicalOnce() throws {
+        #expect(try rewrite("/a?b", RewriteConfig(path: .whole("/%7ex%3a"))) == "/~x%3A?b")
+        #expect(try rewrite("/v1/a", RewriteConfig(path: .prefix("/v%32/")), [.prefix("/v1")]) == "/v2/a")
+        for path in ["/a//b", "/a/../b", "/a;b", "/a%2Fb", "/a%"] {
+            #expect(throws: Diagnostic.self) { try rewrite("/", RewriteConfig(path: .whole(path))) }
+            #expect(throws: Diagnostic.self) { try rewrite("/", RewriteConfig(path: .prefix(path))) }
+        }
+        for pattern in ["^/%61", "/x%2fy", "%2E"] {
+            #expect(throws: Diagnostic.self) {
+                try rewrite("/", RewriteConfig(path: .pattern(pattern, substitution: "/")))
+            }
+        }
+        #expect(try rewrite("/a%3Ab", RewriteConfig(path: .pattern("%3A", substitution: "-"))) == "/a-b")
+    }
+
+    @Test(
+        arguments: [
+            ("/a%3Ab/c", "/n/c"), ("/a:b/c", "/n/c"), ("/a%3Ab", "/n"), ("/a:b;x/c;y", "/n/c;y"),
+            ("/a%3Abc", "/a%3Abc"),
+        ])
+    func aPrefixIsReplacedInEverySpelling(path: String, result: String) throws {
+        let made = try rewrite(path, RewriteConfig(path: .prefix("/n")), [.prefix("/a:b")]) {
+            $0.pathParameters = .allow
+        }
+        #expect(made == result)
     }
 
     @Test func badPatternsAndSubstitutionsAreFaults() {

@@ -42,8 +42,8 @@ import Testing
         certificate.fault = something
         let record = AccessRecord(
             startedAt: 1, requestID: something, listener: something, remote: something, peer: something,
-            certificate: certificate, method: something, authority: something, path: something, route: something,
-            upstream: something,
+            certificate: certificate, method: something, authority: something, path: something, sentPath: something,
+            route: something, upstream: something,
             endpoint: something, policy: something, termination: something, grpcStatus: 0, httpStatus: 200, attempts: 2)
         let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: AccessRecord.longestLine)
         defer { memory.deallocate() }

@@ -73,7 +73,7 @@ import Testing
         #expect(texts.allSatisfy { $0.hasPrefix("moongate.yaml:7:3: route \"bad\": ") })
         #expect(texts.contains { $0.contains("pattern for the header \"env\" is not valid: missing ): (a") })
         #expect(texts.contains { $0.contains("no listener \"nowhere\"") })
-        #expect(texts.contains { $0.contains("path \"x\" does not start with \"/\"") })
+        #expect(texts.contains { $0.contains("path \"x\": the path does not begin with a slash") })
     }
 
     /// Names beyond the 64 that the search remembers in one word.

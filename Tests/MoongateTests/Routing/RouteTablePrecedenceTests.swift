@@ -118,7 +118,7 @@ import Testing
     @Test func aPrefixEndsAtAnElement() throws {
         let fixture = try RouteFixture([RouteMatch(path: .prefix("/v2")), RouteMatch(path: .prefix("/"))])
         for path in ["/v2", "/v2/", "/v2/x", "/v2?x=1"] { #expect(fixture.route("h", path) == 0, "\(path)") }
-        for path in ["/v2example", "/v", "/V2", "/%762"] { #expect(fixture.route("h", path) == 1, "\(path)") }
+        for path in ["/v2example", "/v", "/V2", "/v%202"] { #expect(fixture.route("h", path) == 1, "\(path)") }
     }
 
     @Test func theQueryTakesNoPart() throws {

@@ -30,8 +30,8 @@ enum RandomRules {
         "10.0.0.1:8080", "localhost", "LOCALHOST:1", ".a.com", "xa.com", "com", "", "::1",
     ]
     static let paths = [
-        "/", "/S", "/S/", "/S/M", "/S/N", "/T/M", "/T/N", "/S/M/x", "/S//M", "/SS/M", "/S/M?q=/T", "*", "/T", "/U/V/W",
-        "/pkg.Long.Service/Method", "//", "//M",
+        "/", "/S", "/S/", "/S/M", "/S/N", "/T/M", "/T/N", "/S/M/x", "/S/M/", "/SS/M", "/S/M?q=/T", "*", "/T", "/U/V/W",
+        "/pkg.Long.Service/Method", "/M/", "/M",
     ]
     static let names = ["env", "x-tenant", "cookie", "version"]
     static let values = ["one", "two", "one,two", "one; two", "onetwo", ""]

@@ -18,6 +18,22 @@ import Testing
         end
         """#
 
+    @Test func hooksSeeTheCanonicalPath() throws {
+        let report = try runner.run(
+            #"""
+            it("decodes", function()
+              local r = load_policy("m.lua"):request { path = "/%61//b%2b?%61" }
+              expect(r.request.headers[":path"]):to_equal "/a/b%2B?%61"
+            end)
+            it("refuses", function()
+              local p = load_policy("m.lua")
+              expect(function() p:request { path = "/a/../b" } end):to_raise "dot segments"
+              expect(function() p:request { grpc = "/%61/b" } end):to_raise "percent sign"
+            end)
+            """#, ["m.lua": "function on_request(h) end"])
+        #expect(report.failed == 0 && report.passed == 2)
+    }
+
     @Test func messagesGoThroughTheHook() throws {
         let report = try runner.run(
             #"""

@@ -209,10 +209,27 @@ enum HeadersBinding {
             guard HeaderRules.hasRoom(list, for: name.count + value.count) else {
                 return call.fail("the headers have grown too large")
             }
+            let isPath = map.pointee.isRequest && FieldName.identify(name) == .path
+            let old = isPath ? list.pointee.value(.path) : nil
             let action = body(list, name, value)
+            if isPath, let fault = settlePath(list, map.pointee.run) {
+                if let old { list.pointee.set(name: Bytes(":path"), value: old) }
+                return call.fail("':path' cannot be '\(value.string)': \(fault.text)")
+            }
             noteWrite(call, name)
             return action
         }
+    }
+
+    /// The next policy sees a canonical path, too.
+    private static func settlePath(
+        _ list: UnsafeMutablePointer<HeaderList>, _ run: UnsafeMutablePointer<PolicyRunRecord>?
+    ) -> PathFault? {
+        guard let path = list.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/"),
+            !RequestPath.isPlain(path)
+        else { return nil }
+        var settled = SettledPath()
+        return settled.settle(list, path, run?.pointee.subject.paths ?? .strict)
     }
 
     static func refuseWrite(_ call: BindingCall) -> mg_action? {

@@ -15,7 +15,8 @@ enum MethodSetBinding {
             bindings: [
                 LuaBinding(
                     "contains", "s", type: "(path: string): boolean",
-                    doc: "Whether a `:path` such as `/shop.Cart/GetItem` is in the set; a query takes no part.",
+                    doc:
+                        "Whether a `:path` such as `/shop.Cart/GetItem` is in the set; a query, a slash at the end and parameters (`;`) take no part.",
                     contains)
             ], release: release)
     }
@@ -26,7 +27,8 @@ enum MethodSetBinding {
                 "methods", "=v", type: "(patterns: string|string[]): MethodSet",
                 doc: """
                     A set of gRPC methods by patterns such as `shop.Cart/Get*`, in which a star stands for anything but a \
-                    slash; `*` alone is every method.
+                    slash; `*` alone is every method. Patterns become canonical as [paths](routing.md#paths) do, and one that no \
+                    request fits raises an error.
                     """, constructs: PolicyClasses.methodSet, make)
         ]
     }
@@ -42,6 +44,7 @@ enum MethodSetBinding {
             call.pointee.created_size = texts.reduce(0) { $0 + $1.utf8.count + 96 }
             return MG_RETURN
         } catch {
+            if let reason = error.reason { return call.fail("'\(error.pattern)' fits no method: \(reason)") }
             return call.fail("'\(error.pattern)' is no pattern such as shop.Cart/Get* or *")
         }
     }

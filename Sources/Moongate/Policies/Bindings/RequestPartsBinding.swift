@@ -7,7 +7,10 @@ enum RequestPartsBinding {
         [
             LuaBinding(
                 "path", "", type: "(): string",
-                doc: "The path as it was sent, percent-escapes untouched, without the query.", path),
+                doc: """
+                    The canonical path, without the query: unreserved characters are decoded, other percent-escapes are not, \
+                    see [Paths](routing.md#paths).
+                    """, path),
             LuaBinding(
                 "query", "s", type: "(name: string): string?",
                 doc: "The first value of a parameter of the query, decoded (`%20` and `+`); nil if there is none.",

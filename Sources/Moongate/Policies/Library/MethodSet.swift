@@ -3,22 +3,56 @@ struct MethodSet: Sendable {
     private let patterns: [[UInt8]]
     private let takesAll: Bool
 
-    /// - Throws: the first pattern that is none.
+    /// - Throws: the first pattern that is none, or that no request can have.
     init(_ texts: [String]) throws(MethodFault) {
+        var patterns: [[UInt8]] = []
         for text in texts where text != "*" {
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
             guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }), text.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f })
-            else { throw MethodFault(pattern: text) }
+            else { throw MethodFault(pattern: text, reason: nil) }
+            patterns.append(try MethodSet.compile(text))
         }
         takesAll = texts.contains("*")
-        patterns = texts.filter { $0 != "*" }.map { Array($0.utf8) }
+        self.patterns = patterns
+    }
+
+    private static func compile(_ text: String) throws(MethodFault) -> [UInt8] {
+        do throws(PathPattern.Fault) {
+            let pattern = try PathPattern("/" + text)
+            // A star that is meant would be one that stands for others.
+            guard !pattern.canonical.contains("%2A") else {
+                throw PathPattern.Fault(message: "a star always stands for other characters", hint: nil)
+            }
+            return Array(pattern.key.utf8.dropFirst())
+        } catch {
+            throw MethodFault(
+                pattern: text, reason: [error.message, error.hint].compactMap { $0 }.joined(separator: "; "))
+        }
     }
 
     /// - Parameter path: `/shop.Cart/GetItem`, the query apart.
     func contains(_ path: Bytes) -> Bool {
         let end = path.firstIndex(of: UInt8(ascii: "?")) ?? path.count
         guard end > 0, path[0] == UInt8(ascii: "/") else { return false }
-        return takesAll || patterns.contains { MethodSet.matches($0, path[1..<end]) }
+        if takesAll { return true }
+        let path = path[0..<end]
+        // Some servers take no notice of a slash at the end.
+        guard !RequestPath.isPlain(path) || path[end - 1] == UInt8(ascii: "/") else { return matches(path) }
+        return MethodSet.readings.contains { reading in
+            PathKey.lend(path, reading) { matches($0) || matches(MethodSet.trimmed($0)) }
+        }
+    }
+
+    /// One that only some servers have of a path is a reading, too: it is safer to find a method in both lists than in none.
+    private static let readings: [PathKey.Reading] = [[], .decodedSlash, .decodedEnd, [.decodedSlash, .decodedEnd]]
+
+    private static func trimmed(_ path: Bytes) -> Bytes {
+        path.count > 1 && path[path.count - 1] == UInt8(ascii: "/") ? path[0..<path.count - 1] : path
+    }
+
+    /// - Parameter path: begins with a slash.
+    private func matches(_ path: Bytes) -> Bool {
+        path.count > 0 && patterns.contains { MethodSet.matches($0, path[1..<path.count]) }
     }
 
     /// Goes back to the last star only: the steps are bounded by the product of both lengths.
@@ -48,4 +82,6 @@ struct MethodSet: Sendable {
 /// A text that is no pattern for methods.
 struct MethodFault: Error {
     let pattern: String
+    /// Why no request can have it; `nil`: it has not the form of a pattern.
+    let reason: String?
 }

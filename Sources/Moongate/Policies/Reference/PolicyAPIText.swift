@@ -53,6 +53,11 @@ enum PolicyAPIText {
         What would make a malformed message raises an error: control characters (line ends and zero bytes among them),
         bad names, fields that HTTP/2 forbids (`connection`, `te` other than `trailers`), a `:path` without a slash in
         front.
+
+        `:path` is canonical, whatever the client sent, and what a script writes becomes canonical, too; a path that would be
+        refused from a client raises an error ([Paths](routing.md#paths)). Compare it as it stands: `/%61dmin` has become `/admin`
+        before the script sees it. Characters that may stand in a path as they are may also be percent-encoded (`/a:b`, `/a%3Ab`);
+        where the route says `path_parameters: allow` or `encoded_slash: keep` the path may have `;` and `%2F`.
         """,
         "moon": "`moon` is a global and also what `require \"moon\"` gives.",
     ]

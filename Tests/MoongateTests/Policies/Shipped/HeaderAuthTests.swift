@@ -67,11 +67,17 @@ import Testing
         ("[\"*\"]", true), ("[shop.Cart/Add]", true), ("[shop.Cart/*]", true), ("[\"*/Add\"]", true),
         ("[shop.*/A*d]", true), ("[shop.Stock/*, shop.Cart/Add]", true), ("[]", false), ("[shop.Cart/Ad]", false),
         ("[shop.Cart/Addd]", false), ("[shop.Car*/Ad]", false), ("[shopXCart/Add]", false),
-        ("[hop.Cart/Add]", false), ("[shop.Cart/Get*]", false), ("[\"%a*/%a*\"]", false),
+        ("[hop.Cart/Add]", false), ("[shop.Cart/Get*]", false), ("[\"[a-z]*/Add\"]", false),
+        ("[\"shop.Cart/%41dd\"]", true),
     ])
     func methodsAreMatchedByGlobs(allow: String, isAllowed: Bool) throws {
         let status = try status(try bench(allow: allow), ["username": "ada", "password": "lovelace"])
         #expect(status == (isAllowed ? "proceed" : "7"))
+    }
+
+    @Test(arguments: ["[\"%a*/%a*\"]", "[shop.Cart%2FAdd/x]", "[../Add]"])
+    func aPatternThatNoRequestFitsIsAFault(allow: String) {
+        #expect(throws: (any Error).self) { try bench(allow: allow) }
     }
 
     @Test(arguments: [
