@@ -42,6 +42,7 @@ extension Pooled where Record == ExchangeRecord {
         self.originalAuthority = self.request.value(.authority) ?? .empty
         let isSendable = edits._withUnsafeGuaranteedRef { edits in
             edits.request?.apply(to: requestPointer, variables)
+            self.request.joinCookies()
             return edits.rewrite?.apply(to: requestPointer) ?? true
         }
         if !isSendable { fail(.rewriteFailed) }

@@ -1,8 +1,9 @@
 /// What a request's head must satisfy before anything looks at it, beyond what `MessageCheck` refuses (RFC 9113 §8.3.1).
 enum RequestCheck {
-    /// Settles `:authority` against `host` (R11) and refuses what has no place at an edge.
+    /// Settles `:authority` against `host` (R11), makes one field of all cookies, and refuses what has no place at an edge.
     /// - Returns: the answer to a request that must not go on.
     static func normalize(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
+        request.pointee.joinCookies()
         let method = request.pointee.value(.method) ?? .empty
         if method.equals("CONNECT") { return .methodNotAllowed }
         guard let path = request.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")

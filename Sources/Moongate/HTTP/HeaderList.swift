@@ -174,6 +174,28 @@ struct HeaderList {
         removeAll(named: name, from: place + 1)
     }
 
+    /// Makes one field of all cookies, as there would be if the client had not split them (RFC 9113 §8.2.3): servers, scripts and
+    /// routes read the first, or join them with commas.
+    mutating func joinCookies() {
+        guard mayHold(.cookie), let first = index(of: Bytes("cookie")) else { return }
+        var last = first
+        var size = 0
+        for index in first..<count where fields[index].id == .cookie {
+            size += fields[index].value.count + 2
+            last = index
+        }
+        guard last > first else { return }
+        var writer = TextWriter(UnsafeMutableBufferPointer(start: arena.allocate(size), count: size))
+        for index in first...last where fields[index].id == .cookie {
+            if fields[index].neverIndexed { fields[first].neverIndexed = true }
+            guard fields[index].value.count > 0 else { continue }
+            if writer.count > 0 { writer.append(Bytes("; ")) }
+            writer.append(fields[index].value)
+        }
+        fields[first].value = writer.bytes
+        removeAll(named: Bytes("cookie"), from: first + 1)
+    }
+
     /// Removes every field called `name` (lower case), which must not point into this list.
     mutating func remove(name: Bytes) { removeAll(named: name, from: 0) }
 

@@ -36,6 +36,7 @@ final class SpecExchange {
         request.initialize(to: HeaderList())
         response.initialize(to: HeaderList())
         for (name, value) in message.fields { request.pointee.add(name, value) }
+        request.pointee.joinCookies()
         guard let run = policy.host.begin(owner: Unmanaged.passUnretained(self).toOpaque()) else {
             throw SpecFault("the policies have no memory left")
         }

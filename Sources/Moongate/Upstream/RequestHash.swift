@@ -99,7 +99,6 @@ final class RequestHash {
         }
     }
 
-    /// HTTP/2 may send each cookie in a field of its own (RFC 9113 §8.2.3).
     private static func cookie(_ name: Bytes, _ request: UnsafePointer<HeaderList>) -> Bytes? {
         for index in 0..<request.pointee.count where request.pointee[index].id == .cookie {
             if let value = value(of: name, in: request.pointee[index].value, separator: UInt8(ascii: ";")) {
