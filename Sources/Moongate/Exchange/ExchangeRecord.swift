@@ -24,8 +24,10 @@ struct ExchangeRecord {
     /// `requestBody` is complete: the client's word, unless policies hold the end back.
     var requestEnded = false
     var isGRPC = false
-    /// The client as a trusted proxy in front names it.
-    var client: ForwardedClient?
+    /// The peer is one of the proxies that are believed.
+    var trustsPeer = false
+    /// The client as a trusted proxy in front names it; to be read by `clientAddress`.
+    var namedClient: ClientAddress?
     /// As the client sent them, where the route may rewrite them; else empty.
     var originalPath = Bytes.empty
     var originalAuthority = Bytes.empty

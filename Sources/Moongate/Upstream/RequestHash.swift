@@ -61,9 +61,9 @@ final class RequestHash {
     }
 
     /// - Parameters:
-    ///   - client: its address; `nil` for requests of our own.
+    ///   - client: `nil` for requests of our own.
     ///   - givesCookies: whether the request's client can be given a cookie.
-    func answer(_ request: UnsafePointer<HeaderList>, client: SocketAddress?, givesCookies: Bool) -> Answer {
+    func answer(_ request: UnsafePointer<HeaderList>, client: ClientAddress?, givesCookies: Bool) -> Answer {
         for source in sources {
             switch source {
             case .header(let name):
@@ -78,7 +78,7 @@ final class RequestHash {
                     return .hash(StableHash.hash(value))
                 }
             case .sourceAddress:
-                if let client { return .hash(RequestHash.hash(client)) }
+                if let client { return .hash(RequestHash.hash(client.socket)) }
             }
         }
         return .none

@@ -43,6 +43,11 @@ extension ValueType<ListenerConfig> {
                     "forwarded", \.forwarded, .forwarded, absent: "as without proxies in front",
                     "`x-forwarded-for` and its kin."),
                 Field(
+                    "headers_with_underscores", \.headersWithUnderscores, .choice(), absent: "`drop`",
+                    "Request headers, and metadata of gRPC, with `_` in their names, which many servers take for `-`."
+                        + " `drop`: they are removed; `allow`: they pass, but for other spellings of headers that the edge or"
+                        + " a policy writes or removes; `refuse`: the request is answered with 400, or `INTERNAL`."),
+                Field(
                     "request_id", \.requestID, .choice(), absent: "`off`",
                     "What becomes of `x-request-id`. `replace`: every request gets a new one; `keep`: one that the client"
                         + " sent stays; `off`: none is made."),

@@ -105,6 +105,28 @@ import Testing
         #expect(list.count == 4)
     }
 
+    // MARK: Twins
+
+    @Test func spellingsWithUnderscoresGoWithTheName() {
+        for removes in [false, true] {
+            list.reset()
+            list.removesTwins = removes
+            for name in ["x_user", "x-user", "x_id", "x_other"] as [StaticString] { list.add(name, "client's") }
+            list.set(name: Bytes("x-user"), value: Bytes("alice"))
+            list.remove(name: Bytes("x-id"))
+            let kept = removes ? ["x-user=alice"] : ["x_user=client's", "x-user=alice", "x_id=client's"]
+            #expect(text == kept + ["x_other=client's"])
+        }
+    }
+
+    @Test func aNameWithUnderscoresIsSetAsItIs() {
+        list.removesTwins = true
+        list.add("x_a-b", "1")
+        list.add("x_a_b", "2")
+        list.set(name: Bytes("x_a_b"), value: Bytes("3"))
+        #expect(text == ["x_a_b=3"])
+    }
+
     @Test func aThousandFieldsFit() {
         for index in 0..<1000 { "\(index)".withBytes { list.add("n", $0) } }
         #expect(list.count == 1000)

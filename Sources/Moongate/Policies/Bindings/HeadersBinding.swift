@@ -148,6 +148,7 @@ enum HeadersBinding {
                 } else if HeaderRules.isSingle(name), list.pointee.index(of: name) != nil {
                     return call.fail("header '\(name.string)' is there already, and occurs once")
                 } else {
+                    list.pointee.removeTwins(of: name)
                     list.pointee.add(name: name, value: value)
                 }
                 return MG_RETURN
