@@ -73,7 +73,7 @@ def test_R12_trusted_proxies_name_the_client(moongate, backend, client, tmp_path
     proxy = moongate(configuration(
         backend.address,
         listeners=listener(
-            forwarded={"trusted_hops": 1, "x_forwarded_host": "set", "forwarded": "set"}, request_id="keep",
+            forwarded={"trusted": ["127.0.0.0/8"], "trusted_hops": 1, "x_forwarded_host": "set", "forwarded": "set"}, request_id="keep",
             policies=[{"name": "look", "lua": script}]),
         access_log={"path": str(log)}))
     fields = seen(

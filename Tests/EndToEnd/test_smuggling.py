@@ -158,7 +158,7 @@ def test_one_host_is_what_arrives(between):
 def test_what_is_well_formed_arrives_octet_by_octet(between):
     _, client, server = between
     odd = [("x-odd", "\t ".join("ab")), ("x-quotes", "\"a\\\"b\", (c)"), ("x-high", "\x80\xff"), ("x-empty", ""), ("x-twice", "1"),
-           ("x-twice", "2"), ("x-!#$%&'*+-.^_`|~", "1"), ("cookie", "a=b"), ("cookie", "c=d"), ("x-long", "v" * 20_000)]
+           ("x-twice", "2"), ("x-!#$%&'*+-.^`|~", "1"), ("cookie", "a=b; c=d"), ("x-long", "v" * 20_000)]
     head = passes(client, server, request(extra=odd), body=message(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"))
     got = [(name, value) for name, value in head.headers if name not in ADDED]
     wanted = [(name, value.encode("utf-8").decode("latin-1")) for name, value in request(extra=odd)]

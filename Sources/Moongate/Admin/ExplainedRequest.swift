@@ -105,6 +105,7 @@ public struct ExplainedRequest: Sendable, Equatable {
             add(name, value)
         }
         for header in headers where !header.name.hasPrefix(":") { add(header.name, header.value) }
+        list.joinCookies()
         return body(list)
     }
 }

@@ -81,7 +81,7 @@ final class DownstreamConnection: HTTP2Connection {
         guard let excess = place.excess else { return }
         excess.cells.refused(.pendingHandshakes).add()
         excess.refusals.note(
-            RefusalLog.tooManyHandshakes, listener: excess.facts.listenerName, remote: excess.facts.remoteText,
+            RefusalLog.tooManyHandshakes, listener: excess.facts.listenerName, remote: excess.facts.peerText,
             now: loop.now)
         excess.close(.failed(RefusalLog.tooManyHandshakes))
     }
@@ -119,7 +119,7 @@ final class DownstreamConnection: HTTP2Connection {
         case .tls, .noHTTP2, .serverWithoutHTTP2, .certificate: break
         }
         refusals.note(
-            "TLS: \(session?.failureText ?? failure.reason)", listener: facts.listenerName, remote: facts.remoteText,
+            "TLS: \(session?.failureText ?? failure.reason)", listener: facts.listenerName, remote: facts.peerText,
             now: loop.now)
     }
 
@@ -135,7 +135,7 @@ final class DownstreamConnection: HTTP2Connection {
 
     override func abused(_ kind: Abuse) {
         cells.abuse(kind).add()
-        abuses.note(kind, ["listener": "\(facts.listenerName)", "remote": "\(facts.remoteText)"], now: loop.now)
+        abuses.note(kind, ["listener": "\(facts.listenerName)", "remote": "\(facts.peerText)"], now: loop.now)
     }
 
     // MARK: Drain (C4)

@@ -219,10 +219,10 @@ extension Pooled where Record == ExchangeRecord {
     private func record(_ duration: UInt64, _ generation: WorkerGeneration) -> AccessRecord {
         var record = AccessRecord()
         record.startedAt = self.startedAt
-        if let facts = self.facts {
+        if let facts = self.facts, let client = clientAddress {
             record.listener = facts.listenerBytes
-            record.remote = clientText
-            if self.client != nil || facts.isIntroduced { record.peer = facts.directRemoteBytes }
+            record.remote = client.text
+            if client.isForwarded || facts.isIntroduced { record.peer = facts.directPeer.text }
             record.certificate = facts.clientCertificate
         }
         record.method = self.request.value(.method) ?? .empty

@@ -5,12 +5,10 @@ extension Pooled where Record == ExchangeRecord {
     @inline(__always) func writeEdgeHeaders() {
         lend { generation, facts in
             guard let rules = generation.shared.edgeHeaderRules(facts.listener) else { return }
-            self.client = ForwardedHeaders.write(requestPointer, rules, peer: facts, number: self.number)
+            let sender = ForwardedHeaders.Sender(facts, client: self.namedClient, isTrusted: self.trustsPeer)
+            ForwardedHeaders.write(requestPointer, rules, sender, number: self.number)
         }
     }
-
-    /// The client's address and port: the peer's, or what a trusted proxy in front says.
-    var clientText: Bytes { self.client?.text ?? self.facts?.remoteBytes ?? .empty }
 
     /// The name of the request in the access log: that of the upstream, where the edge has a say in it.
     func requestID(_ number: Bytes, _ generation: WorkerGeneration) -> Bytes {
@@ -42,6 +40,7 @@ extension Pooled where Record == ExchangeRecord {
         self.originalAuthority = self.request.value(.authority) ?? .empty
         let isSendable = edits._withUnsafeGuaranteedRef { edits in
             edits.request?.apply(to: requestPointer, variables)
+            self.request.joinCookies()
             return edits.rewrite?.apply(to: requestPointer, pathMode) ?? true
         }
         if !isSendable { fail(.rewriteFailed) }
@@ -82,7 +81,7 @@ extension Pooled where Record == ExchangeRecord {
         let facts = self.facts
         let generation = self.generation
         return HeaderVariables(
-            request: requestPointer, client: self.client?.host ?? facts?.remoteHostBytes ?? .empty,
+            request: requestPointer, client: clientAddress?.host ?? .empty,
             number: self.number, listener: facts?.listenerBytes ?? .empty,
             route: self.route >= 0 ? generation?.route(self.route).pointee.name ?? .empty : .empty,
             upstream: self.upstreamIndex >= 0

@@ -265,7 +265,7 @@ extension Pooled where Record == ExchangeRecord {
             queue: responseBodyPointer, head: responsePointer, trailers: responseTrailersPointer,
             ended: responseEndedPointer, messages: responseMessagesPointer, headSent: responseHeadSentPointer)
         run.subject.connection = self.factsReference
-        run.subject.client = self.client
+        run.subject.client = clientAddress
         run.subject.upstreamNames = generation.upstreamNames
         run.subject.view = generation.policyView
         run.subject.listener = generation.shared.listenerIndex(facts.listener)

@@ -7,6 +7,7 @@ extension Pooled where Record == ExchangeRecord {
         self.requestEnded = endsStream
         self.isGRPC = self.request.value(.contentType).map(GRPCContentType.isGRPC) ?? false
         if tooLarge { return fail(.headersTooLarge) }
+        if let fault = admitFields() { return fail(fault) }
         if let fault = settleHead() ?? provisionalPathFault() { return fail(fault) }
         if answeredHealthCheck() || refusedForOverload() { return }
         guard admitsAuthority() else { return }

@@ -127,7 +127,8 @@ extension ExchangeRecord {
         clientEnded = false
         requestEnded = false
         isGRPC = false
-        client = nil
+        trustsPeer = false
+        namedClient = nil
         path = SettledPath()
         originalPath = .empty
         originalAuthority = .empty

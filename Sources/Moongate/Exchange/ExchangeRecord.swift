@@ -24,8 +24,10 @@ struct ExchangeRecord {
     /// `requestBody` is complete: the client's word, unless policies hold the end back.
     var requestEnded = false
     var isGRPC = false
-    /// The client as a trusted proxy in front names it.
-    var client: ForwardedClient?
+    /// The peer is one of the proxies that are believed.
+    var trustsPeer = false
+    /// The client as a trusted proxy in front names it; to be read by `clientAddress`.
+    var namedClient: ClientAddress?
     /// What has become of the path.
     var path = SettledPath()
     /// As they were before the route's rewrite, where it has one; else empty.

@@ -23,6 +23,8 @@ final class DownstreamStreams: StreamDelegate {
             exchange.requestHeadReceived(endsStream: endsStream, tooLarge: tooLarge)
         } else if tooLarge {
             exchange.fail(.headersTooLarge)
+        } else if let fault = exchange.admitTrailers() {
+            exchange.fail(fault)
         } else {
             exchange.requestEndReceived()
         }

@@ -12,26 +12,38 @@ enum ForwardedHeaders {
         static let requestID = Present(rawValue: 16)
     }
 
+    /// Who has sent a request. Trivial; the texts last as long as the request.
+    struct Sender {
+        /// The addresses of the connection's other end and of the client, without ports.
+        let peer: Bytes
+        let client: Bytes
+        let isTLS: Bool
+        /// The peer is believed about these headers.
+        let isTrusted: Bool
+
+        /// - Parameter client: as a trusted proxy names it.
+        init(_ facts: ConnectionFacts, client: ClientAddress?, isTrusted: Bool) {
+            peer = facts.peer.host
+            self.client = client?.host ?? facts.peer.host
+            isTLS = facts.isTLS
+            self.isTrusted = isTrusted
+        }
+    }
+
     /// Writes them to the head of a request.
     ///
-    /// - Parameters:
-    ///   - peer: the request's connection, which the request does not outlive.
-    ///   - number: of the request, see `RequestNumber`.
-    /// - Returns: the client, where a trusted proxy names it.
+    /// - Parameter number: of the request, see `RequestNumber`.
     static func write(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>, peer: ConnectionFacts,
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>, _ sender: Sender,
         number: UInt64
-    ) -> ForwardedClient? {
+    ) {
         rules.pointee.markSecrets(request)
         let present = look(request)
-        let hops = rules.pointee.forwarded.trustedHops
-        let client = hops > 0 && present.contains(.for) ? client(request, hops: hops) : nil
-        writeFor(request, rules.pointee.forwarded, peer, client, present)
-        writeProto(request, rules.pointee.forwarded, peer, present)
-        writeHost(request, rules.pointee.forwarded, present)
-        writeForwarded(request, rules.pointee.forwarded, peer, present)
+        writeFor(request, rules.pointee.forwarded, sender, present)
+        writeProto(request, rules.pointee.forwarded, sender, present)
+        writeHost(request, rules.pointee.forwarded, sender, present)
+        writeForwarded(request, rules.pointee.forwarded, sender, present)
         writeRequestID(request, rules.pointee.requestID, number, present)
-        return client
     }
 
     @inline(__always) private static func look(_ request: UnsafeMutablePointer<HeaderList>) -> Present {
@@ -52,79 +64,116 @@ enum ForwardedHeaders {
     // MARK: x-forwarded-for
 
     @inline(__always) private static func writeFor(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: ForwardedConfig, _ peer: ConnectionFacts,
-        _ client: ForwardedClient?, _ present: Present
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
+        _ present: Present
     ) {
         let isPresent = present.contains(.for)
         switch rules.xForwardedFor {
         case .append:
-            if isPresent { return join(request, .xForwardedFor, "x-forwarded-for", with: peer.remoteHostBytes) }
-            request.pointee.add(.xForwardedFor, "x-forwarded-for", lasting: peer.remoteHostBytes)
+            if isPresent { return join(request, .xForwardedFor, "x-forwarded-for", with: sender.peer) }
+            request.pointee.add(.xForwardedFor, "x-forwarded-for", lasting: sender.peer)
         case .replace:
-            let host = client?.host ?? peer.remoteHostBytes
-            if isPresent { return request.pointee.set(name: Bytes("x-forwarded-for"), value: host) }
-            request.pointee.add(.xForwardedFor, "x-forwarded-for", lasting: host)
-        case .off: if isPresent && rules.trustedHops == 0 { request.pointee.remove(name: Bytes("x-forwarded-for")) }
+            if isPresent { return request.pointee.set(name: Bytes("x-forwarded-for"), value: sender.client) }
+            request.pointee.add(.xForwardedFor, "x-forwarded-for", lasting: sender.client)
+        case .off: if isPresent && !sender.isTrusted { request.pointee.remove(name: Bytes("x-forwarded-for")) }
         case .pass: break
         }
     }
 
-    /// The client's address, so many places from the end; `nil` if there are not as many or if it is none. As Envoy
-    /// does with `xff_num_trusted_hops`.
-    private static func client(_ request: UnsafeMutablePointer<HeaderList>, hops: Int) -> ForwardedClient? {
-        guard let text = element(request, fromEnd: hops), let address = ForwardedClient.parse(text) else { return nil }
-        let host = address.host.withBytes { request.pointee.hold($0) }
-        let full = address.description.withBytes { request.pointee.hold($0) }
-        return ForwardedClient(address: address, host: host, text: full)
+    // MARK: The client
+
+    /// The client as `x-forwarded-for` names it, of a peer that is trusted. `nil`: the header is missing or too short, or
+    /// something else than an address stands there. Elements are counted from the end, where proxies append; what stands at the
+    /// beginning is what the client likes.
+    static func client(
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>
+    ) -> ClientAddress? {
+        guard request.pointee.mayHold(.xForwardedFor) else { return nil }
+        let hops = rules.pointee.forwarded.trustedHops
+        guard let found = hops > 0 ? element(request, fromEnd: hops) : firstUntrusted(request, rules) else {
+            return nil
+        }
+        let host = found.host.withBytes { request.pointee.hold($0) }
+        let full = found.description.withBytes { request.pointee.hold($0) }
+        return ClientAddress(forwarded: found, host: host, text: full)
     }
 
-    private static func element(_ request: UnsafeMutablePointer<HeaderList>, fromEnd number: Int) -> Bytes? {
-        var left = number
-        var index = request.pointee.count
-        while index > 0 {
-            index -= 1
-            guard request.pointee[index].id == .xForwardedFor else { continue }
-            var value = request.pointee[index].value
-            while true {
-                let comma = value.lastIndex(of: UInt8(ascii: ","))
-                let item = HeaderRules.trimmed(comma.map { value[$0 + 1..<value.count] } ?? value)
-                left -= 1
-                if left == 0 { return item }
-                guard let comma else { break }
-                value = value[0..<comma]
-            }
+    /// As Envoy does with `xff_num_trusted_hops`.
+    private static func element(_ request: UnsafeMutablePointer<HeaderList>, fromEnd number: Int) -> SocketAddress? {
+        var elements = BackwardElements(request)
+        for _ in 1..<number where elements.next() == nil { return nil }
+        return elements.next().flatMap(ClientAddress.parse)
+    }
+
+    /// The last element that is none of the trusted proxies; where all of them are trusted, the first.
+    private static func firstUntrusted(
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>
+    ) -> SocketAddress? {
+        var elements = BackwardElements(request)
+        var last: SocketAddress?
+        for _ in 0..<ForwardedConfig.mostHops {
+            guard let text = elements.next() else { return last }
+            guard let address = ClientAddress.parse(text) else { return nil }
+            guard rules.pointee.trusts(address) else { return address }
+            last = address
         }
         return nil
+    }
+
+    /// The elements of all fields `x-forwarded-for`, the last one first.
+    private struct BackwardElements {
+        private let request: UnsafeMutablePointer<HeaderList>
+        /// The field that `rest` belongs to.
+        private var index: Int
+        private var rest: Bytes?
+
+        init(_ request: UnsafeMutablePointer<HeaderList>) {
+            self.request = request
+            index = request.pointee.count
+        }
+
+        mutating func next() -> Bytes? {
+            while rest == nil {
+                guard index > 0 else { return nil }
+                index -= 1
+                if request.pointee[index].id == .xForwardedFor { rest = request.pointee[index].value }
+            }
+            guard let value = rest else { return nil }
+            let comma = value.lastIndex(of: UInt8(ascii: ","))
+            rest = comma.map { value[0..<$0] }
+            return HeaderRules.trimmed(comma.map { value[$0 + 1..<value.count] } ?? value)
+        }
     }
 
     // MARK: x-forwarded-proto, x-forwarded-host
 
     @inline(__always) private static func writeProto(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: ForwardedConfig, _ peer: ConnectionFacts,
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
         _ present: Present
     ) {
-        let value = peer.isTLS ? Bytes("https") : Bytes("http")
+        let value = sender.isTLS ? Bytes("https") : Bytes("http")
         let name: StaticString = "x-forwarded-proto"
-        write(request, rules.xForwardedProto, rules, .xForwardedProto, name, present.contains(.proto), value)
+        write(request, rules.xForwardedProto, sender, .xForwardedProto, name, present.contains(.proto), value)
     }
 
     @inline(__always) private static func writeHost(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: ForwardedConfig, _ present: Present
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
+        _ present: Present
     ) {
         let value = request.pointee.value(.authority) ?? .empty
         let name: StaticString = "x-forwarded-host"
-        write(request, rules.xForwardedHost, rules, .xForwardedHost, name, present.contains(.host), value)
+        write(request, rules.xForwardedHost, sender, .xForwardedHost, name, present.contains(.host), value)
     }
 
     @inline(__always) private static func write(
-        _ request: UnsafeMutablePointer<HeaderList>, _ mode: ForwardedConfig.Mode, _ rules: ForwardedConfig,
+        _ request: UnsafeMutablePointer<HeaderList>, _ mode: ForwardedConfig.Mode, _ sender: Sender,
         _ id: FieldName, _ name: StaticString, _ isPresent: Bool, _ value: Bytes
     ) {
         guard isPresent else {
             if mode == .set { request.pointee.add(id, name, lasting: value) }
             return
         }
-        guard rules.trustedHops == 0 else { return }
+        guard !sender.isTrusted else { return }
         switch mode {
         case .set: request.pointee.set(name: Bytes(name), value: value)
         case .off: request.pointee.remove(name: Bytes(name))
@@ -135,32 +184,31 @@ enum ForwardedHeaders {
     // MARK: forwarded
 
     @inline(__always) private static func writeForwarded(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: ForwardedConfig, _ peer: ConnectionFacts,
+        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
         _ present: Present
     ) {
         let isPresent = present.contains(.forwarded)
         switch rules.forwarded {
-        case .set: addElement(request, rules, peer, isPresent)
-        case .off: if isPresent && rules.trustedHops == 0 { request.pointee.remove(name: Bytes("forwarded")) }
+        case .set: addElement(request, sender, isPresent)
+        case .off: if isPresent && !sender.isTrusted { request.pointee.remove(name: Bytes("forwarded")) }
         case .pass: break
         }
     }
 
     /// RFC 7239 §4.
     private static func addElement(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: ForwardedConfig, _ peer: ConnectionFacts,
-        _ isPresent: Bool
+        _ request: UnsafeMutablePointer<HeaderList>, _ sender: Sender, _ isPresent: Bool
     ) {
-        let host = peer.remoteHostBytes.string
+        let host = sender.peer.string
         // §6: an IPv6 address is not a token.
         let node = host.contains(":") ? "\"[\(host)]\"" : host
-        var element = "for=\(node);proto=\(peer.isTLS ? "https" : "http")"
+        var element = "for=\(node);proto=\(sender.isTLS ? "https" : "http")"
         if let authority = request.pointee.value(.authority), !authority.isEmpty {
             let text = authority.string.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
             element += ";host=\"\(text)\""
         }
         element.withBytes { element in
-            if isPresent && rules.trustedHops > 0 { return join(request, .forwarded, "forwarded", with: element) }
+            if isPresent && sender.isTrusted { return join(request, .forwarded, "forwarded", with: element) }
             request.pointee.set(name: Bytes("forwarded"), value: element)
         }
     }

@@ -2,12 +2,14 @@ import MoongateConfig
 
 /// What a request's head must satisfy before anything looks at it, beyond what `MessageCheck` refuses (RFC 9113 §8.3.1).
 enum RequestCheck {
-    /// Makes the path canonical (R1), settles `:authority` against `host` (R11) and refuses what has no place at an edge.
+    /// Makes the path canonical (R1) and one field of all cookies, settles `:authority` against `host` (R11), and refuses what has no
+    /// place at an edge.
     /// - Returns: the answer to a request that must not go on.
     static func normalize(
         _ request: UnsafeMutablePointer<HeaderList>, _ settled: UnsafeMutablePointer<SettledPath>,
         _ mode: @autoclosure () -> PathMode
     ) -> Fault? {
+        request.pointee.joinCookies()
         let method = request.pointee.value(.method) ?? .empty
         if method.equals("CONNECT") { return .methodNotAllowed }
         guard let path = request.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")

@@ -24,7 +24,7 @@ final class Generation: @unchecked Sendable {
     /// By `ListenerIdentity`: the listener's index in the configuration, -1 for listeners that are gone.
     private let listeners: [Int]
 
-    /// - Throws: what is wrong with the routes.
+    /// - Throws: what is wrong with the routes and the listeners' headers.
     init(
         number: UInt64, config: Configuration, program: PolicyProgram, registry: MetricsRegistry,
         upstreamTLS: [String: TLSClientContext] = [:]
@@ -37,6 +37,7 @@ final class Generation: @unchecked Sendable {
         let edits = try Generation.edits(config)
         let table = try RouteTable(config)
         routeTable = table
+        edgeHeaders = try Generation.edgeHeaders(config.listeners)
         metrics = GenerationMetrics(
             registry: registry, routes: config.routes.map(\.name), upstreams: config.upstreams.map(\.name),
             listeners: config.listeners.map(\.name), policies: program.instances.map(\.name))
@@ -46,10 +47,6 @@ final class Generation: @unchecked Sendable {
         listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }
         listeners = Generation.indexes(listenerIdentities)
         routes = Generation.compile(config, edits, registry)
-        edgeHeaders = .allocate(capacity: max(1, config.listeners.count))
-        for (index, listener) in config.listeners.enumerated() {
-            (edgeHeaders + index).initialize(to: EdgeHeaderRules(listener))
-        }
     }
 
     deinit {
@@ -87,6 +84,27 @@ final class Generation: @unchecked Sendable {
         }
         guard faults.isEmpty else { throw DiagnosticList(faults) }
         return edits
+    }
+
+    private static func edgeHeaders(
+        _ listeners: [ListenerConfig]
+    ) throws(DiagnosticList) -> UnsafeMutablePointer<EdgeHeaderRules> {
+        var made: [EdgeHeaderRules] = []
+        var faults: [Diagnostic] = []
+        for listener in listeners {
+            do throws(Diagnostic) {
+                made.append(try EdgeHeaderRules(listener))
+            } catch {
+                faults.append(error)
+            }
+        }
+        guard faults.isEmpty else {
+            for rules in made { rules.free() }
+            throw DiagnosticList(faults)
+        }
+        let rules = UnsafeMutablePointer<EdgeHeaderRules>.allocate(capacity: max(1, made.count))
+        rules.initialize(from: made, count: made.count)
+        return rules
     }
 
     private static func indexes(_ listeners: [ListenerIdentity]) -> [Int] {

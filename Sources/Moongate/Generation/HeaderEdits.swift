@@ -41,7 +41,9 @@ struct HeaderEdits {
         }
         for field in add {
             field.value.withText(variables) { value in
-                if let value { list.pointee.add(name: field.name, value: value) }
+                guard let value else { return }
+                list.pointee.removeTwins(of: field.name)
+                list.pointee.add(name: field.name, value: value)
             }
         }
     }

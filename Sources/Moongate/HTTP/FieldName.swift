@@ -1,8 +1,12 @@
 /// The header names that the proxy itself looks at, interned to small integers.
 ///
-/// Everything else is `.other` and compared by its bytes.
+/// The first three stand for many names, which are compared by their bytes.
 enum FieldName: UInt8 {
     case other
+    /// Has an underscore in its name, see `UnderscoreMode`.
+    case underscored
+    /// One of `FieldName.clientClaims`.
+    case clientClaim
     case method, path, authority, scheme, status
     case host, connection, keepAlive, proxyConnection, transferEncoding, upgrade, te
     case contentType, contentLength, expect, userAgent
@@ -11,8 +15,16 @@ enum FieldName: UInt8 {
     /// Credentials.
     case authorization, proxyAuthorization, cookie, setCookie, password, xPassword, xAPIKey
 
+    /// Fields of two different names have different ids.
+    @inline(__always) var isOneName: Bool { rawValue > FieldName.clientClaim.rawValue }
+
     /// Names are lower case on the wire (RFC 9113 §8.2.1), so bytes are compared as they are.
     static func identify(_ name: Bytes) -> FieldName {
+        let id = interned(name)
+        return id == .other ? family(name) : id
+    }
+
+    private static func interned(_ name: Bytes) -> FieldName {
         switch name.count {
         case 2: return name.equals("te") ? .te : .other
         case 4: return name.equals("host") ? .host : .other

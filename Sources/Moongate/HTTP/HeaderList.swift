@@ -17,8 +17,10 @@ struct HeaderList {
     private var capacity = 0
     private(set) var count = 0
     private var arena = Arena()
-    /// A bit for each interned name that was added since the last `reset`.
+    /// A bit for each id that was added since the last `reset`.
     private var seen: UInt64 = 0
+    /// Names that `set` and `remove` are asked for go in all spellings, see `removeTwins`. Until the next `reset`.
+    var removesTwins = false
 
     init() { fields = .allocate(capacity: 0) }
 
@@ -31,6 +33,7 @@ struct HeaderList {
     mutating func reset() {
         count = 0
         seen = 0
+        removesTwins = false
         arena.reset()
         if capacity > HeaderList.keptFields { shrink() }
     }
@@ -54,7 +57,7 @@ struct HeaderList {
     /// False: there is no field of this name. True: there is, or was one that has been removed.
     @inline(__always) func mayHold(_ id: FieldName) -> Bool { seen & (1 &<< UInt64(id.rawValue)) != 0 }
 
-    /// The first field with an interned name other than `.other`.
+    /// The first field with an id that stands for one name.
     @inline(__always) func first(_ id: FieldName) -> HeaderField? {
         for index in 0..<count where fields[index].id == id { return fields[index] }
         return nil
@@ -75,7 +78,7 @@ struct HeaderList {
 
     /// Bytes are compared only where no interned name tells.
     @inline(__always) private func isCalled(_ index: Int, _ name: Bytes, _ id: FieldName) -> Bool {
-        fields[index].id == id && (id != .other || fields[index].name.equals(name))
+        fields[index].id == id && (id.isOneName || fields[index].name.equals(name))
     }
 
     /// The size that RFC 9113 §6.5.2 counts: name + value + 32 per field.
@@ -164,6 +167,7 @@ struct HeaderList {
     /// pseudo-headers stay in front, else (for a pseudo-header) at the front, else at the end. `name` is lower
     /// case and must not point into this list; `value` may.
     mutating func set(name: Bytes, value: Bytes) {
+        if removesTwins { removeTwins(of: name) }
         guard let place = index(of: name) else {
             add(name: name, value: value)
             if name.count > 0 && name[0] == UInt8(ascii: ":") { moveLastToFront() }
@@ -181,8 +185,40 @@ struct HeaderList {
         fields[index].value = copy
     }
 
+    /// Makes one field of all cookies, as there would be if the client had not split them (RFC 9113 §8.2.3): servers, scripts and
+    /// routes read the first, or join them with commas.
+    mutating func joinCookies() {
+        guard mayHold(.cookie), let first = index(of: Bytes("cookie")) else { return }
+        var last = first
+        var size = 0
+        for index in first..<count where fields[index].id == .cookie {
+            size += fields[index].value.count + 2
+            last = index
+        }
+        guard last > first else { return }
+        var writer = TextWriter(UnsafeMutableBufferPointer(start: arena.allocate(size), count: size))
+        for index in first...last where fields[index].id == .cookie {
+            if fields[index].neverIndexed { fields[first].neverIndexed = true }
+            guard fields[index].value.count > 0 else { continue }
+            if writer.count > 0 { writer.append(Bytes("; ")) }
+            writer.append(fields[index].value)
+        }
+        fields[first].value = writer.bytes
+        removeAll(named: Bytes("cookie"), from: first + 1)
+    }
+
     /// Removes every field called `name` (lower case), which must not point into this list.
-    mutating func remove(name: Bytes) { removeAll(named: name, from: 0) }
+    mutating func remove(name: Bytes) {
+        if removesTwins { removeTwins(of: name) }
+        removeAll(named: name, from: 0)
+    }
+
+    /// Removes the fields whose names are other spellings of `name` with underscores, where the list `removesTwins`: to many
+    /// servers they are the same field.
+    mutating func removeTwins(of name: Bytes) {
+        guard removesTwins, mayHold(.underscored) else { return }
+        keep { $0.id != .underscored || !FieldName.areTwins($0.name, name) }
+    }
 
     /// `index` must be below `count`, which builds with assertions check.
     mutating func remove(at index: Int) {

@@ -14,10 +14,13 @@ final class ConnectionFacts {
 
     let listener: ListenerIdentity
     let listenerName: String
-    /// The client's address, and the one that it connected to.
-    let remote: SocketAddress
+    /// For whom the connection speaks: its other end, or whom a proxy there has named (PROXY protocol). The client itself only
+    /// where no trusted proxy names another: see `ClientAddress`.
+    let peer: PeerAddress
+    /// Its other end itself.
+    let directPeer: PeerAddress
+    /// The address that the peer connected to, and the one where the connection itself ends.
     let local: SocketAddress
-    /// Where the connection itself ends: another one where a proxy speaks for the client (PROXY protocol).
     let directLocal: SocketAddress
     /// A proxy has said for whom it connects.
     let isIntroduced: Bool
@@ -31,39 +34,34 @@ final class ConnectionFacts {
     private(set) var authorityGuard: Unmanaged<AuthorityGuard>?
     private let forwarding: ForwardClientCertificateConfig?
 
-    /// The listener's name and the client's `ip:port`, for logs.
+    /// The listener's name, for logs.
     let listenerBytes: Bytes
-    let remoteBytes: Bytes
-    /// The same of the connection itself.
-    let directRemoteBytes: Bytes
-    /// The client's address without its port.
-    let remoteHostBytes: Bytes
-    /// `ip:port`
-    let remoteText: String
+    /// `ip:port`, for logs about the connection.
+    let peerText: String
     let localText: String
 
-    /// - Parameter forwarding: what becomes of `x-forwarded-client-cert`; `nil`: it is removed.
+    /// - Parameters:
+    ///   - direct: the connection's own ends, where a proxy may have named others.
+    ///   - forwarding: what becomes of `x-forwarded-client-cert`; `nil`: it is removed.
     init(
-        listener: ListenerIdentity, listenerName: String, remote: SocketAddress, local: SocketAddress, tls: TLS? = nil,
-        direct: (remote: SocketAddress, local: SocketAddress)? = nil,
+        listener: ListenerIdentity, listenerName: String, peer: SocketAddress, local: SocketAddress, tls: TLS? = nil,
+        direct: (peer: SocketAddress, local: SocketAddress)? = nil,
         forwarding: ForwardClientCertificateConfig? = nil
     ) {
-        isIntroduced = direct.map { $0.remote != remote } ?? false
+        isIntroduced = direct.map { $0.peer != peer } ?? false
         directLocal = direct?.local ?? local
         self.listener = listener
         self.listenerName = listenerName
-        self.remote = remote
+        self.peer = PeerAddress(peer)
+        directPeer = PeerAddress(direct?.peer ?? peer)
         self.local = local
         self.tls = tls
         isTLS = tls != nil
         self.forwarding = forwarding
         clientCertificate = tls.map { ClientCertificateFacts($0, forwarding) } ?? ClientCertificateFacts(forwarding)
-        remoteText = remote.description
+        peerText = peer.description
         localText = local.description
         listenerBytes = Bytes.allocated(listenerName)
-        remoteBytes = Bytes.allocated(remoteText)
-        directRemoteBytes = direct.map { Bytes.allocated($0.remote.description) } ?? Bytes.allocated(remoteText)
-        remoteHostBytes = Bytes.allocated(remote.host)
     }
 
     /// TLS is established.
@@ -80,8 +78,7 @@ final class ConnectionFacts {
         authorityGuard?.release()
         clientCertificate.free()
         listenerBytes.base.deallocate()
-        remoteBytes.base.deallocate()
-        directRemoteBytes.base.deallocate()
-        remoteHostBytes.base.deallocate()
+        peer.free()
+        directPeer.free()
     }
 }

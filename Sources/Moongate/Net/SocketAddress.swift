@@ -117,6 +117,16 @@ struct SocketAddress: Sendable, Hashable {
         hasher.combine(port)
     }
 
+    /// As `AddressRanges` counts, without port and scope.
+    var mappedNumber: AddressRanges.Number {
+        let high = UInt64(bigEndian: address.0)
+        guard family == .v6 else { return SocketAddress.mappedStart | AddressRanges.Number(high >> 32) }
+        return AddressRanges.Number(high) << 64 | AddressRanges.Number(UInt64(bigEndian: address.1))
+    }
+
+    /// `::ffff:0.0.0.0`
+    static var mappedStart: AddressRanges.Number { 0xffff_0000_0000 }
+
     private static func port(_ text: Substring) -> UInt16? {
         guard text.first?.isNumber == true else { return nil }
         return UInt16(text)

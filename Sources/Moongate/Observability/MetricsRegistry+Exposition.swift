@@ -254,18 +254,20 @@ extension MetricsRegistry {
                 "moongate_downstream_proxy_protocol_failures_total", Column.proxyProtocolFailures,
                 "Client connections refused because of their PROXY header."
             ),
+            (
+                "moongate_downstream_underscore_fields_total", Column.underscores,
+                "Request headers that were removed, or refused with their request, for an underscore in their names."
+            ),
             ("moongate_downstream_received_bytes_total", Column.bytesIn, "HTTP/2 bytes read from clients."),
             ("moongate_downstream_sent_bytes_total", Column.bytesOut, "HTTP/2 bytes written to clients."),
+            (
+                "moongate_downstream_accept_pauses_total", Column.acceptPauses,
+                "Pauses in accepting because of the rate of new connections."
+            ),
         ]
         for (name, column, help) in counters {
             text.family(name, .counter, help)
             for listener in listeners { text.sample([("listener", listener.name)], listener.block.total(column)) }
-        }
-        text.family(
-            "moongate_downstream_accept_pauses_total", .counter,
-            "Pauses in accepting because of the rate of new connections.")
-        for listener in listeners {
-            text.sample([("listener", listener.name)], listener.block.total(Column.acceptPauses))
         }
         text.family(
             "moongate_downstream_refused_total", .counter, "Client connections closed at once because of a limit.")

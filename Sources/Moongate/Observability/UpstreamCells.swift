@@ -59,11 +59,14 @@ struct ListenerCells {
         static let expired = refused + ConnectionLimit.allCases.count
         static let acceptPauses = expired + ConnectionSchedule.Reason.allCases.count
         static let abuses = acceptPauses + 1
-        static let count = abuses + Abuse.allCases.count
+        static let underscores = abuses + Abuse.allCases.count
+        static let count = underscores + 1
     }
 
     let row: CounterRow
 
+    /// Request fields that did not pass because of an underscore in their names.
+    var underscores: Counter { row[Column.underscores] }
     /// Connections closed at once because of a limit.
     func refused(_ limit: ConnectionLimit) -> Counter { row[Column.refused + limit.rawValue] }
     /// Pauses in accepting because of the rate of new connections.

@@ -13,8 +13,8 @@ struct PolicySubject {
     var responseFlow = PolicyFlow()
     /// The client's connection; kept by the exchange.
     var connection: Unmanaged<ConnectionFacts>?
-    /// The client, where a trusted proxy in front names it; its texts are kept by the exchange.
-    var client: ForwardedClient?
+    /// Whom the request counts for; its texts are kept by the exchange.
+    var client: ClientAddress?
     /// The names of the upstreams in the exchange's generation, for `setUpstream`; kept by the generation.
     var upstreamNames: Unmanaged<NameIndex>?
     /// The exchange's generation, kept by it.

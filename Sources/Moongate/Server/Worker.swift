@@ -115,7 +115,7 @@ final class Worker: ConnectionOwner {
             ?? Transport(plain: accepted.descriptor)
         let facts = ConnectionFacts(
             listener: accepted.listener.identity, listenerName: accepted.listener.name,
-            remote: header.source ?? accepted.remote, local: header.destination ?? accepted.local,
+            peer: header.source ?? accepted.remote, local: header.destination ?? accepted.local,
             direct: (accepted.remote, accepted.local), forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
             worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self,

@@ -29,7 +29,7 @@ package final class PolicyCost {
         guard let remote = SocketAddress("10.1.2.3:5000"), let local = SocketAddress("127.0.0.1:8080") else {
             throw SpecFault("no addresses")
         }
-        facts = ConnectionFacts(listener: .of("main"), listenerName: "main", remote: remote, local: local, tls: nil)
+        facts = ConnectionFacts(listener: .of("main"), listenerName: "main", peer: remote, local: local, tls: nil)
         var config = Configuration(policies: PolicySettings(timeLimit: .seconds(60)))
         config.routes = [
             RouteConfig(name: "main", policies: [PolicyReference(name: "/bench/policy.lua")], upstreams: [])
@@ -70,6 +70,7 @@ package final class PolicyCost {
             run.pointer.pointee.subject.request = request
             run.pointer.pointee.subject.response = response
             run.pointer.pointee.subject.connection = .passUnretained(facts)
+            run.pointer.pointee.subject.client = ClientAddress(facts.peer)
             run.pointer.pointee.subject.upstreamNames = .passUnretained(upstreams)
             run.pointer.pointee.subject.routeName = Bytes("main")
             guard run.startRequest(chain) == .proceed else { throw SpecFault("the request hook did not proceed") }

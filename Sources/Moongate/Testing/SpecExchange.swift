@@ -36,6 +36,7 @@ final class SpecExchange {
         request.initialize(to: HeaderList())
         response.initialize(to: HeaderList())
         for (name, value) in message.fields { request.pointee.add(name, value) }
+        request.pointee.joinCookies()
         guard let run = policy.host.begin(owner: Unmanaged.passUnretained(self).toOpaque()) else {
             throw SpecFault("the policies have no memory left")
         }
@@ -46,6 +47,7 @@ final class SpecExchange {
         run.pointer.pointee.subject.requestFlow = requestBody.flow(request)
         run.pointer.pointee.subject.responseFlow = responseBody.flow(response)
         run.pointer.pointee.subject.connection = .passUnretained(facts)
+        run.pointer.pointee.subject.client = ClientAddress(facts.peer)
         run.pointer.pointee.subject.upstreamNames = .passUnretained(policy.upstreamIndex)
         run.pointer.pointee.subject.routeName = policy.routeName
         run.pointer.pointee.subject.requestNumber = 1

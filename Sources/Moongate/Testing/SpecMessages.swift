@@ -45,7 +45,7 @@ struct SpecRequest {
         let remote = try address(table, "remote", "10.0.0.1:50000")
         let local = try address(table, "local_address", "10.0.0.9:8080")
         return ConnectionFacts(
-            listener: .of("main"), listenerName: "main", remote: remote, local: local, tls: try tls(table))
+            listener: .of("main"), listenerName: "main", peer: remote, local: local, tls: try tls(table))
     }
 
     private static func address(

@@ -61,9 +61,9 @@ final class RequestHash {
     }
 
     /// - Parameters:
-    ///   - client: its address; `nil` for requests of our own.
+    ///   - client: `nil` for requests of our own.
     ///   - givesCookies: whether the request's client can be given a cookie.
-    func answer(_ request: UnsafePointer<HeaderList>, client: SocketAddress?, givesCookies: Bool) -> Answer {
+    func answer(_ request: UnsafePointer<HeaderList>, client: ClientAddress?, givesCookies: Bool) -> Answer {
         for source in sources {
             switch source {
             case .header(let name):
@@ -78,7 +78,7 @@ final class RequestHash {
                     return .hash(StableHash.hash(value))
                 }
             case .sourceAddress:
-                if let client { return .hash(RequestHash.hash(client)) }
+                if let client { return .hash(RequestHash.hash(client.socket)) }
             }
         }
         return .none
@@ -99,7 +99,6 @@ final class RequestHash {
         }
     }
 
-    /// HTTP/2 may send each cookie in a field of its own (RFC 9113 §8.2.3).
     private static func cookie(_ name: Bytes, _ request: UnsafePointer<HeaderList>) -> Bytes? {
         for index in 0..<request.pointee.count where request.pointee[index].id == .cookie {
             if let value = value(of: name, in: request.pointee[index].value, separator: UInt8(ascii: ";")) {

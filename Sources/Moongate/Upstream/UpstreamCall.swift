@@ -159,6 +159,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 
     private func start(_ call: UpstreamCall, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
         let owner = Unmanaged.passRetained(call).toOpaque()
+        call.request.pointee.joinCookies()
         active += 1
         call.calls = self
         call.completion = completion

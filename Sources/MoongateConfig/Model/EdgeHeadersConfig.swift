@@ -20,8 +20,13 @@ public struct ForwardedConfig: Sendable, Equatable {
         /// As the client sent it.
         case pass
     }
-    /// Proxies in front of the edge that may be believed: 0 to 32. The address of the client is the one so many places
-    /// from the end of `x-forwarded-for`.
+    /// The most proxies that a request is followed through.
+    public static let mostHops = 32
+
+    /// Addresses and CIDR blocks of the proxies that are believed; empty: nobody is.
+    public var trusted: [String]
+    /// How many of them a request has passed: the address of the client is the one so many places from the end of
+    /// `x-forwarded-for`. 0: the last one there that is not among `trusted`.
     public var trustedHops: Int
     public var xForwardedFor: AddressMode
     public var xForwardedProto: Mode
@@ -29,15 +34,28 @@ public struct ForwardedConfig: Sendable, Equatable {
     /// RFC 7239.
     public var forwarded: Mode
     public init(
-        trustedHops: Int = 0, xForwardedFor: AddressMode = .append, xForwardedProto: Mode = .set,
+        trusted: [String] = [], trustedHops: Int = 0, xForwardedFor: AddressMode = .append,
+        xForwardedProto: Mode = .set,
         xForwardedHost: Mode = .off, forwarded: Mode = .off
     ) {
+        self.trusted = trusted
         self.trustedHops = trustedHops
         self.xForwardedFor = xForwardedFor
         self.xForwardedProto = xForwardedProto
         self.xForwardedHost = xForwardedHost
         self.forwarded = forwarded
     }
+}
+
+/// What becomes of request headers whose names have underscores. Servers that hand headers over in variables (CGI, WSGI) take
+/// `x_user` for `x-user`, and nobody has looked at that.
+public enum UnderscoreMode: String, Sendable, Equatable, CaseIterable {
+    /// They are removed.
+    case drop
+    /// They pass, but for those that are spelt like headers that the edge or a policy writes or removes.
+    case allow
+    /// A request with one is refused.
+    case refuse
 }
 
 /// What becomes of `x-request-id`.

@@ -23,6 +23,8 @@ public struct ListenerConfig: Sendable, Equatable {
     public var limits: ListenerLimitsConfig?
     /// `nil`: as `ForwardedConfig` begins.
     public var forwarded: ForwardedConfig?
+    /// `nil`: `drop`.
+    public var headersWithUnderscores: UnderscoreMode?
     /// `nil`: `off`.
     public var requestID: RequestIDMode?
     /// Names in lower case of request headers that no hop may put into a compression table (RFC 7541 §7.1), beyond
@@ -43,7 +45,7 @@ public struct ListenerConfig: Sendable, Equatable {
         policies: [PolicyReference] = [],
         maxConcurrentStreams: Int = 1000, maxHeaderBytes: Int = 65536, maxHeaderFields: Int = 256,
         connection: ListenerConnectionConfig? = nil, limits: ListenerLimitsConfig? = nil,
-        forwarded: ForwardedConfig? = nil,
+        forwarded: ForwardedConfig? = nil, headersWithUnderscores: UnderscoreMode? = nil,
         requestID: RequestIDMode? = nil, neverIndex: [String] = [], metadata: [SettingValue.Entry] = [],
         location: SourceLocation = .unknown
     ) {
@@ -59,6 +61,7 @@ public struct ListenerConfig: Sendable, Equatable {
         self.connection = connection
         self.limits = limits
         self.forwarded = forwarded
+        self.headersWithUnderscores = headersWithUnderscores
         self.requestID = requestID
         self.neverIndex = neverIndex
         self.metadata = metadata

@@ -29,11 +29,13 @@ extension ConfigurationReference {
               control_frames: 1000
               resets: 1000
             forwarded:                            # what upstreams are told about clients
-              trusted_hops: 1                     # one proxy in front, whose word counts
+              trusted: [10.0.0.0/8]               # proxies in front, whose word counts
+              trusted_hops: 1                     # how many of them a request passes
               x_forwarded_for: append
               x_forwarded_proto: set
               x_forwarded_host: set
               forwarded: "off"
+            headers_with_underscores: drop        # or allow, or refuse
             request_id: keep                      # the client's x-request-id, or a new one
             never_index: [x-session]              # more headers that hold credentials
             grpc_health: true                     # for balancers in front

@@ -1,29 +1,48 @@
 extension ValueType<ForwardedConfig> {
     static var forwarded: ValueType {
-        .mapping(
-            MappingSchema(
-                name: "forwarded",
-                summary:
-                    "What upstreams are told about where a request came from. `set` writes a header unless a trusted"
-                    + " proxy in front has done so, `off` writes none and removes those of peers that are not trusted,"
-                    + " `pass` leaves what the client sent. See [Headers](headers.md).",
-                initial: ForwardedConfig(),
-                fields: [
-                    Field(
-                        "trusted_hops", \.trustedHops, .integer(0...32),
-                        "Proxies in front of the edge whose word counts. The client's address is the one so many places"
-                            + " from the end of the `x-forwarded-for` that came; 0: the peer's."),
-                    Field(
-                        "x_forwarded_for", \.xForwardedFor, .choice(),
-                        "`append`: the peer's address behind those that are there; `replace`: the client's address"
-                            + " alone."),
-                    Field(
-                        "x_forwarded_proto", \.xForwardedProto, .choice(), "`http` or `https`, as the client speaks."),
-                    Field("x_forwarded_host", \.xForwardedHost, .choice(), "The authority that the client asked for."),
-                    Field(
-                        "forwarded", \.forwarded, .choice(),
-                        "The same in one header (RFC 7239), behind the elements of trusted proxies."),
-                ]))
+        let schema = MappingSchema(
+            name: "forwarded",
+            summary:
+                "What upstreams are told about where a request came from, and whom the edge believes about that. `set` writes"
+                + " a header unless a trusted proxy in front has done so, `off` writes none and removes those of peers that"
+                + " are not trusted, `pass` leaves what the client sent. See [Headers](headers.md).",
+            initial: ForwardedConfig(),
+            fields: [
+                Field(
+                    "trusted", \.trusted, .list(of: .addressBlock, atLeast: 1, identity: { $0 }),
+                    "Addresses and CIDR blocks of the proxies in front that are believed. Nobody else is, whatever"
+                        + " `trusted_hops` says. `[0.0.0.0/0, \"::/0\"]`: everybody who can reach the listener."),
+                Field(
+                    "trusted_hops", \.trustedHops, .integer(0...ForwardedConfig.mostHops),
+                    "How many proxies a request of a trusted peer has passed. The client's address is the one so many places"
+                        + " from the end of the `x-forwarded-for` that came; 0: the last one there that is not in"
+                        + " `trusted`. Above 0, `trusted` must say which peers are believed."),
+                Field(
+                    "x_forwarded_for", \.xForwardedFor, .choice(),
+                    "`append`: the peer's address behind those that are there; `replace`: the client's address alone."),
+                Field("x_forwarded_proto", \.xForwardedProto, .choice(), "`http` or `https`, as the client speaks."),
+                Field("x_forwarded_host", \.xForwardedHost, .choice(), "The authority that the client asked for."),
+                Field(
+                    "forwarded", \.forwarded, .choice(),
+                    "The same in one header (RFC 7239), behind the elements of trusted proxies."),
+            ])
+        return .mapping(schema) { draft, mapping, decoding in
+            if draft.trustedHops > 0 && !mapping.has("trusted") {
+                decoding.report(
+                    mapping.location(of: "trusted_hops"), "trusted_hops without \"trusted\"",
+                    hint:
+                        "say which proxies are believed, such as trusted: [10.0.0.0/8]; to believe everybody who can reach"
+                        + " the listener, as earlier versions did, add trusted: [0.0.0.0/0, \"::/0\"]")
+            }
+            if draft.trustedHops == 0, let everybody = draft.trusted.first(where: { $0.hasSuffix("/0") }) {
+                decoding.report(
+                    mapping.location(of: "trusted"), "\(quoted(everybody)) without \"trusted_hops\"",
+                    hint:
+                        "every element of x-forwarded-for is trusted then, and the client may write the first: say how many"
+                        + " proxies there are, such as trusted_hops: 1")
+            }
+            return draft
+        }
     }
 }
 

@@ -48,6 +48,11 @@ extension ValueType<ListenerConfig> {
                         + " different ways are refused; `lenient`: unreserved characters are decoded, dot segments are"
                         + " refused, and nothing else. See [Paths](routing.md#paths)."),
                 Field(
+                    "headers_with_underscores", \.headersWithUnderscores, .choice(), absent: "`drop`",
+                    "Request headers, and metadata of gRPC, with `_` in their names, which many servers take for `-`."
+                        + " `drop`: they are removed; `allow`: they pass, but for other spellings of headers that the edge or"
+                        + " a policy writes or removes; `refuse`: the request is answered with 400, or `INTERNAL`."),
+                Field(
                     "request_id", \.requestID, .choice(), absent: "`off`",
                     "What becomes of `x-request-id`. `replace`: every request gets a new one; `keep`: one that the client"
                         + " sent stays; `off`: none is made."),

@@ -42,7 +42,7 @@ extension ValueType<ProxyProtocolConfig> {
 
 extension ValueType<String> {
     /// An IP address or a CIDR block; whether the bits behind the prefix are clear is seen when it is compiled.
-    fileprivate static var addressBlock: ValueType {
+    static var addressBlock: ValueType {
         let shape = TextShape(name: "address or CIDR block", pattern: "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")
         return .text(shape, expected: "an address or a block such as 10.0.0.0/8") { text, _ throws(SyntaxFault) in
             let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)

@@ -29,7 +29,8 @@ enum FuzzConfiguration {
             listeners:
               - name: \(variation.contains(.listener) ? listeners[1] : listeners[0])
                 address: 127.0.0.1:1
-                forwarded: {trusted_hops: 1, forwarded: set}
+                forwarded: {trusted: [127.0.0.0/8], trusted_hops: 1, forwarded: set}
+                headers_with_underscores: allow
                 request_id: keep
                 limits: {request_buffer: 64KiB, response_buffer: 64KiB}
                 policies:

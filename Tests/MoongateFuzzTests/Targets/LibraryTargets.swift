@@ -135,7 +135,7 @@ extension FuzzTarget {
         case 2:
             guard let address = SocketAddress(text) else { return }
             try Violation.check(SocketAddress(address.description) == address, "\(address) is another address")
-        case 3: _ = rest.withView { ForwardedClient.parse($0) }
+        case 3: _ = rest.withView { ClientAddress.parse($0) }
         case 4: _ = try? PasswordHash(text)
         case 5:
             guard let set = try? MethodSet(["shop.Cart/Get*", "*/*", text]) else { return }

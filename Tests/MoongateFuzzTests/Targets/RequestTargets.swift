@@ -24,11 +24,12 @@ extension FuzzTarget {
         let modes = input.byte()
         var config = ForwardedConfig()
         config.trustedHops = Int(modes & 3)
+        config.trusted = modes & 32 == 0 ? ["2001:db8::/32", "10.0.0.0/8"] : []
         config.xForwardedFor = modes & 4 == 0 ? .append : .replace
         config.forwarded = modes & 8 == 0 ? .set : .off
         let names: [StaticString] = [
             "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-request-id", ":authority",
-            "host", ":path", ":method", "x-other",
+            "host", ":path", ":method", "x-other", "cookie", "x_forwarded_for", "x-real-ip",
         ]
         var list = HeaderList()
         defer { list.destroy() }
@@ -40,14 +41,19 @@ extension FuzzTarget {
         let isRefused = RequestCheck.normalize(&list, &path, modes & 32 == 0 ? .strict : .lenient) != nil
         if !isRefused { try checkAuthority(&list) }
         guard let address = SocketAddress(host: "2001:db8::1", port: 5000) else { return }
-        let peer = ConnectionFacts(listener: .of("main"), listenerName: "main", remote: address, local: address)
-        var rules = EdgeHeaderRules(
+        let peer = ConnectionFacts(listener: .of("main"), listenerName: "main", peer: address, local: address)
+        var rules = try EdgeHeaderRules(
             ListenerConfig(
                 name: "main", address: SocketAddressConfig(host: "", port: 1), forwarded: config,
                 requestID: modes & 16 == 0 ? .keep : .replace, neverIndex: ["x-other"]))
         defer { rules.free() }
         let before = list.encodedSize
-        _ = ForwardedHeaders.write(&list, &rules, peer: peer, number: 4711)
+        list.removesTwins = modes & 64 != 0
+        let isTrusted = rules.trusts(peer.peer)
+        let client = isTrusted ? ForwardedHeaders.client(&list, &rules) : nil
+        let sender = ForwardedHeaders.Sender(peer, client: client, isTrusted: isTrusted)
+        ForwardedHeaders.write(&list, &rules, sender, number: 4711)
+        try Violation.check((0..<list.count).count { list[$0].id == .cookie } < 2, "cookies in two fields")
         try Violation.check(list.encodedSize <= before * 4 + 1024, "headers that grow beyond measure")
         for index in 0..<list.count where list[index].id == .forwarded {
             try Violation.check(
@@ -123,8 +129,10 @@ extension FuzzTarget {
         while !input.isAtEnd { input.text().withView { list.add("cookie", $0) } }
         let wanted = HashCookie(name: "a", ttl: modes & 1 == 0 ? nil : .seconds(5))
         let hash = RequestHash([.cookie(wanted), .queryParameter("a"), .header("cookie"), .sourceAddress])
-        let client = SocketAddress(host: "192.0.2.1", port: 1)
-        let answer = hash.answer(&list, client: client, givesCookies: modes & 2 == 0)
+        guard let address = SocketAddress(host: "192.0.2.1", port: 1) else { return }
+        let peer = PeerAddress(address)
+        defer { peer.free() }
+        let answer = hash.answer(&list, client: ClientAddress(peer), givesCookies: modes & 2 == 0)
         try Violation.check(answer != .none, "a client has an address")
         try Violation.check(answer != .needsCookie || modes & 3 == 1, "a cookie that nobody asked for")
     }

@@ -13,6 +13,9 @@ import Testing
         var client: String?
     }
 
+    /// Everybody is believed.
+    private static let everybody = ["0.0.0.0/0", "::/0"]
+
     /// What the edge makes of a request with these fields, from a peer at 10.0.0.9.
     private func write(
         _ fields: [(String, String)], _ forwarded: ForwardedConfig? = nil, _ requestID: RequestIDMode = .off,
@@ -25,14 +28,17 @@ import Testing
         }
         let session = ConnectionFacts.TLS(version: "TLSv1.3", cipher: "", serverName: "", details: nil)
         let facts = ConnectionFacts(
-            listener: .of("main"), listenerName: "main", remote: try #require(SocketAddress(remote)),
+            listener: .of("main"), listenerName: "main", peer: try #require(SocketAddress(remote)),
             local: try #require(SocketAddress("127.0.0.1:80")), tls: tls ? session : nil)
-        var rules = EdgeHeaderRules(
+        var rules = try EdgeHeaderRules(
             ListenerConfig(
                 name: "main", address: SocketAddressConfig(host: "", port: 1), forwarded: forwarded,
                 requestID: requestID, neverIndex: neverIndex))
         defer { rules.free() }
-        let client = ForwardedHeaders.write(&list, &rules, peer: facts, number: 0xab)
+        let isTrusted = rules.trusts(facts.peer)
+        let client = isTrusted ? ForwardedHeaders.client(&list, &rules) : nil
+        let sender = ForwardedHeaders.Sender(facts, client: client, isTrusted: isTrusted)
+        ForwardedHeaders.write(&list, &rules, sender, number: 0xab)
         return withExtendedLifetime(facts) {
             Outcome(
                 fields: (1..<list.count).map { "\(list[$0].name.string): \(list[$0].value.string)" },
@@ -70,21 +76,60 @@ import Testing
             (1, "1.1.1.1, 2.2.2.2", "2.2.2.2:0"), (2, "1.1.1.1, 2.2.2.2", "1.1.1.1:0"), (3, "1.1.1.1, 2.2.2.2", nil),
             (1, "1.1.1.1,[2001:db8::1]:443", "[2001:db8::1]:443"), (1, "2001:db8::2", "[2001:db8::2]:0"),
             (1, "[2001:db8::2]", "[2001:db8::2]:0"), (1, "9.9.9.9:80 ", "9.9.9.9:80"), (1, "unknown", nil),
-            (1, "1.1.1.1,", nil), (1, "", nil), (0, "1.1.1.1", nil),
+            (1, "1.1.1.1,", nil), (1, "", nil), (2, "1.1.1.1,,", nil), (1, "1.1.1.1, fe80::1%lo", nil),
+            (1, "1.1.1.1 2.2.2.2", nil), (1, "::ffff:1.2.3.4", "1.2.3.4:0"),
         ] as [(Int, String, String?)])
     func theClientIsSoManyPlacesFromTheEnd(hops: Int, text: String, client: String?) throws {
-        #expect(try write([("x-forwarded-for", text)], ForwardedConfig(trustedHops: hops)).client == client)
+        #expect(
+            try write([("x-forwarded-for", text)], .init(trusted: Self.everybody, trustedHops: hops)).client == client)
+    }
+
+    @Test(
+        arguments: [
+            // The peer, what is trusted, and whether the peer is.
+            ("10.0.0.9:1", ["10.0.0.0/8"], true), ("11.0.0.9:1", ["10.0.0.0/8"], false),
+            ("10.0.0.9:1", ["10.0.0.9"], true), ("10.0.0.8:1", ["10.0.0.9"], false),
+            ("10.0.0.9:1", ["192.0.2.0/24", "10.0.0.0/31", "10.0.0.8/31"], true),
+            ("[::ffff:10.0.0.9]:1", ["10.0.0.0/8"], true), ("10.0.0.9:1", ["::ffff:10.0.0.0/104"], true),
+            ("[2001:db8::1]:1", ["2001:db8::/32"], true), ("[2001:db9::1]:1", ["2001:db8::/32"], false),
+            ("[::a00:9]:1", ["10.0.0.0/8"], false), ("10.0.0.9:1", ["::/96"], false), ("10.0.0.9:1", [], false),
+            ("10.0.0.9:1", ["0.0.0.0/0"], true), ("[::1]:1", ["0.0.0.0/0"], false), ("[::1]:1", ["::/0"], true),
+        ] as [(String, [String], Bool)])
+    func onlyPeersThatAreTrustedNameTheClient(peer: String, trusted: [String], isTrusted: Bool) throws {
+        let rules = ForwardedConfig(trusted: trusted, trustedHops: 1)
+        let outcome = try write([("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")], rules, remote: peer)
+        #expect(outcome.client == (isTrusted ? "1.1.1.1:0" : nil))
+        #expect(outcome.fields.contains("x-forwarded-proto: https") == isTrusted)
+    }
+
+    @Test(
+        arguments: [
+            ("1.1.1.1, 2.2.2.2", "2.2.2.2:0"), ("1.1.1.1, 2.2.2.2, 10.0.0.1", "2.2.2.2:0"),
+            ("1.1.1.1, 2.2.2.2, 10.0.0.1, 10.0.0.2", "2.2.2.2:0"), ("10.0.0.7, 10.0.0.1", "10.0.0.7:0"),
+            ("1.1.1.1, unknown, 10.0.0.1", nil), ("unknown", nil), ("", nil),
+            (String(repeating: "10.0.0.1, ", count: 31) + "10.0.0.1", nil),
+            ("2.2.2.2, " + String(repeating: "10.0.0.1, ", count: 30) + "10.0.0.1", "2.2.2.2:0"),
+        ] as [(String, String?)])
+    func withoutACountTheClientIsTheLastWhoIsNoTrustedProxy(text: String, client: String?) throws {
+        #expect(try write([("x-forwarded-for", text)], ForwardedConfig(trusted: ["10.0.0.0/8"])).client == client)
+    }
+
+    @Test func aBlockThatIsNoneIsAFault() {
+        #expect(throws: Diagnostic.self) { try write([], ForwardedConfig(trusted: ["10.0.0.1/8"], trustedHops: 1)) }
     }
 
     @Test func theCountGoesAcrossFields() throws {
         let fields = [("x-forwarded-for", "1.1.1.1, 2.2.2.2"), ("x-forwarded-for", "3.3.3.3")]
-        #expect(try write(fields, ForwardedConfig(trustedHops: 3)).client == "1.1.1.1:0")
+        #expect(try write(fields, ForwardedConfig(trusted: Self.everybody, trustedHops: 3)).client == "1.1.1.1:0")
     }
 
     @Test func trustedProxiesHaveTheWord() throws {
         let sent = [("x-forwarded-proto", "https"), ("x-forwarded-host", "front"), ("forwarded", "for=1.1.1.1")]
         #expect(
-            try write(sent, ForwardedConfig(trustedHops: 1, xForwardedFor: .off, xForwardedHost: .set)).fields
+            try write(
+                sent,
+                ForwardedConfig(trusted: Self.everybody, trustedHops: 1, xForwardedFor: .off, xForwardedHost: .set)
+            ).fields
                 == ["x-forwarded-proto: https", "x-forwarded-host: front", "forwarded: for=1.1.1.1"])
     }
 
@@ -93,6 +138,7 @@ import Testing
         let rules = ForwardedConfig(xForwardedFor: .replace, xForwardedProto: .off)
         #expect(try write(sent, rules).fields == ["x-forwarded-for: 10.0.0.9"])
         var trusting = rules
+        trusting.trusted = Self.everybody
         trusting.trustedHops = 1
         #expect(try write(sent, trusting).fields == ["x-forwarded-for: 2.2.2.2"])
     }
@@ -112,6 +158,7 @@ import Testing
             try write([("forwarded", "for=evil")], rules, remote: "[2001:db8::1]:80").fields
                 == [#"forwarded: for="[2001:db8::1]";proto=http;host="api.example.com""#])
         var trusting = rules
+        trusting.trusted = Self.everybody
         trusting.trustedHops = 1
         #expect(
             try write([("forwarded", "for=1.1.1.1")], trusting, tls: true).fields

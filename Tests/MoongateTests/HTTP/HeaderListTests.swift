@@ -57,6 +57,76 @@ import Testing
         #expect(list.value(.host) == nil)
     }
 
+    // MARK: Cookies
+
+    private func join(_ cookies: [String]) -> [String] {
+        list.reset()
+        list.add("a", "1")
+        for cookie in cookies { cookie.withBytes { list.add(name: Bytes("cookie"), value: $0) } }
+        list.add("b", "2")
+        list.joinCookies()
+        return (0..<list.count).filter { list[$0].id == .cookie }.map { list[$0].value.string }
+    }
+
+    @Test func RFC9113cookiesInSeveralFieldsBecomeOne() {
+        #expect(join([]) == [])
+        #expect(join(["a=1"]) == ["a=1"])
+        #expect(join(["a=1", "b=2", "c=3; d=4"]) == ["a=1; b=2; c=3; d=4"])
+        #expect(text == ["a=1", "cookie=a=1; b=2; c=3; d=4", "b=2"])
+    }
+
+    @Test func emptyCookieFieldsAddNothing() {
+        #expect(join(["", "a=1", "", "b=2", ""]) == ["a=1; b=2"])
+        #expect(join(["", ""]) == [""])
+        #expect(join([""]) == [""])
+    }
+
+    @Test func aJoinedCookieIsNeverIndexedIfOnePartIs() {
+        list.add(name: Bytes("cookie"), value: Bytes("a=1"))
+        list.add(name: Bytes("cookie"), value: Bytes("b=2"), neverIndexed: true)
+        list.joinCookies()
+        #expect(list.count == 1 && list[0].neverIndexed)
+    }
+
+    @Test func manyCookiesTakeTheMemoryOfOneCopy() {
+        for _ in 0..<4000 { list.add(name: Bytes("cookie"), value: Bytes("a=1")) }
+        let before = list.arenaSize
+        list.joinCookies()
+        #expect(list.count == 1 && list[0].value.count == 4000 * 5 - 2)
+        #expect(list.arenaSize - before == 4000 * 5)
+    }
+
+    @Test func otherFieldsAreNeverJoined() {
+        for _ in 0..<2 {
+            list.add("set-cookie", "a=1")
+            list.add("x", "1")
+        }
+        list.joinCookies()
+        #expect(list.count == 4)
+    }
+
+    // MARK: Twins
+
+    @Test func spellingsWithUnderscoresGoWithTheName() {
+        for removes in [false, true] {
+            list.reset()
+            list.removesTwins = removes
+            for name in ["x_user", "x-user", "x_id", "x_other"] as [StaticString] { list.add(name, "client's") }
+            list.set(name: Bytes("x-user"), value: Bytes("alice"))
+            list.remove(name: Bytes("x-id"))
+            let kept = removes ? ["x-user=alice"] : ["x_user=client's", "x-user=alice", "x_id=client's"]
+            #expect(text == kept + ["x_other=client's"])
+        }
+    }
+
+    @Test func aNameWithUnderscoresIsSetAsItIs() {
+        list.removesTwins = true
+        list.add("x_a-b", "1")
+        list.add("x_a_b", "2")
+        list.set(name: Bytes("x_a_b"), value: Bytes("3"))
+        #expect(text == ["x_a_b=3"])
+    }
+
     @Test func aThousandFieldsFit() {
         for index in 0..<1000 { "\(index)".withBytes { list.add("n", $0) } }
         #expect(list.count == 1000)

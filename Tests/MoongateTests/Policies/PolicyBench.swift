@@ -36,6 +36,7 @@ final class PolicyBench {
             run.pointer.pointee.subject.request = request
             run.pointer.pointee.subject.response = response
             run.pointer.pointee.subject.connection = .passUnretained(bench.facts)
+            run.pointer.pointee.subject.client = ClientAddress(bench.facts.peer)
             run.pointer.pointee.subject.upstreamNames = .passUnretained(bench.upstreams)
             run.pointer.pointee.subject.routeName = Bytes("main-route")
             run.pointer.pointee.subject.requestNumber = 0xbeef
@@ -78,7 +79,7 @@ final class PolicyBench {
         configure: (inout Configuration) -> Void = { _ in }
     ) throws {
         facts = ConnectionFacts(
-            listener: .of("main"), listenerName: "main", remote: try #require(SocketAddress("10.1.2.3:5000")),
+            listener: .of("main"), listenerName: "main", peer: try #require(SocketAddress("10.1.2.3:5000")),
             local: try #require(SocketAddress("127.0.0.1:8080")), tls: tls)
         let log = log
         let logger = Logger(label: "test") { _ in CapturedHandler(log: log) }

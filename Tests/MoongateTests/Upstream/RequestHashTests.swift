@@ -12,9 +12,10 @@ import Testing
         for (name, value) in fields {
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0) } }
         }
+        let peer = client.flatMap { SocketAddress($0) }.map { PeerAddress($0) }
+        defer { peer?.free() }
         return withUnsafePointer(to: list) { pointer in
-            RequestHash(sources).answer(
-                pointer, client: client.flatMap { SocketAddress($0) }, givesCookies: gives)
+            RequestHash(sources).answer(pointer, client: peer.map { ClientAddress($0) }, givesCookies: gives)
         }
     }
 

@@ -48,7 +48,7 @@ enum FieldSyntax {
         case .authority, .host: return isAuthority(value)
         case .status: return HTTPStatus.parse(value) > 0
         // What begins with a colon is no name here: pseudo-headers that are unknown (§8.3).
-        case .other: return isFieldName(name) && isFieldValue(value)
+        case .other, .underscored, .clientClaim: return isFieldName(name) && isFieldValue(value)
         default: return isFieldValue(value)
         }
     }

@@ -41,7 +41,7 @@ struct MessageCheck {
             if !takePseudo(field.id, field.value) { isMalformed = true }
         } else {
             hasRegular = true
-            if field.id != .other && !takeKnown(field.id, field.value) { isMalformed = true }
+            if field.id.isOneName && !takeKnown(field.id, field.value) { isMalformed = true }
         }
     }
 

@@ -54,12 +54,8 @@ enum AddressSetBinding {
         guard let native = call.pointee.object?.pointee.native else { return MG_RETURN }
         let set = Unmanaged<AddressSet>.fromOpaque(native).takeUnretainedValue().set
         let text = call.bytes(0)
-        if let facts = call.run?.connectionFacts, facts.remoteBytes.equals(text) {
-            call.give(set.contains(facts.remote))
-            return MG_RETURN
-        }
-        if let client = call.run?.pointer.pointee.subject.client, client.text.equals(text) {
-            call.give(set.contains(client.address))
+        if let client = call.run?.client, client.text.equals(text) {
+            call.give(set.contains(client.socket))
             return MG_RETURN
         }
         let string = text.string

@@ -73,8 +73,8 @@ enum HandleBinding {
             LuaBinding(
                 "remoteAddress", "", type: "(): string?",
                 doc: """
-                    The client's address without port, as the connection has it or as trusted proxies in front name it \
-                    (`forwarded.trusted_hops`).
+                    The client's address without port: the connection's, or the one that a trusted proxy in front \
+                    names (`forwarded` of the listener).
                     """, remoteAddress),
             LuaBinding(
                 "isGrpc", "", type: "(): boolean",
@@ -199,15 +199,7 @@ enum HandleBinding {
 
     /// The client's address without its port.
     private static let remoteAddress: mg_leaf = { call in
-        if let client = call.run?.pointer.pointee.subject.client {
-            call.give(client.host)
-            return MG_RETURN
-        }
-        guard let facts = call.run?.connectionFacts else {
-            call.giveNil()
-            return MG_RETURN
-        }
-        call.give(copyOf: facts.remote.host)
+        if let client = call.run?.client { call.give(client.host) } else { call.giveNil() }
         return MG_RETURN
     }
 
@@ -253,6 +245,10 @@ enum HandleBinding {
 }
 
 extension Pooled where Record == PolicyRunRecord {
+    /// Whom the request counts for; `nil`: there is no request.
+    var client: ClientAddress? { pointer.pointee.subject.client }
+
+    /// The connection, which may be that of a proxy.
     var connectionFacts: ConnectionFacts? { pointer.pointee.subject.connection?.takeUnretainedValue() }
 
     var isGRPC: Bool {

@@ -16,7 +16,7 @@ enum HeadersBinding {
         [
             LuaBinding(
                 "get", "s", type: "(name: string): string?",
-                doc: "The value; several are joined with `,`. Nil if there is none.", get),
+                doc: "The value; several are joined with `,`, cookies with `; `. Nil if there is none.", get),
             LuaBinding(
                 "getAll", "s", type: "(name: string): string[]",
                 doc: "Every value, in order; an empty list if there is none.", getAll),
@@ -56,7 +56,8 @@ enum HeadersBinding {
 
     // MARK: Reading
 
-    /// The value; several joined with commas, as RFC 9110 §5.2 allows and Envoy does.
+    /// The value; several joined with commas, as RFC 9110 §5.2 allows and Envoy does. Cookies, of which a policy may have added
+    /// some, have semicolons between them (RFC 9113 §8.2.3).
     private static let get: mg_leaf = { call in
         guard let list = list(call) else { return MG_RETURN }
         return withName(call) { name in
@@ -75,19 +76,18 @@ enum HeadersBinding {
     private static func giveJoined(
         _ call: BindingCall, _ list: UnsafeMutablePointer<HeaderList>, _ name: Bytes, _ first: Int
     ) -> mg_action {
-        var count = -1
-        forEach(list, name, from: first) { count += $0.count + 1 }
-        guard let target = mg_call_scratch(call, max(1, count)) else { return call.fail("not enough memory") }
-        var place = 0
+        let separator = list.pointee[first].id == .cookie ? Bytes("; ") : Bytes(",")
+        var size = 0
+        forEach(list, name, from: first) { size += $0.count + separator.count }
+        guard let target = mg_call_scratch(call, size) else { return call.fail("not enough memory") }
+        var writer = TextWriter(UnsafeMutableBufferPointer(start: target, count: size))
+        var isFirst = true
         forEach(list, name, from: first) { value in
-            if place > 0 || value.base != list.pointee[first].value.base {
-                target[place] = UInt8(ascii: ",")
-                place += 1
-            }
-            (target + place).update(from: value.base, count: value.count)
-            place += value.count
+            if !isFirst { writer.append(separator) }
+            isFirst = false
+            writer.append(value)
         }
-        call.give(Bytes(UnsafePointer(target), place))
+        call.give(writer.bytes)
         return MG_RETURN
     }
 
@@ -154,6 +154,7 @@ enum HeadersBinding {
                 } else if HeaderRules.isSingle(name), list.pointee.index(of: name) != nil {
                     return call.fail("header '\(name.string)' is there already, and occurs once")
                 } else {
+                    list.pointee.removeTwins(of: name)
                     list.pointee.add(name: name, value: value)
                 }
                 return MG_RETURN

@@ -77,7 +77,7 @@ enum RequestPartsBinding {
 
     // MARK: Cookies
 
-    /// HTTP/2 clients may send each cookie in a field of its own (RFC 9113 §8.2.3).
+    /// A policy may have added a field.
     private static let cookie: mg_leaf = { call in
         let wanted = call.bytes(0)
         guard let head = head(call) else { return nothing(call) }

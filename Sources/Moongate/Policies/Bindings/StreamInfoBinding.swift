@@ -43,8 +43,8 @@ enum StreamInfoBinding {
             LuaBinding(
                 "downstreamRemoteAddress", "", type: "(): string",
                 doc: """
-                    The client's address and port, as the connection has it or as trusted proxies in front name it \
-                    (`forwarded.trusted_hops`; the port is 0 then).
+                    The client's address and port: the connection's, or the one that a trusted proxy in front names \
+                    (`forwarded` of the listener; the port is 0 where it names none).
                     """, remoteAddress),
             LuaBinding(
                 "downstreamDirectRemoteAddress", "", type: "(): string",
@@ -119,16 +119,12 @@ enum StreamInfoBinding {
     }
 
     private static let remoteAddress: mg_leaf = { call in
-        if let client = call.run?.pointer.pointee.subject.client {
-            call.give(client.text)
-            return MG_RETURN
-        }
-        if let facts = call.run?.connectionFacts { call.give(facts.remoteBytes) }
+        if let client = call.run?.client { call.give(client.text) }
         return MG_RETURN
     }
 
     private static let directRemoteAddress: mg_leaf = { call in
-        if let facts = call.run?.connectionFacts { call.give(facts.directRemoteBytes) }
+        if let facts = call.run?.connectionFacts { call.give(facts.directPeer.text) }
         return MG_RETURN
     }
 }

@@ -4,7 +4,10 @@ import Testing
 
 /// The header map, case by case.
 @Suite struct HeadersBindingTests {
-    private static let some = PolicyBench.grpc + [("x-many", "one"), ("x-many", ""), ("X-Upper", "u")]
+    private static let some =
+        PolicyBench.grpc + [
+            ("x-many", "one"), ("x-many", ""), ("X-Upper", "u"), ("cookie", "a=1"), ("cookie", "b=2"),
+        ]
 
     /// What `expression` gives, as text.
     private func evaluate(_ expression: String) throws -> String? {
@@ -27,6 +30,7 @@ import Testing
         ("headers:get(':path')", "/shop.Cart/Add"), ("headers:get('X-MANY')", "one,"), ("headers:get('x-upper')", "u"),
         ("headers:get('none')", "nil"), ("headers:get('host')", "shop.example:8080"),
         ("headers:get('Host')", "shop.example:8080"),
+        ("headers:get('Cookie')", "a=1; b=2"),
         ("headers:getAtIndex('x-many', 0)", "one"), ("headers:getAtIndex('x-many', 1)", ""),
         ("headers:getAtIndex('x-many', 2)", "nil"), ("headers:getAtIndex('x-many', -1)", "nil"),
         ("headers:getNumValues('x-many')", "2"), ("headers:getNumValues('none')", "0"),
