@@ -25,6 +25,8 @@ final class PolicyProgram: @unchecked Sendable {
         var onError: PolicyReference.OnError
         /// CPU time of one run of a hook.
         var milliseconds: UInt32
+        /// CPU time of `on_init`. Two uses that differ in it alone are one instance, which has the longer time.
+        var loadMilliseconds: UInt32
         /// Where the configuration names it first.
         var location: SourceLocation
         /// What is known of it while it is loaded.
@@ -45,8 +47,10 @@ final class PolicyProgram: @unchecked Sendable {
         var firstLine = 1
         /// Bytes that it may hold on one worker.
         var memoryLimit: Int
+        /// CPU time of its main chunk: the longest that one of its uses has.
+        var loadMilliseconds: UInt32 = 0
 
-        /// Where a source stands in its file changes nothing about it.
+        /// Where a source stands in its file changes nothing about it, nor does the time that it had to load.
         static func == (left: File, right: File) -> Bool {
             left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
                 && left.memoryLimit == right.memoryLimit
