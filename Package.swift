@@ -47,6 +47,7 @@ let package = Package(
 
         .target(
             name: "MoongateConfig",
+            // For libyaml (its module CYaml): values are built from its events, since a tree of a long list would take too much.
             dependencies: [.product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
         // Looks at policy files without running them.

@@ -6,7 +6,7 @@
 
 mg_action mg_call_fail(mg_call *call, const uint8_t *message, size_t length) {
     mg_lua *vm = call->vm;
-    if (length > 500) length = 500;
+    if (length >= sizeof vm->message) length = sizeof vm->message - 1;
     memcpy(vm->message, message, length);
     vm->message[length] = 0;
     return MG_FAIL;

@@ -100,6 +100,20 @@ void mg_guard_leave(mg_lua *vm) {
     mg_place_clear();
 }
 
+// The ticks of the thread find no script meanwhile, this one's outer one neither.
+void mg_call_stop_clock(mg_call *call) {
+    (void)call;
+    atomic_signal_fence(memory_order_seq_cst);
+    running = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void mg_call_start_clock(mg_call *call) {
+    atomic_signal_fence(memory_order_seq_cst);
+    running = call->vm;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 // MARK: Leaving a script
 
 /// Notes where the script is. Into buffers of the VM: a hook must not ask Lua for memory.

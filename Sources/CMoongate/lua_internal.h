@@ -128,7 +128,8 @@ struct mg_lua {
     mg_tape output;
     uint8_t *scratch;
     size_t scratch_size;
-    char message[512];
+    /// What a leaf that fails has to say: faults of several lines of a file, too.
+    char message[4096];
 
     mg_class classes[MG_CLASSES];
     mg_bound *bounds;

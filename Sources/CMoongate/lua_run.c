@@ -234,10 +234,11 @@ static bool set_terms(mg_lua *vm, int reference, mg_terms terms) {
     return place != NULL;
 }
 
-static int32_t run_main_chunk(mg_lua *vm, struct source *source, int32_t account) {
+static int32_t run_main_chunk(mg_lua *vm, struct source *source, int32_t account, uint32_t milliseconds) {
     mg_terms terms = vm->default_terms;
     terms.account = account;
-    if (!set_terms(vm, source->globals, terms) || !set_terms(vm, source->function, terms)) {
+    if (!set_terms(vm, source->globals, terms)
+        || !set_terms(vm, source->function, mg_make_terms(account, milliseconds))) {
         mg_set_failure(vm, MG_REASON_MEMORY, "not enough memory", "");
         return 0;
     }
@@ -247,7 +248,8 @@ static int32_t run_main_chunk(mg_lua *vm, struct source *source, int32_t account
     return outcome == MG_FINISHED ? source->globals : 0;
 }
 
-int32_t mg_lua_load(mg_lua *vm, const uint8_t *text, size_t length, const char *name, int32_t account) {
+int32_t mg_lua_load(
+    mg_lua *vm, const uint8_t *text, size_t length, const char *name, int32_t account, uint32_t milliseconds) {
     struct source source = {vm, text, length, name, 0, 0};
     vm->payer = &vm->accounts[account];
     bool is_compiled = mg_protected(vm, compile, &source);
@@ -256,7 +258,7 @@ int32_t mg_lua_load(mg_lua *vm, const uint8_t *text, size_t length, const char *
         if (vm->reason != MG_REASON_MEMORY) vm->reason = MG_REASON_SYNTAX;
         return 0;
     }
-    int32_t file = run_main_chunk(vm, &source, account);
+    int32_t file = run_main_chunk(vm, &source, account, milliseconds);
     luaL_unref(vm->main, LUA_REGISTRYINDEX, source.function);
     if (!file) luaL_unref(vm->main, LUA_REGISTRYINDEX, source.globals);
     return file;

@@ -7,8 +7,7 @@ public enum DataFile {
     ///   - bytes: the contents, which have to be UTF-8.
     ///   - path: of the file, for its ending and for messages.
     public static func parse(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> SettingValue {
-        let isStructured = [".yaml", ".yml", ".json"].contains { path.lowercased().hasSuffix($0) }
-        return isStructured ? try yaml(bytes, path: path) : try lines(bytes, path: path)
+        isStructured(path) ? try yaml(bytes, path: path) : try lines(bytes, path: path)
     }
 
     /// One YAML value.
@@ -18,7 +17,12 @@ public enum DataFile {
 
     /// The lines without blanks at both ends, without empty lines and without comments, which begin with `#`.
     public static func lines(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> SettingValue {
-        lines(of: try text(bytes, path: path))
+        _ = try text(bytes, path: path)
+        var lines: [SettingValue] = []
+        bytes.withUnsafeBufferPointer { bytes in
+            for line in DataLines(bytes) { lines.append(.string(line.text)) }
+        }
+        return .list(lines)
     }
 
     static func text(_ bytes: [UInt8], path: String) throws(DiagnosticList) -> String {
@@ -32,6 +36,10 @@ public enum DataFile {
         return text
     }
 
+    static func isStructured(_ path: String) -> Bool {
+        [".yaml", ".yml", ".json"].contains { path.lowercased().hasSuffix($0) }
+    }
+
     /// An empty file is an empty table.
     private static func parseYAML(_ text: String, path: String) throws(DiagnosticList) -> SettingValue {
         let (root, faults) = YAMLReader.read(text, file: path)
@@ -40,13 +48,5 @@ public enum DataFile {
         let diagnostics = faults + decoding.diagnostics
         guard diagnostics.isEmpty else { throw DiagnosticList(diagnostics) }
         return value ?? .table([])
-    }
-
-    /// Without blanks at both ends, without empty lines and without comments, which begin with `#`.
-    private static func lines(of text: String) -> SettingValue {
-        let lines = text.split(whereSeparator: \.isNewline).map { line in
-            line.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
-        }
-        return .list(lines.filter { !$0.isEmpty && $0.first != "#" }.map { .string(String($0)) })
     }
 }

@@ -141,12 +141,15 @@ public final class LuaVM {
     /// - Parameters:
     ///   - name: how messages call the file; Lua shows the last 60 characters.
     ///   - account: what the file's functions are charged to.
+    ///   - milliseconds: CPU time of the main chunk; `nil`: that of every other run.
     public func load(
-        _ source: [UInt8], name: String, account: LuaAccount = .host
+        _ source: [UInt8], name: String, account: LuaAccount = .host, milliseconds: UInt32? = nil
     ) throws(LuaError) -> LuaFile {
         let globals = source.withUnsafeBufferPointer { bytes in
             withUnsafePointer(to: UInt8(0)) { empty in
-                mg_lua_load(vm, bytes.baseAddress ?? empty, bytes.count, name, account.number)
+                mg_lua_load(
+                    vm, bytes.baseAddress ?? empty, bytes.count, name, account.number,
+                    milliseconds ?? limits.milliseconds)
             }
         }
         guard globals != 0 else { throw lastError }

@@ -37,7 +37,7 @@ describe("api-key", function()
     local function load(file)
       return function() load_policy("api-key", { keys = "k.yaml" }, { files = { ["k.yaml"] = file } }) end
     end
-    expect(load { "x" }):to_raise("k.yaml must hold keys by name")
+    expect(load { "x" }):to_raise("k.yaml: the file must hold keys by name")
     expect(load { ci = "k1" }):to_raise('key "ci": sha256 must be 64 hexadecimal digits')
     expect(load { ci = { allow = {} } }):to_raise('key "ci": sha256 is missing')
     expect(load { a = hash "k", b = hash "k" }):to_raise("is the same as key")

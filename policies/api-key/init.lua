@@ -15,9 +15,7 @@ local SCHEMA = {
   forward = { "boolean", default = false },
 }
 
-local ENTRY = { sha256 = { "string", required = true }, allow = { "list", of = "string" } }
-
---- Settings of an instance -> the checked ones, with `names` and `allowed` by the keys' digests.
+--- Settings of an instance -> the checked ones, with `list`: the keys, to be asked.
 local instances = setmetatable({}, { __mode = "k" })
 
 --- Calls `call`. Its errors are about the settings, not about a line of this file: level 0 leaves the position out.
@@ -27,31 +25,9 @@ local function checked(call, ...)
   return result
 end
 
-local function read_key(name, entry)
-  if type(entry) == "string" then entry = { sha256 = entry } end
-  local ok, key = pcall(moon.settings, type(entry) == "table" and entry or {}, ENTRY)
-  if not ok then error(("key %q: %s"):format(name, key), 0) end
-  local digest = moon.hex.decode(key.sha256)
-  if not digest or #digest ~= 32 then
-    error(("key %q: sha256 must be 64 hexadecimal digits (`printf %%s KEY | sha256sum`)"):format(name), 0)
-  end
-  return digest, key.allow and checked(moon.methods, key.allow)
-end
-
 function on_init(config)
   local settings = moon.settings(config, SCHEMA)
-  local file = checked(moon.file, settings.keys)
-  if type(file) ~= "table" or (next(file) ~= nil and type(next(file)) ~= "string") then
-    error(settings.keys .. " must hold keys by name", 0)
-  end
-  settings.names, settings.allowed = {}, {}
-  for name, entry in pairs(file) do
-    local digest, allowed = read_key(name, entry)
-    if settings.names[digest] then
-      error(("key %q is the same as key %q"):format(name, settings.names[digest]), 0)
-    end
-    settings.names[digest], settings.allowed[digest] = name, allowed
-  end
+  settings.list = checked(moon.keys, settings.keys)
   instances[config] = settings
 end
 
@@ -61,12 +37,9 @@ function on_request(handle)
   headers:remove(settings.name_header)
   local key = headers:get(settings.header)
   if not key then return handle:respond({ [":status"] = "401" }, "an API key is needed") end
-  -- A look-up by digest takes no longer for a key that is almost right.
-  local digest = moon.crypto.sha256(key)
-  local name = settings.names[digest]
+  local name, allowed = settings.list:find(key, headers:get(":path"))
   if not name then return handle:respond({ [":status"] = "401" }, "the API key is not known") end
-  local allowed = settings.allowed[digest]
-  if allowed and not allowed:contains(headers:get(":path")) then
+  if not allowed then
     return handle:respond({ [":status"] = "403" }, "this method is not allowed for " .. name)
   end
   headers:replace(settings.name_header, name)

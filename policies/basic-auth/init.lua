@@ -15,7 +15,7 @@ local SCHEMA = {
   forward = { "boolean", default = false },
 }
 
---- Settings of an instance -> the checked ones, with the passwords.
+--- Settings of an instance -> the checked ones, with `list`: the users, to be asked.
 local instances = setmetatable({}, { __mode = "k" })
 
 --- Calls `call`. Its errors are about the settings, not about a line of this file: level 0 leaves the position out.
@@ -28,17 +28,7 @@ end
 function on_init(config)
   local settings = moon.settings(config, SCHEMA)
   if settings.realm:find '[%c"\\]' then error("realm must not hold quotation marks and backslashes", 0) end
-  local file = checked(moon.file, settings.users)
-  if type(file) ~= "table" or type(next(file)) ~= "string" then
-    error(settings.users .. " must hold users by name", 0)
-  end
-  local hashes = {}
-  for name, hash in pairs(file) do
-    if type(hash) ~= "string" then error(("user %q: the hash of the password is missing"):format(name), 0) end
-    if name:find ":" then error(("user %q: a name holds no colon (RFC 7617)"):format(name), 0) end
-    hashes[name] = hash
-  end
-  settings.passwords = checked(moon.passwords, hashes)
+  settings.list = checked(moon.users, settings.users, "basic")
   settings.challenge = ('Basic realm="%s", charset="UTF-8"'):format(settings.realm)
   instances[config] = settings
 end
@@ -52,7 +42,7 @@ function on_request(handle)
   if settings.user_header then headers:remove(settings.user_header) end
   local user, password = handle:basicAuth()
   if not user then return refuse(handle, settings, "user name and password are needed") end
-  local right, problem = settings.passwords:verify(user, password)
+  local right, problem = settings.list:verify(user, password)
   if problem then
     return handle:respond(
       { [":status"] = "429", ["grpc-status"] = handle:isGrpc() and "8" or nil }, "too many logins at once, try again")

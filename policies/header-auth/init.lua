@@ -15,7 +15,7 @@ local SCHEMA = {
   forward_password = { "boolean", default = false },
 }
 
---- Settings of an instance -> the checked ones, with `passwords` to ask, and by user the methods that may be called.
+--- Settings of an instance -> the checked ones, with `list`: the users, to be asked.
 local instances = setmetatable({}, { __mode = "k" })
 
 --- Calls `call`. Its errors are about the settings, not about a line of this file: level 0 leaves the position out.
@@ -25,32 +25,9 @@ local function checked(call, ...)
   return result
 end
 
---- The hash and the methods of one entry of the users file.
-local function read_user(name, entry)
-  local function check(condition, message)
-    if not condition then error(("user %q: %s"):format(name, message), 0) end
-  end
-  check(type(entry) == "table", "password and allow are missing")
-  for key in pairs(entry) do
-    check(key == "password" or key == "allow", ("unknown key %q (known: allow, password)"):format(key))
-  end
-  check(type(entry.password) == "string", "password is missing (`moongate hash-password` makes one)")
-  check(type(entry.allow) == "table", 'allow is missing (["*"] is every method)')
-  local ok, methods = pcall(moon.methods, entry.allow)
-  check(ok, methods)
-  return entry.password, methods
-end
-
 function on_init(config)
   local settings = moon.settings(config, SCHEMA)
-  local file = checked(moon.file, settings.users)
-  if type(file) ~= "table" or type(next(file)) ~= "string" then
-    error(settings.users .. " must hold users by name", 0)
-  end
-  local hashes = {}
-  settings.allowed = {}
-  for name, entry in pairs(file) do hashes[name], settings.allowed[name] = read_user(name, entry) end
-  settings.passwords = checked(moon.passwords, hashes)
+  settings.list = checked(moon.users, settings.users, "methods")
   instances[config] = settings
 end
 
@@ -64,11 +41,11 @@ function on_request(handle)
   if not user or not password then return refuse(handle, "401", "user name and password are needed") end
 
   -- Waits here while the hash is computed beside the event loop; not at all if this password was right before.
-  local right, problem = settings.passwords:verify(user, password)
+  local right, problem = settings.list:verify(user, password)
   if problem then return refuse(handle, "429", "too many logins at once, try again", "8") end
   if not right then return refuse(handle, "401", "wrong user name or password") end
 
-  if not settings.allowed[user]:contains(headers:get(":path")) then
+  if not settings.list:allows(user, headers:get(":path")) then
     return refuse(handle, "403", "this method is not allowed for " .. user)
   end
   handle:ctx().user = user

@@ -188,8 +188,12 @@ typedef struct mg_binding {
     uint16_t constructs;
 } mg_binding;
 
-/// Takes a copy of the message, cut at 500 bytes; returns MG_FAIL.
+/// Takes a copy of the message, cut at 4095 bytes; returns MG_FAIL.
 mg_action mg_call_fail(mg_call *_Nonnull call, const uint8_t *_Nonnull message, size_t length);
+/// Stops the clock of the run that calls, and lets it go on: what the host reads and parses for a script is no time of the
+/// script's. In pairs, within one leaf.
+void mg_call_stop_clock(mg_call *_Nonnull call);
+void mg_call_start_clock(mg_call *_Nonnull call);
 /// `size` bytes that stay until the next call of a leaf; NULL when memory is out.
 uint8_t *_Nullable mg_call_scratch(mg_call *_Nonnull call, size_t size);
 /// Prints a number as scripts expect it (`5`, `3.5`); `text` has room for 32 bytes. Returns the length.
@@ -308,9 +312,11 @@ mg_failure mg_lua_failure(const mg_lua *_Nonnull vm);
 /// A file that defines `envoy_on_request` or `envoy_on_response` finds Lua 5.1's library as far as that goes.
 /// - name: how messages call the file.
 /// - account: what the file's functions are charged to, see `mg_lua_new_account`; 0: the host.
+/// - milliseconds: CPU time of the main chunk. Its functions have that of every other run.
 /// Returns a reference to the file's globals; 0 on failure.
 int32_t mg_lua_load(
-    mg_lua *_Nonnull vm, const uint8_t *_Nonnull source, size_t length, const char *_Nonnull name, int32_t account);
+    mg_lua *_Nonnull vm, const uint8_t *_Nonnull source, size_t length, const char *_Nonnull name, int32_t account,
+    uint32_t milliseconds);
 /// The global function `name` of a file: a reference; 0: the file has none; -1: it is no function.
 int32_t mg_lua_function(mg_lua *_Nonnull vm, int32_t file, const char *_Nonnull name);
 

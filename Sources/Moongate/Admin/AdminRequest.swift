@@ -9,6 +9,11 @@ struct AdminRequest: Equatable {
     /// A text for people is asked for, by `format=text` in the query or an `accept` header that names no other kind.
     var wantsText = false
 
+    /// `/ready` is asked whether the newest files serve, too.
+    var isStrict: Bool {
+        query.split(separator: "&").contains { $0 == "strict" || $0 == "strict=1" || $0 == "strict=true" }
+    }
+
     enum ParseResult: Equatable {
         case needMore
         /// - Parameter length: bytes of the input that the request took.

@@ -93,6 +93,8 @@ struct AdminEndpoints: Sendable {
     var metrics: @Sendable () -> [UInt8]
     var readiness: @Sendable () -> Readiness
     var liveness: @Sendable () -> Liveness = { .live }
+    /// The newest files are not the ones that serve: a reload was refused.
+    var isStale: @Sendable () -> Bool = { false }
     /// Policies and generations; `nil`: nothing is told of them.
     var report: EdgeReport?
 
@@ -106,6 +108,8 @@ struct AdminEndpoints: Sendable {
             }
         case "/ready":
             switch readiness() {
+            case .ready where request.isStrict && isStale():
+                AdminResponse(.unavailable, "stale: the newest files are refused, /policies says why")
             case .ready: AdminResponse(.ok, "ready")
             case .starting: AdminResponse(.unavailable, "starting")
             case .draining: AdminResponse(.unavailable, "draining")

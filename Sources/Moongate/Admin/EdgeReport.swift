@@ -8,6 +8,8 @@ struct EdgeReport: Sendable {
     let reloadFailures: @Sendable () -> UInt64
     /// Why the newest files are not the ones that serve; `nil` when they are.
     let lastReloadFailure: @Sendable () -> String?
+    /// Lists that serve although their files say something else by now.
+    let staleLists: @Sendable () -> [StaleList]
 
     /// The page of this path; `nil`: there is none.
     func answer(_ request: AdminRequest) -> AdminResponse? {
@@ -48,8 +50,31 @@ struct EdgeReport: Sendable {
         AdminResponse(.ok, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
     }
 
+    /// How the reloads went.
+    var reloads: JSONValue {
+        .object([
+            ("failures", .integer(Int(clamping: reloadFailures()))),
+            ("last_failure", lastReloadFailure().map { .string($0) } ?? .literal("null")),
+            (
+                "stale_lists",
+                .array(
+                    staleLists().map { list in
+                        .object([("list", .string(list.kind.rawValue)), ("file", .string(list.path))])
+                    })
+            ),
+        ])
+    }
+
+    /// The same for people; empty when the newest files serve.
+    var refusal: String {
+        guard let failure = lastReloadFailure() else { return "" }
+        let lines = failure.split(separator: "\n").map(String.init) + staleLists().map { "\($0.warning): \($0.path)" }
+        return "the last reload was refused:\n  \(lines.joined(separator: "\n  "))\n"
+    }
+
     private var generations: JSONValue {
         .object([
+            ("reloads", reloads),
             (
                 "generations",
                 .array(
@@ -62,7 +87,7 @@ struct EdgeReport: Sendable {
                             ("policies", .integer(entry.generation.program.instances.count)),
                         ])
                     })
-            )
+            ),
         ])
     }
 
@@ -73,7 +98,8 @@ struct EdgeReport: Sendable {
                 "\(entry.generation.metrics.exchanges)",
             ]
         }
-        return EdgeReport.table([["GENERATION", "STATE", "SINCE", "EXCHANGES"]] + rows)
+        let table = EdgeReport.table([["GENERATION", "STATE", "SINCE", "EXCHANGES"]] + rows)
+        return refusal.isEmpty ? table : refusal + "\n" + table
     }
 
     // MARK: Form

@@ -49,13 +49,7 @@ struct PolicyReport {
     var json: JSONValue {
         .object([
             ("generation", .integer(Int(clamping: serving))),
-            (
-                "reloads",
-                .object([
-                    ("failures", .integer(Int(clamping: report.reloadFailures()))),
-                    ("last_failure", PolicyReport.optional(report.lastReloadFailure()) { .string($0) }),
-                ])
-            ),
+            ("reloads", report.reloads),
             ("policies", .array(rows.map(PolicyReport.json))),
         ])
     }
@@ -124,10 +118,8 @@ struct PolicyReport {
 
     var table: String {
         var text = "generation \(serving)"
-        if let failure = report.lastReloadFailure() {
-            text += "; the last reload was refused:\n  \(failure.split(separator: "\n").joined(separator: "\n  "))"
-        }
-        text += "\n\n" + EdgeReport.table([PolicyReport.heads] + rows.flatMap(PolicyReport.lines))
+        text += report.refusal.isEmpty ? "\n" : "; \(report.refusal)"
+        text += "\n" + EdgeReport.table([PolicyReport.heads] + rows.flatMap(PolicyReport.lines))
         for row in rows {
             if let error = row.summary.lastError {
                 text += PolicyReport.describe(error, "last error", row.instance.name)

@@ -14,6 +14,7 @@ final class ProcessMetrics: Sendable {
     private let namesResolved = Atomic<UInt64>(0)
     private let nameFailures = Atomic<UInt64>(0)
     private let draining = Atomic<Bool>(false)
+    private let staleLists = Locked<[SharedListKind: Int]>([:])
 
     /// Seconds since the epoch at which the process began, from the kernel.
     let startTime: Double = ProcessStatus.startTime()
@@ -39,6 +40,14 @@ final class ProcessMetrics: Sendable {
         reloadFailures.add(1, ordering: .relaxed)
         lastReloadFailed.store(true, ordering: .relaxed)
     }
+
+    /// Lists whose files say something else than what serves.
+    func set(staleLists kinds: [SharedListKind]) {
+        let counts = kinds.reduce(into: [SharedListKind: Int]()) { $0[$1, default: 0] += 1 }
+        staleLists.withLock { $0 = counts }
+    }
+
+    func staleLists(of kind: SharedListKind) -> Int { staleLists.withLock { $0[kind] ?? 0 } }
 
     /// The process is on its way out.
     var isDraining: Bool { draining.load(ordering: .relaxed) }

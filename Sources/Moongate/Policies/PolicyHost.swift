@@ -44,7 +44,7 @@ struct PolicyInstance {
 /// Made on the thread that loads configurations, then handed whole to the worker's thread, where it is used.
 final class PolicyHost {
     let vm: LuaVM
-    let program: PolicyProgram
+    private(set) var program: PolicyProgram
     let instances: UnsafeMutablePointer<PolicyInstance>
     let services: PolicyServices
     /// Runs closures on the worker's thread; set there before the first run.
@@ -112,7 +112,7 @@ final class PolicyHost {
 
     /// Loads everything from what an earlier host of the program recorded.
     convenience init(_ program: PolicyProgram, services: PolicyServices) throws(DiagnosticList) {
-        try self.init(program, record: PolicyFileRecord(replaying: program.answers), services: services)
+        try self.init(program, record: PolicyFileRecord(replaying: program), services: services)
     }
 
     /// - Throws: everything that is wrong with files and settings.
@@ -150,6 +150,10 @@ final class PolicyHost {
         files = nil
         services.workshop?.closes(vm)
     }
+
+    /// The program that was made of what loading this host has found out: the same policies, with the answers of the file
+    /// system, from which other hosts take the place of this one.
+    func serve(_ program: PolicyProgram) { self.program = program }
 
     deinit {
         timers.stop(self)

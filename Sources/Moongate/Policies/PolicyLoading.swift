@@ -40,7 +40,8 @@ struct PolicyLoading {
     private mutating func load(_ file: PolicyProgram.File, _ account: LuaAccount) -> Hooks? {
         host.holdings.file = file.chunkName
         do {
-            let loaded = try host.vm.load(file.source, name: file.chunkName, account: account)
+            let loaded = try host.vm.load(
+                file.source, name: file.chunkName, account: account, milliseconds: file.loadMilliseconds)
             return Hooks(
                 request: try hook("request", loaded, file), response: try hook("response", loaded, file),
                 message: try host.vm.function("on_grpc_message", in: loaded),
@@ -97,7 +98,10 @@ struct PolicyLoading {
             host.instances[index].close = try limited(hooks.close, instance)?.raw ?? 0
             if hooks.log != nil { host.hasLogHooks = true }
             guard let initialise = hooks.initialise else { return }
-            if host.vm.start(initialise, argument: config) != .finished { throw host.vm.lastError }
+            // Loading is no hook: nobody waits for an answer meanwhile.
+            let patient = try host.vm.limited(initialise, milliseconds: instance.loadMilliseconds)
+            defer { host.vm.release(patient) }
+            if host.vm.start(patient, argument: config) != .finished { throw host.vm.lastError }
         } catch {
             var named = error
             if error.line(in: file.chunkName) == 0 { named.message = "policy \(instance.name): \(error.message)" }
@@ -108,28 +112,14 @@ struct PolicyLoading {
     /// Errors that name a line of the file get that place, without saying it twice.
     private mutating func report(_ error: LuaError, _ file: PolicyProgram.File, otherwise: SourceLocation) {
         let line = error.line(in: file.chunkName)
+        let hint = error.reason == .time ? "load_time_limit says how long a policy may take to load" : nil
         guard line > 0 else {
-            diagnostics.append(Diagnostic(location: otherwise, message: error.message))
+            diagnostics.append(Diagnostic(location: otherwise, message: error.message, hint: hint))
             return
         }
         let prefix = "\(file.chunkName):\(line): "
         let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
         let location = SourceLocation(file: file.path, line: file.firstLine - 1 + line, column: 0)
-        diagnostics.append(Diagnostic(location: location, message: message))
-    }
-}
-
-extension LuaValue {
-    /// Settings as scripts see them.
-    init(_ value: SettingValue) {
-        switch value {
-        case .null: self = .null
-        case .bool(let bool): self = .bool(bool)
-        case .integer(let integer): self = .integer(integer)
-        case .number(let number): self = .number(number)
-        case .string(let text): self = .string(text)
-        case .list(let values): self = .list(values.map(LuaValue.init))
-        case .table(let entries): self = .table(entries.map { Entry(.string($0.key), LuaValue($0.value)) })
-        }
+        diagnostics.append(Diagnostic(location: location, message: message, hint: hint))
     }
 }

@@ -35,6 +35,7 @@ struct PolicyPlan {
         var memoryLimit: Int
     }
     private let policyMemoryLimit: Int
+    private let loadTimeLimit: Duration
     private var fileIndexes: [FileUse: Int] = [:]
     private var instanceIndexes: [PolicyProgram.Instance.Identity: Int] = [:]
     private var diagnostics: [Diagnostic] = []
@@ -47,6 +48,7 @@ struct PolicyPlan {
         secrets = config.secrets
         modulePath = config.policies.path + (shipped.map { [$0] } ?? [])
         metricSeries = config.policies.metricSeries
+        loadTimeLimit = config.policies.loadTimeLimit
         let milliseconds = max(1, config.policies.timeLimit.nanoseconds / 1_000_000)
         limits = LuaVM.Limits(memory: config.policies.memoryLimit, milliseconds: UInt32(clamping: milliseconds))
         calls = PolicyCallLimits(
@@ -85,10 +87,15 @@ struct PolicyPlan {
             guard let file = find(reference, record) else { return nil }
             let instance = PolicyProgram.Instance(
                 name: reference.shownName, file: file, settings: reference.settings,
-                onError: reference.onError, milliseconds: milliseconds(reference), location: reference.location,
+                onError: reference.onError, milliseconds: milliseconds(reference),
+                loadMilliseconds: loadMilliseconds(reference), location: reference.location,
                 ledger: PolicyLedger(source: files[file].source))
             return Int32(index(of: instance))
         }
+    }
+
+    private func loadMilliseconds(_ reference: PolicyReference) -> UInt32 {
+        UInt32(clamping: max(1, (reference.loadTimeLimit ?? loadTimeLimit).nanoseconds / 1_000_000))
     }
 
     private func milliseconds(_ reference: PolicyReference) -> UInt32 {
@@ -110,7 +117,11 @@ struct PolicyPlan {
     }
 
     private mutating func index(of instance: PolicyProgram.Instance) -> Int {
-        if let known = instanceIndexes[instance.identity] { return known }
+        files[instance.file].loadMilliseconds = max(files[instance.file].loadMilliseconds, instance.loadMilliseconds)
+        if let known = instanceIndexes[instance.identity] {
+            instances[known].loadMilliseconds = max(instances[known].loadMilliseconds, instance.loadMilliseconds)
+            return known
+        }
         instances.append(instance)
         instanceIndexes[instance.identity] = instances.count - 1
         return instances.count - 1

@@ -25,6 +25,8 @@ final class PolicyProgram: @unchecked Sendable {
         var onError: PolicyReference.OnError
         /// CPU time of one run of a hook.
         var milliseconds: UInt32
+        /// CPU time of `on_init`. Two uses that differ in it alone are one instance, which has the longer time.
+        var loadMilliseconds: UInt32
         /// Where the configuration names it first.
         var location: SourceLocation
         /// What is known of it while it is loaded.
@@ -45,8 +47,10 @@ final class PolicyProgram: @unchecked Sendable {
         var firstLine = 1
         /// Bytes that it may hold on one worker.
         var memoryLimit: Int
+        /// CPU time of its main chunk: the longest that one of its uses has.
+        var loadMilliseconds: UInt32 = 0
 
-        /// Where a source stands in its file changes nothing about it.
+        /// Where a source stands in its file changes nothing about it, nor does the time that it had to load.
         static func == (left: File, right: File) -> Bool {
             left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
                 && left.memoryLimit == right.memoryLimit
@@ -74,6 +78,8 @@ final class PolicyProgram: @unchecked Sendable {
     let environment: [String: String]
     /// What making the first VM asked of the file system.
     let answers: [String: PolicyFileRecord.Answer]
+    /// The lists that policies have read, shared by all VMs of the program.
+    let lists: [SharedListKey: any SharedList]
     /// The upstreams that policies asked for while they were loaded, and whether there is one.
     let askedUpstreams: [String: Bool]
     /// Instance indexes in order, by the configuration's listeners and routes.
@@ -89,7 +95,8 @@ final class PolicyProgram: @unchecked Sendable {
 
     /// - Parameter previous: the program whose VMs go on; their ledgers do, too.
     fileprivate init(
-        _ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer] = [:], askedUpstreams: [String: Bool] = [:],
+        _ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer] = [:],
+        lists: [SharedListKey: any SharedList] = [:], askedUpstreams: [String: Bool] = [:],
         continuing previous: PolicyProgram? = nil
     ) {
         instances = previous.map { PolicyProgram.join(plan.instances, ledgersOf: $0.instances) } ?? plan.instances
@@ -105,6 +112,7 @@ final class PolicyProgram: @unchecked Sendable {
         upstreams = plan.upstreams
         environment = plan.environment
         self.answers = answers
+        self.lists = lists
         self.askedUpstreams = askedUpstreams
         listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
         routeChains = plan.routeChains.map { PolicyChain(copying: $0) }
@@ -177,15 +185,18 @@ extension PolicyProgram {
         _ config: Configuration, folder: String, shipped: String?, loader: PolicySourceLoader,
         previous: PolicyProgram? = nil, services: PolicyServices
     ) throws(DiagnosticList) -> Made {
-        let record = PolicyFileRecord(loader)
+        let record = PolicyFileRecord(loader, previous: previous)
         let plan = try PolicyPlan(config, folder: folder, shipped: shipped, record: record)
         if let previous, previous.serves(plan), PolicyFileRecord.isUnchanged(previous.answers, loader) {
             let program = PolicyProgram(
-                plan, answers: previous.answers, askedUpstreams: previous.askedUpstreams, continuing: previous)
+                plan, answers: previous.answers, lists: previous.lists, askedUpstreams: previous.askedUpstreams,
+                continuing: previous)
             return Made(program: program, host: nil)
         }
         let host = try PolicyHost(PolicyProgram(plan), record: record, services: services)
-        let program = PolicyProgram(plan, answers: record.answers, askedUpstreams: host.askedUpstreams)
+        let program = PolicyProgram(
+            plan, answers: record.answers, lists: record.lists, askedUpstreams: host.askedUpstreams)
+        host.serve(program)
         return Made(program: program, host: host)
     }
 }

@@ -27,18 +27,26 @@ final class PolicyFileRecord {
         case unreadable(String, as: FileUse)
     }
     private(set) var answers: [String: Answer]
+    /// The lists that were made of files: those of the program belong to all of its VMs.
+    private(set) var lists: [SharedListKey: any SharedList]
     /// `nil`: only what is recorded already.
     private let loader: PolicySourceLoader?
+    /// The program in force, whose lists go on where their files have not changed.
+    private let previous: PolicyProgram?
 
-    init(_ loader: PolicySourceLoader) {
+    init(_ loader: PolicySourceLoader, previous: PolicyProgram? = nil) {
         self.loader = loader
+        self.previous = previous
         answers = [:]
+        lists = [:]
     }
 
-    /// Gives the recorded answers again and none else.
-    init(replaying answers: [String: Answer]) {
+    /// Gives what was recorded when the program was made again, and nothing else.
+    init(replaying program: PolicyProgram) {
         loader = nil
-        self.answers = answers
+        previous = nil
+        answers = program.answers
+        lists = program.lists
     }
 
     func exists(_ path: String) -> Bool {
@@ -70,6 +78,22 @@ final class PolicyFileRecord {
             answers[path] = .unreadable("\(error)", as: use)
             throw PolicyFileFault("\(error)")
         }
+    }
+
+    /// The list that a file holds: made once for a generation, and not again as long as the file stays what it is.
+    ///
+    /// - Parameter make: from the file's contents; throws everything that is wrong with them.
+    /// - Throws: `PolicyFileFault`, and what `make` throws.
+    func list<List: SharedList>(_ key: SharedListKey, make: (_ bytes: [UInt8]) throws -> List) throws -> List {
+        if let known = lists[key] as? List { return known }
+        let bytes = try read(key.path)
+        if let previous, previous.answers[key.path] == .contents(bytes), let known = previous.lists[key] as? List {
+            lists[key] = known
+            return known
+        }
+        let list = try make(bytes)
+        lists[key] = list
+        return list
     }
 
     /// Whether `loader` would give the same answers today.

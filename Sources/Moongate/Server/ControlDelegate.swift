@@ -19,6 +19,8 @@ struct ReloadResult: Sendable {
         case failed(String)
     }
     var outcome: Outcome
+    /// Lists that decide who gets in and whose files say something else than what serves; none unless it failed.
+    var staleLists: [StaleList] = []
     /// Also when it failed: the fault is mended in one of these.
     var files: FileSnapshot
 }
@@ -28,8 +30,12 @@ protocol ControlDelegate: AnyObject {
     /// Signals are obeyed, files are watched and `/ready` says so: whoever waits for the edge may be told.
     func becameReady()
 
-    /// Reads, builds and switches, all or nothing.
-    func reload(_ reason: ReloadReason) -> ReloadResult
+    /// Begins to read and to build what the files say now, on a thread of its own, and has `ControlHandle.reloadPrepared`
+    /// called when that is done, well or not.
+    func beginReload(_ reason: ReloadReason)
+
+    /// Puts in force what has been built, all or nothing. Once for each `beginReload`, unless the process ends meanwhile.
+    func finishReload() -> ReloadResult
 
     func reopenLogs()
 

@@ -2,6 +2,7 @@
 final class ControlHandle: Sendable {
     enum Command: Sendable, Equatable {
         case reload
+        case reloadPrepared
         case drained
         case terminate
     }
@@ -10,6 +11,7 @@ final class ControlHandle: Sendable {
         var commands: [Command] = []
         var readiness = Readiness.starting
         var lastFailure: String?
+        var staleLists: [StaleList] = []
         var areAllStalled = false
         var liveness = Liveness.live
     }
@@ -22,6 +24,9 @@ final class ControlHandle: Sendable {
 
     /// Reloads as soon as the control thread is free.
     func reload() { post(.reload) }
+
+    /// A reload has been prepared, see `ControlDelegate.beginReload`.
+    func reloadPrepared() { post(.reloadPrepared) }
 
     /// Every worker has closed its last connection.
     func drained() { post(.drained) }
@@ -39,6 +44,9 @@ final class ControlHandle: Sendable {
 
     /// Why the newest files are not the ones that serve; `nil` when they are.
     var lastReloadFailure: String? { state.withLock { $0.lastFailure } }
+
+    /// Lists of a refused reload that serve although their files say something else.
+    var staleLists: [StaleList] { state.withLock { $0.staleLists } }
 
     private func post(_ command: Command) {
         state.withLock { $0.commands.append(command) }
@@ -69,5 +77,10 @@ extension ControlHandle {
         }
     }
 
-    func set(lastReloadFailure: String?) { state.withLock { $0.lastFailure = lastReloadFailure } }
+    func set(lastReloadFailure: String?, staleLists: [StaleList] = []) {
+        state.withLock { state in
+            state.lastFailure = lastReloadFailure
+            state.staleLists = staleLists
+        }
+    }
 }

@@ -17,10 +17,17 @@ final class ControlLoop {
     private var debounce = Debounce()
     private var lifecycle = Lifecycle()
     private var files: FileSnapshot
+    private var reloading = Reloading.idle
     /// When files are looked at, without inotify.
     private var nextLook: Instant = 0
     /// When workers are looked at.
     private var nextWatch: Instant = 0
+
+    private enum Reloading {
+        case idle
+        /// - again: asked for meanwhile, by somebody who may have changed what had been read already.
+        case preparing(ReloadReason, began: Instant, again: ReloadReason?)
+    }
 
     /// - Parameters:
     ///   - files: what the first generation was made of.
@@ -75,6 +82,7 @@ final class ControlLoop {
     private func obey(_ command: ControlHandle.Command, _ delegate: any ControlDelegate) {
         switch command {
         case .reload: reload(.command, delegate)
+        case .reloadPrepared: finishReload(delegate)
         case .drained: perform(lifecycle.drained(), delegate)
         case .terminate: terminate(skipDelay: false, delegate)
         }
@@ -182,6 +190,8 @@ final class ControlLoop {
     }
 
     private func filesChanged(_ delegate: any ControlDelegate) {
+        // A reload that is under way looks at its files again when it is done.
+        guard case .idle = reloading else { return }
         // What was reported may be what the last reload has read already.
         if files.changedPaths().isEmpty { return }
         reload(.fileChange, delegate)
@@ -192,14 +202,27 @@ final class ControlLoop {
             log.notice("no reload: shutting down", metadata: ["reason": "\(reason.rawValue)"])
             return
         }
+        if case .preparing(let first, let began, _) = reloading {
+            reloading = .preparing(first, began: began, again: reason)
+            return
+        }
         debounce.forget()
         service.reloading()
-        defer { service.ready() }
-        let began = Clock.now()
-        let result = delegate.reload(reason)
+        reloading = .preparing(reason, began: Clock.now(), again: nil)
+        delegate.beginReload(reason)
+    }
+
+    private func finishReload(_ delegate: any ControlDelegate) {
+        guard case .preparing(let reason, let began, let again) = reloading else { return }
+        reloading = .idle
+        guard lifecycle.phase == .running else {
+            return log.notice("no reload: shutting down", metadata: ["reason": "\(reason.rawValue)"])
+        }
+        let result = delegate.finishReload()
         let now = Clock.now()
         let took = Double((now - began) / 1000) / 1000
-        report(result.outcome, metadata: ["reason": "\(reason.rawValue)", "duration_ms": "\(took)"])
+        report(result, metadata: ["reason": "\(reason.rawValue)", "duration_ms": "\(took)"])
+        service.ready()
         if case .failed = result.outcome {
             // The old generation's files stay watched: a mistake in the first file read hides all the others.
             files.merge(result.files)
@@ -207,10 +230,12 @@ final class ControlLoop {
             files = result.files
         }
         watch(at: now)
+        if let again { reload(again, delegate) }
     }
 
-    private func report(_ outcome: ReloadResult.Outcome, metadata: Logger.Metadata) {
-        switch outcome {
+    private func report(_ result: ReloadResult, metadata: Logger.Metadata) {
+        metrics.set(staleLists: result.staleLists.map(\.kind))
+        switch result.outcome {
         case .applied(let generation):
             metrics.reloadSucceeded()
             handle.set(lastReloadFailure: nil)
@@ -221,10 +246,13 @@ final class ControlLoop {
             log.info("nothing to reload: the files say what they said", metadata: metadata)
         case .failed(let reason):
             metrics.reloadFailed()
-            handle.set(lastReloadFailure: reason)
+            handle.set(lastReloadFailure: reason, staleLists: result.staleLists)
             log.error(
                 "reload refused, the old generation goes on",
                 metadata: metadata.merging(["error": "\(reason)"]) { $1 })
+            for list in result.staleLists {
+                log.error("\(list.warning)", metadata: ["list": "\(list.kind.rawValue)", "file": "\(list.path)"])
+            }
         }
     }
 

@@ -2,7 +2,7 @@ import Logging
 import MoongateConfig
 
 /// Makes everything a configuration needs from its files, before anything of it is in force.
-struct GenerationLoader {
+struct GenerationLoader: Sendable {
     /// A configuration that is sound and ready to be switched to.
     struct Candidate {
         let generation: Generation
@@ -68,11 +68,8 @@ struct GenerationLoader {
     ) throws -> Policies {
         let made = try make(config, reader, previous)
         guard let first = made.host, !made.program.isEmpty else { return Policies(program: made.program, hosts: []) }
-        var hosts = [Handover(first)]
-        for worker in 1..<max(1, registry.workers) {
-            hosts.append(Handover(try PolicyHost(made.program, services: services(worker: worker))))
-        }
-        return Policies(program: made.program, hosts: hosts)
+        let others = try WorkerHosts.make(made.program, workers: 1..<max(1, registry.workers)) { services(worker: $0) }
+        return Policies(program: made.program, hosts: [Handover(first)] + others)
     }
 
     private func make(

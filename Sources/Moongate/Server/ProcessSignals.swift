@@ -18,8 +18,9 @@ final class ProcessSignals {
         case childEnded
     }
 
-    /// Readable when `next` has something.
+    /// Readable when `next` has something new.
     let file: Int32
+    private var earlier: [Signal] = []
 
     /// - Throws: `SystemError` when the system has no descriptor left.
     init() throws(SystemError) {
@@ -56,8 +57,12 @@ final class ProcessSignals {
             SIGPIPE, SIGXFSZ, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGTTIN, SIGTTOU,
         ] + Array(__libc_current_sigrtmin()...__libc_current_sigrtmax())
 
+    /// Gives a signal again with the next calls of `next`: it came before anybody could obey it.
+    func putBack(_ signal: Signal) { earlier.append(signal) }
+
     /// The next waiting signal.
     func next() -> Signal? {
+        if !earlier.isEmpty { return earlier.removeFirst() }
         var info = signalfd_siginfo()
         while read(file, &info, MemoryLayout<signalfd_siginfo>.size) == MemoryLayout<signalfd_siginfo>.size {
             switch Int32(info.ssi_signo) {

@@ -26,7 +26,15 @@ public final class Server {
     /// Another process accepts on the same sockets.
     private var isSucceeded = false
     private(set) var generation: Generation
+
+    /// A generation that is being made.
+    private struct Loading {
+        let thread: OSThread
+        let attempt: Locked<Handover<FileSnapshot.Attempt<GenerationLoader.Candidate>>?>
+    }
+
     private var files: FileSnapshot
+    private var loading: Loading?
     /// Of the first configuration, for the log.
     private let warnings: [Diagnostic]
 
@@ -38,9 +46,12 @@ public final class Server {
         ProcessSignals.takeOver()
         do {
             let signals = try ProcessSignals()
-            let server = try Server(path: path, inherited)
+            let server = try Server(path: path, inherited, signals)
             server.serve(signals)
             return 0
+        } catch is StartUp.Interrupted {
+            // Policies are still being loaded, and nothing serves yet.
+            _exit(0)
         } catch let faults as DiagnosticList {
             Server.complain(faults.description)
             return 2
@@ -61,7 +72,7 @@ public final class Server {
     }
 
     /// Loads the configuration, binds the listeners and starts all threads.
-    private init(path: String, _ inherited: InheritedSockets) throws {
+    private init(path: String, _ inherited: InheritedSockets, _ signals: ProcessSignals) throws {
         self.path = path
         self.inherited = inherited
         try FileLimit.raise()
@@ -74,7 +85,9 @@ public final class Server {
                 logs.append(log)
                 return log.logger("policy")
             }, verifier: try PasswordVerifier(), workshop: try PolicyWorkshop())
-        let attempt = FileSnapshot.consistent { reader in try ServerPlan(parts, reader) }
+        let attempt = try StartUp.run(signals) {
+            FileSnapshot.consistent { reader in try ServerPlan(parts, reader) }
+        }
         files = attempt.snapshot
         let plan = try attempt.result.get()
         registry = plan.registry
@@ -159,6 +172,7 @@ public final class Server {
         end.ask("health") { health.stop(by: $0) }
         end.ask("resolver") { resolver.stop(by: $0) }
         loader.verifier?.stop()
+        end.ask("mg-load") { loading?.thread.join(until: $0) ?? true }
         end.ask("mg-policy") { loader.workshop?.stop(by: $0) ?? true }
         end.finish(log, accessLog, operationalLog, code: 0)
     }
@@ -184,11 +198,11 @@ public final class Server {
             address: address, inherited: taken?.descriptor,
             endpoints: AdminEndpoints(
                 metrics: { registry.exposition() }, readiness: { handle.readiness },
-                liveness: { handle.liveness },
+                liveness: { handle.liveness }, isStale: { handle.lastReloadFailure != nil },
                 report: EdgeReport(
                     roster: roster, upstreams: registry.sharedUpstreams,
                     reloadFailures: { registry.process.values.reloadFailures },
-                    lastReloadFailure: { handle.lastReloadFailure })))
+                    lastReloadFailure: { handle.lastReloadFailure }, staleLists: { handle.staleLists })))
     }
 }
 
@@ -225,14 +239,36 @@ extension Server: ControlDelegate {
         watchdog.look(at: now, generation.config.watchdog ?? WatchdogConfig(), generation.program)
     }
 
-    func reload(_ reason: ReloadReason) -> ReloadResult {
-        let attempt = FileSnapshot.consistent { reader in
-            try loader.load(reader, number: generation.number + 1, previous: generation.program)
+    func beginReload(_ reason: ReloadReason) {
+        let (loader, number, program, handle) = (loader, generation.number + 1, generation.program, handle)
+        let made = Locked<Handover<FileSnapshot.Attempt<GenerationLoader.Candidate>>?>(nil)
+        do throws(SystemError) {
+            let thread = try OSThread.start(name: "mg-load", stackSize: 8 << 20) {
+                let attempt = FileSnapshot.consistent { reader in
+                    try loader.load(reader, number: number, previous: program)
+                }
+                let handover = Handover(attempt)
+                made.withLock { $0 = handover }
+                handle.reloadPrepared()
+            }
+            loading = Loading(thread: thread, attempt: made)
+        } catch {
+            log.error("no thread to reload on", metadata: ["error": "\(error)"])
+            handle.reloadPrepared()
+        }
+    }
+
+    func finishReload() -> ReloadResult {
+        loading?.thread.join()
+        let made = loading?.attempt.withLock { $0 }
+        loading = nil
+        guard let attempt = made?.take() else {
+            return refused("the system has no thread to load the files on", FileSnapshot())
         }
         switch attempt.result {
         case .failure(let fault):
             noteFailure(fault)
-            return ReloadResult(outcome: .failed("\(fault)"), files: attempt.snapshot)
+            return refused("\(fault)", attempt.snapshot)
         case .success(let candidate):
             if attempt.snapshot.hasSameContent(as: files) {
                 files = attempt.snapshot
@@ -241,11 +277,16 @@ extension Server: ControlDelegate {
             do {
                 try adopt(candidate)
             } catch {
-                return ReloadResult(outcome: .failed("\(error)"), files: attempt.snapshot)
+                return refused("\(error)", attempt.snapshot)
             }
             files = attempt.snapshot
             return ReloadResult(outcome: .applied(generation: generation.number), files: files)
         }
+    }
+
+    private func refused(_ reason: String, _ snapshot: FileSnapshot) -> ReloadResult {
+        ReloadResult(
+            outcome: .failed(reason), staleLists: StaleList.all(of: generation.program, now: snapshot), files: snapshot)
     }
 
     func drain() {

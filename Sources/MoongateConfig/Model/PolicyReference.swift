@@ -28,12 +28,14 @@ public struct PolicyReference: Sendable, Equatable {
     public var onError: OnError
     /// CPU time that one run of a hook may use. `nil`: what `PolicySettings` says, as for all policies.
     public var timeLimit: Duration?
+    /// CPU time that the policy's loading and its `on_init` may use. `nil`: what `PolicySettings` says.
+    public var loadTimeLimit: Duration?
     /// Bytes that the policy may hold on one worker. `nil`: what `PolicySettings` says.
     public var memoryLimit: Int?
     public var location: SourceLocation
     public init(
         name: String, label: String? = nil, source: Source? = nil, settings: SettingValue = .table([]),
-        onError: OnError = .deny, timeLimit: Duration? = nil, memoryLimit: Int? = nil,
+        onError: OnError = .deny, timeLimit: Duration? = nil, loadTimeLimit: Duration? = nil, memoryLimit: Int? = nil,
         location: SourceLocation = .unknown
     ) {
         self.name = name
@@ -42,6 +44,7 @@ public struct PolicyReference: Sendable, Equatable {
         self.settings = settings
         self.onError = onError
         self.timeLimit = timeLimit
+        self.loadTimeLimit = loadTimeLimit
         self.memoryLimit = memoryLimit
         self.location = location
     }
@@ -106,6 +109,8 @@ public struct PolicySettings: Sendable, Equatable {
     public var path: [String]
     /// CPU time that one hook may use, waits excluded.
     public var timeLimit: Duration
+    /// CPU time that one policy may use while its file is loaded, and again in each `on_init`.
+    public var loadTimeLimit: Duration
     /// Bytes that one VM (per worker) may hold.
     public var memoryLimit: Int
     /// Bytes of a body that a hook may hold as a whole.
@@ -125,12 +130,14 @@ public struct PolicySettings: Sendable, Equatable {
     /// Calls that all policies of one worker may have under way.
     public var callsPerWorker: Int
     public init(
-        path: [String] = [], timeLimit: Duration = .milliseconds(50), memoryLimit: Int = 64 << 20,
-        bodyLimit: Int = 1 << 20, messageLimit: Int = 4 << 20, policyMemoryLimit: Int? = nil, env: [String] = [],
+        path: [String] = [], timeLimit: Duration = .milliseconds(50), loadTimeLimit: Duration = .seconds(10),
+        memoryLimit: Int = 64 << 20, bodyLimit: Int = 1 << 20, messageLimit: Int = 4 << 20,
+        policyMemoryLimit: Int? = nil, env: [String] = [],
         callLimit: Int = 1 << 20, callsPerRequest: Int = 16, callsPerWorker: Int = 4096, metricSeries: Int = 1_000
     ) {
         self.path = path
         self.timeLimit = timeLimit
+        self.loadTimeLimit = loadTimeLimit
         self.memoryLimit = memoryLimit
         self.bodyLimit = bodyLimit
         self.messageLimit = messageLimit

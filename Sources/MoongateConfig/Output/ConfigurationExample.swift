@@ -69,6 +69,7 @@ extension ConfigurationReference {
         policies:
           path: [policies]                        # searched before the policies that ship
           time_limit: 50ms
+          load_time_limit: 10s                    # for loading a policy, and for on_init
           memory_limit: 64MiB
           body_limit: 1MiB
           message_limit: 4MiB                     # of each gRPC message
@@ -177,6 +178,7 @@ extension ConfigurationReference {
               - policy: policies/audit.lua        # a file of one's own, in the full form
                 on_error: continue
                 time_limit: 20ms
+                load_time_limit: 1s
                 memory_limit: 4MiB
                 settings: {level: info}
             path_parameters: allow                # /a;b=c goes on

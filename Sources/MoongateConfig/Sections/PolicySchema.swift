@@ -30,6 +30,10 @@ extension [Field<PolicySettings>] {
                 "CPU time that one run of a hook may use; waiting does not count. A script that uses more is"
                     + " stopped."),
             Field(
+                "load_time_limit", \.loadTimeLimit, .duration(.milliseconds(1) ... .seconds(600)),
+                "CPU time that a policy may use while its file is loaded, and again in `on_init`, on each worker. One that"
+                    + " uses more refuses the start or the reload."),
+            Field(
                 "memory_limit", \.memoryLimit, .size((1 << 20)...(64 << 30)),
                 "Memory that all policies of one worker may hold."),
             Field(
@@ -173,6 +177,7 @@ private struct PolicyDraft {
     var isDisabled = false
     var onError = PolicyReference.OnError.deny
     var timeLimit: Duration?
+    var loadTimeLimit: Duration?
     var memoryLimit: Int?
     var settings = SettingValue.table([])
 }
@@ -207,6 +212,10 @@ extension ValueType<PolicyEntry> {
                         "time_limit", \.timeLimit, .duration(.milliseconds(1) ... .seconds(60)),
                         absent: "`policies.time_limit`", "CPU time that one run of a hook of this policy may use."),
                     Field(
+                        "load_time_limit", \.loadTimeLimit, .duration(.milliseconds(1) ... .seconds(600)),
+                        absent: "`policies.load_time_limit`",
+                        "CPU time that this policy may use while it is loaded, and in `on_init`."),
+                    Field(
                         "memory_limit", \.memoryLimit, .policyMemory, absent: "`policies.policy_memory_limit`",
                         "Memory that the policy may hold on one worker. Uses of a file that differ in this have globals"
                             + " of their own; at most half of `policies.memory_limit`."),
@@ -232,8 +241,7 @@ extension ValueType<PolicyEntry> {
         let reference = PolicyReference(
             name: draft.source == nil ? draft.policy : draft.name ?? "", label: draft.name, source: draft.source,
             settings: draft.settings, onError: draft.onError, timeLimit: draft.timeLimit,
-            memoryLimit: draft.memoryLimit,
-            location: place)
+            loadTimeLimit: draft.loadTimeLimit, memoryLimit: draft.memoryLimit, location: place)
         return PolicyEntry(reference: reference, isDisabled: draft.isDisabled)
     }
 }

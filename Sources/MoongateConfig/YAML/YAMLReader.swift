@@ -1,172 +1,246 @@
-import Yams
-
-/// Reads YAML text into a tree of `YAMLNode`, within `YAMLLimits`, and reports what is not YAML.
+/// Reads YAML text into a tree of `YAMLNode`, or entry by entry, within `YAMLLimits`, and reports what is not YAML.
 ///
-/// The YAML library stops at the first mapping that repeats a key. So that all faults are told in one go, the first
-/// of the repeated keys is renamed in the text (one character, so that no column moves) and reading starts again;
-/// the tree gets the true name back, and the repetition is reported with both places.
+/// Aliases stand for the tree that was read before; nothing is copied for them, but their values count, and so does their
+/// depth. Recursion is as deep as `YAMLLimits.depth`.
 struct YAMLReader {
-    private let file: String
-    private var diagnostics: [Diagnostic] = []
-    private var scalars: [Unicode.Scalar] = []
-    private var renamed: [Place: Unicode.Scalar] = [:]
-    private var nodes = 0
+    /// What a text is at its outermost level.
+    enum Root {
+        /// There is no document, or it is an empty value.
+        case nothing
+        case mapping(YAMLMark)
+        case list(YAMLMark)
+        case scalar(YAMLNode)
+    }
 
-    private struct Place: Hashable {
-        var line: Int
-        var column: Int
+    /// Ends the reading, after a report.
+    private struct Stop: Error {}
+
+    /// A value, and how deep it is: 1 for a scalar.
+    private struct Built {
+        var node: YAMLNode
+        var height: Int
+    }
+
+    private struct Anchored {
+        var built: Built
+        var nodes: Int
+    }
+
+    private let file: String
+    private let text: UnsafeBufferPointer<UInt8>
+    private let events: YAMLEvents
+    private let limits: YAMLLimits
+    private(set) var diagnostics: [Diagnostic] = []
+    private var anchors: [String: Anchored] = [:]
+    private var nodes = 0
+    private var repeatedKeys = 0
+
+    private init?(_ text: UnsafeBufferPointer<UInt8>, file: String, limits: YAMLLimits) {
+        guard let events = YAMLEvents(text) else { return nil }
+        self.file = file
+        self.text = text
+        self.events = events
+        self.limits = limits
     }
 
     /// The root of the document and what is wrong with it; without a root and diagnostics there is no document.
     static func read(_ text: String, file: String) -> (root: YAMLNode?, diagnostics: [Diagnostic]) {
-        let result = RoomyStack.run {
-            var reader = YAMLReader(file: file)
-            let root = reader.read(text)
+        var text = text
+        guard text.utf8.count <= YAMLLimits.bytes else { return (nil, [tooLarge(file, "16 MiB")]) }
+        return text.withUTF8 { text in
+            guard var reader = YAMLReader(text, file: file, limits: YAMLLimits()) else {
+                return (nil, [noMemory(file)])
+            }
+            let root = reader.document { reader, event throws(Stop) in try reader.value(event, depth: 1).node }
             return (root, reader.diagnostics)
         }
-        let place = SourceLocation(file: file, line: 0, column: 0)
-        return result ?? (nil, [Diagnostic(location: place, message: "no thread to read the file on")])
     }
 
-    private init(file: String) { self.file = file }
-
-    private mutating func read(_ text: String) -> YAMLNode? {
-        guard text.utf8.count <= YAMLLimits.bytes else {
-            report(nil, "the file is larger than 16 MiB")
-            return nil
-        }
-        guard !AliasBomb.isPossible(in: text) else {
-            report(nil, "too many aliases for a file with aliases, lists or mappings as keys", "use plain text as keys")
-            return nil
-        }
-        guard let root = compose(text) else { return nil }
-        return convert(root, depth: 1)
-    }
-
-    // MARK: Text to the library's nodes
-
-    private mutating func compose(_ text: String) -> Node? {
-        var text = text
-        for attempt in 0...YAMLLimits.repeatedKeys {
-            do {
-                // Without rules every scalar stays text: types are ours to give, and the regular expressions slow.
-                return try Yams.compose(yaml: text, .basic, .default, .utf8)
-            } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
-                guard attempt < YAMLLimits.repeatedKeys, let key = duplicates.first,
-                    let next = rename(key, at: context.mark, in: text, to: attempt)
-                else {
-                    report(context.mark, "the key \(quoted(duplicates.first ?? "")) is given more than once")
-                    return nil
+    /// Reads a list or a mapping and gives each of its entries away as soon as it is read; the elements of a list have no
+    /// key. Keys that `<<` brings in come last.
+    static func readEntries(
+        _ text: UnsafeBufferPointer<UInt8>, file: String, _ take: (_ key: String?, YAMLNode, YAMLMark) -> Void
+    ) -> (root: Root, diagnostics: [Diagnostic]) {
+        guard var reader = YAMLReader(text, file: file, limits: .list) else { return (.nothing, [noMemory(file)]) }
+        let root = reader.document { reader, event throws(Stop) in
+            switch event.kind {
+            case .mappingStart:
+                _ = try reader.entries(event, depth: 1) { entry in
+                    let mark = YAMLMark(line: entry.keyLocation.line, column: entry.keyLocation.column)
+                    take(entry.key, entry.value, mark)
                 }
-                text = next
-            } catch {
-                diagnostics.append(YAMLSyntaxFault.diagnostic(for: error, text: text, file: file))
+                return Root.mapping(event.mark)
+            case .listStart:
+                _ = try reader.elements(event, depth: 1) { node in
+                    take(nil, node, YAMLMark(line: node.location.line, column: node.location.column))
+                }
+                return Root.list(event.mark)
+            default:
+                let node = try reader.value(event, depth: 1).node
+                return node.isNull ? Root.nothing : Root.scalar(node)
+            }
+        }
+        return (root ?? .nothing, reader.diagnostics)
+    }
+
+    static func tooLarge(_ file: String, _ limit: String) -> Diagnostic {
+        Diagnostic(
+            location: SourceLocation(file: file, line: 0, column: 0), message: "the file is larger than \(limit)")
+    }
+
+    private static func noMemory(_ file: String) -> Diagnostic {
+        Diagnostic(location: SourceLocation(file: file, line: 0, column: 0), message: "no memory to read the file")
+    }
+
+    // MARK: The text
+
+    /// `nil`: there is no document, or reading has stopped after a report.
+    private mutating func document<Value>(
+        _ read: (inout YAMLReader, YAMLEvent) throws(Stop) -> Value
+    ) -> Value? {
+        do throws(Stop) {
+            guard var event = try nextOfDocument() else { return nil }
+            let value = try read(&self, event)
+            // Behind the first document only its end and that of the stream may follow.
+            repeat { event = try next() } while !event.endsFirstDocument
+            if case .documentStart = event.kind {
+                report(event.mark, "not YAML: the file holds more than one document")
                 return nil
             }
-        }
-        return nil
-    }
-
-    private mutating func rename(_ key: String, at mark: Mark, in text: String, to number: Int) -> String? {
-        if scalars.isEmpty { scalars = Array(text.unicodeScalars) }
-        guard let first = key.unicodeScalars.first, let stand = Unicode.Scalar(0xE000 + UInt32(number)),
-            var index = index(of: mark)
-        else { return nil }
-        if scalars[index] == "\"" || scalars[index] == "'" { index += 1 }
-        guard index < scalars.count, scalars[index] == first else { return nil }
-        scalars[index] = stand
-        renamed[Place(line: mark.line, column: mark.column)] = first
-        var result = String.UnicodeScalarView()
-        result.append(contentsOf: scalars)
-        return String(result)
-    }
-
-    private func index(of mark: Mark) -> Int? {
-        var line = 1
-        var index = 0
-        while line < mark.line {
-            guard index < scalars.count else { return nil }
-            let scalar = scalars[index]
-            index += 1
-            // The line breaks that the library counts; "\r\n" is one.
-            if scalar == "\r", index < scalars.count, scalars[index] == "\n" { index += 1 }
-            if "\r\n\u{85}\u{2028}\u{2029}".unicodeScalars.contains(scalar) { line += 1 }
-        }
-        let place = index + mark.column - 1
-        return place < scalars.count && place >= 0 ? place : nil
-    }
-
-    // MARK: The library's nodes to ours
-
-    private mutating func convert(_ node: Node, depth: Int) -> YAMLNode? {
-        nodes += 1
-        // One report for each bound is enough: reading stops there.
-        guard nodes <= YAMLLimits.nodes else {
-            if nodes == YAMLLimits.nodes + 1 {
-                report(node.mark, "more than 1,000,000 values", "aliases count every time they are used")
-            }
+            return value
+        } catch {
             return nil
         }
+    }
+
+    /// The first step of the first document; `nil`: there is none.
+    private mutating func nextOfDocument() throws(Stop) -> YAMLEvent? {
+        while true {
+            let event = try next()
+            switch event.kind {
+            case .streamEnd: return nil
+            case .documentStart: return try next()
+            default: continue
+            }
+        }
+    }
+
+    private mutating func next() throws(Stop) -> YAMLEvent {
+        do throws(YAMLSyntaxFault) {
+            return try events.next()
+        } catch {
+            diagnostics.append(error.diagnostic(in: text, file: file))
+            throw Stop()
+        }
+    }
+
+    // MARK: Values
+
+    private mutating func value(_ event: YAMLEvent, depth: Int) throws(Stop) -> Built {
         guard depth <= YAMLLimits.depth else {
-            report(node.mark, "nested deeper than \(YAMLLimits.depth) levels")
-            nodes = YAMLLimits.nodes + 1
-            return nil
+            report(event.mark, "nested deeper than \(YAMLLimits.depth) levels")
+            throw Stop()
         }
-        switch node {
-        case .scalar(let scalar):
-            return scalarNode(scalar)
-        case .sequence(let sequence):
-            checkTag(sequence.tag, at: sequence.mark)
-            var elements: [YAMLNode] = []
-            for element in sequence {
-                guard let converted = convert(element, depth: depth + 1) else { return nil }
-                elements.append(converted)
-            }
-            return YAMLNode(location: location(sequence.mark), content: .list(elements))
-        case .mapping(let mapping):
-            checkTag(mapping.tag, at: mapping.mark)
-            return convert(mapping, depth: depth)
-        case .alias(let alias):
-            report(alias.mark, "an alias that stands for nothing")
-            return nil
+        let before = nodes
+        try count(1, at: event.mark)
+        checkTag(event)
+        let built: Built
+        switch event.kind {
+        case .alias(let name): return try alias(name, event.mark, depth: depth)
+        case .listStart:
+            var list: [YAMLNode] = []
+            let height = try elements(event, depth: depth) { list.append($0) }
+            built = Built(node: YAMLNode(location: location(event.mark), content: .list(list)), height: height + 1)
+        case .mappingStart:
+            var mapping: [YAMLEntry] = []
+            let height = try entries(event, depth: depth) { mapping.append($0) }
+            built = Built(
+                node: YAMLNode(location: location(event.mark), content: .mapping(mapping)), height: height + 1)
+        case .scalar(let text, let isPlain):
+            let scalar = YAMLScalar(text: text, isPlain: isPlain && event.tag != YAMLTag.text)
+            built = Built(node: YAMLNode(location: location(event.mark), content: .scalar(scalar)), height: 1)
+        case .documentStart, .streamEnd, .listEnd, .mappingEnd, .other:
+            report(event.mark, "not YAML: a value is missing")
+            throw Stop()
+        }
+        if let anchor = event.anchor { anchors[anchor] = Anchored(built: built, nodes: nodes - before) }
+        return built
+    }
+
+    private mutating func alias(_ name: String, _ mark: YAMLMark, depth: Int) throws(Stop) -> Built {
+        guard let anchored = anchors[name] else {
+            let fault = YAMLSyntaxFault(problem: "found undefined alias", context: nil, place: .mark(mark))
+            diagnostics.append(fault.diagnostic(in: text, file: file))
+            throw Stop()
+        }
+        try count(anchored.nodes - 1, at: mark)
+        guard depth + anchored.built.height - 1 <= YAMLLimits.depth else {
+            report(mark, "nested deeper than \(YAMLLimits.depth) levels")
+            throw Stop()
+        }
+        return anchored.built
+    }
+
+    private mutating func count(_ more: Int, at mark: YAMLMark) throws(Stop) {
+        nodes += more
+        guard nodes > limits.nodes else { return }
+        report(mark, "more than \(limits.nodesText) values", "aliases count every time they are used")
+        throw Stop()
+    }
+
+    /// Reads up to the list's end. Gives the height of its highest element.
+    private mutating func elements(
+        _ start: YAMLEvent, depth: Int, _ take: (YAMLNode) -> Void
+    ) throws(Stop) -> Int {
+        var height = 0
+        while true {
+            let event = try next()
+            if case .listEnd = event.kind { return height }
+            let element = try value(event, depth: depth + 1)
+            height = max(height, element.height)
+            take(element.node)
         }
     }
 
-    private mutating func scalarNode(_ scalar: Node.Scalar) -> YAMLNode {
-        checkTag(scalar.tag, at: scalar.mark)
-        let isPlain = scalar.style == .plain && scalar.tag.rawValue != Tag.Name.str.rawValue
-        return YAMLNode(
-            location: location(scalar.mark), content: .scalar(YAMLScalar(text: scalar.string, isPlain: isPlain)))
-    }
-
-    private mutating func convert(_ mapping: Node.Mapping, depth: Int) -> YAMLNode? {
-        var entries: [YAMLEntry] = []
-        var places: [String: SourceLocation] = [:]
+    /// Reads up to the mapping's end. Gives the height of its highest value.
+    private mutating func entries(
+        _ start: YAMLEvent, depth: Int, _ take: (YAMLEntry) -> Void
+    ) throws(Stop) -> Int {
+        var height = 0
+        var lines: [String: Int] = [:]
         var merged: [YAMLEntry] = []
-        for (key, value) in mapping {
-            guard let value = convert(value, depth: depth + 1) else { return nil }
-            guard case .scalar(let scalar) = key else {
-                report(key.mark, "a key has to be text, not \(key.sequence == nil ? "a mapping" : "a list")")
+        while true {
+            let event = try next()
+            if case .mappingEnd = event.kind { break }
+            let isPlain = event.isPlain
+            let key = try value(event, depth: depth + 1)
+            let value = try value(try next(), depth: depth + 1)
+            height = max(height, value.height)
+            guard case .scalar(let scalar) = key.node.content else {
+                report(event.mark, "a key has to be text, not \(key.node.found)")
                 continue
             }
-            let name = trueName(of: scalar)
-            let place = location(scalar.mark)
-            if let first = places[name] {
-                report(
-                    scalar.mark, "the key \(quoted(name)) is given more than once",
-                    "it stands in line \(first.line) already")
-            } else if name == "<<", scalar.style == .plain {
-                merged += mergedEntries(value)
+            let name = scalar.text
+            if let first = lines[name] {
+                try reportRepeated(name, event.mark, first)
+            } else if name == "<<", isPlain {
+                merged += mergedEntries(value.node)
             } else {
-                entries.append(YAMLEntry(key: name, keyLocation: place, value: value))
+                take(YAMLEntry(key: name, keyLocation: location(event.mark), value: value.node))
             }
-            places[name] = place
+            lines[name] = event.mark.line
         }
-        for entry in merged where places[entry.key] == nil {
-            places[entry.key] = entry.keyLocation
-            entries.append(entry)
+        for entry in merged where lines[entry.key] == nil {
+            lines[entry.key] = entry.keyLocation.line
+            take(entry)
         }
-        return YAMLNode(location: location(mapping.mark), content: .mapping(entries))
+        return height
+    }
+
+    private mutating func reportRepeated(_ name: String, _ mark: YAMLMark, _ first: Int) throws(Stop) {
+        report(mark, "the key \(quoted(name)) is given more than once", "it stands in line \(first) already")
+        repeatedKeys += 1
+        if repeatedKeys == YAMLLimits.repeatedKeys { throw Stop() }
     }
 
     /// The keys that `<<` brings in: those of a mapping, or of a list of mappings, where the first one wins.
@@ -194,26 +268,38 @@ struct YAMLReader {
             hint: "write <<: *name, where &name stands before a mapping")
     }
 
-    private func trueName(of key: Node.Scalar) -> String {
-        guard let mark = key.mark, let first = renamed[Place(line: mark.line, column: mark.column)] else {
-            return key.string
-        }
-        return String(first) + String(key.string.unicodeScalars.dropFirst())
-    }
-
-    private mutating func checkTag(_ tag: Tag, at mark: Mark?) {
-        let known: [Tag.Name] = [.implicit, .nonSpecific, .str, .seq, .map]
-        guard !known.contains(where: { $0.rawValue == tag.rawValue }) else { return }
-        report(mark, "the tag \(quoted(tag.rawValue)) is not supported", "write the value without a tag")
+    private mutating func checkTag(_ event: YAMLEvent) {
+        guard let tag = event.tag, !YAMLTag.known.contains(tag) else { return }
+        report(event.mark, "the tag \(quoted(tag)) is not supported", "write the value without a tag")
     }
 
     // MARK: Reports
 
-    private func location(_ mark: Mark?) -> SourceLocation {
-        SourceLocation(file: file, line: mark?.line ?? 0, column: mark?.column ?? 0)
+    private func location(_ mark: YAMLMark) -> SourceLocation {
+        SourceLocation(file: file, line: mark.line, column: mark.column)
     }
 
-    private mutating func report(_ mark: Mark?, _ message: String, _ hint: String? = nil) {
+    private mutating func report(_ mark: YAMLMark, _ message: String, _ hint: String? = nil) {
         diagnostics.append(Diagnostic(location: location(mark), message: message, hint: hint))
+    }
+}
+
+/// The tags that say nothing but what a value is anyway.
+private enum YAMLTag {
+    static let text = "tag:yaml.org,2002:str"
+    static let known: Set<String> = ["", "!", text, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"]
+}
+
+extension YAMLEvent {
+    fileprivate var endsFirstDocument: Bool {
+        switch kind {
+        case .streamEnd, .documentStart: true
+        default: false
+        }
+    }
+
+    fileprivate var isPlain: Bool {
+        if case .scalar(_, let isPlain) = kind { return isPlain }
+        return false
     }
 }

@@ -1,53 +1,45 @@
-import Yams
+/// What libyaml says about a broken text.
+struct YAMLSyntaxFault: Error {
+    enum Place {
+        case mark(YAMLMark)
+        /// In bytes.
+        case offset(Int)
+        case unknown
+    }
 
-/// Puts what the YAML library says about a broken file into a diagnostic, with a hint for the usual mistakes.
-enum YAMLSyntaxFault {
-    static func diagnostic(for error: any Error, text: String, file: String) -> Diagnostic {
-        guard let error = error as? YamlError else {
-            return Diagnostic(location: SourceLocation(file: file, line: 0, column: 0), message: "not YAML: \(error)")
-        }
-        let (problem, place, context) = parts(of: error, text: text)
-        var message = problem
-        if let context { message = "\(context.text), \(problem)" }
+    var problem: String
+    var context: String?
+    var place: Place
+
+    /// For people, with a hint for the usual mistakes.
+    func diagnostic(in text: UnsafeBufferPointer<UInt8>, file: String) -> Diagnostic {
+        let mark = mark(in: text)
+        let message = context.map { "\($0), \(problem)" } ?? problem
         return Diagnostic(
-            location: SourceLocation(file: file, line: place.line, column: place.column),
-            message: "not YAML: \(message)", hint: hint(problem: problem, line: lineText(text, number: place.line)))
+            location: SourceLocation(file: file, line: mark?.line ?? 0, column: mark?.column ?? 0),
+            message: "not YAML: \(message)",
+            hint: hint(line: mark.map { YAMLSyntaxFault.line($0.line, of: text) } ?? ""))
     }
 
-    /// Counted from 1; 0 means unknown.
-    private typealias Place = (line: Int, column: Int)
-
-    private static func parts(of error: YamlError, text: String) -> (String, Place, YamlError.Context?) {
-        switch error {
-        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _):
-            return (problem, (mark.line, mark.column), context)
-        case .composer(_, let problem, let mark, _):
-            let isSecond = problem == "but found another document"
-            return (isSecond ? "the file holds more than one document" : problem, (mark.line, mark.column), nil)
-        case .reader(let problem, let offset, _, _):
-            return (problem, offset.map { place(at: $0, in: text) } ?? (0, 0), nil)
-        case .memory:
-            return ("out of memory", (0, 0), nil)
-        default:
-            return (error.description, (0, 0), nil)
-        }
-    }
-
-    /// - Parameter offset: in characters.
-    private static func place(at offset: Int, in text: String) -> Place {
-        var place = (line: 1, column: 1)
-        for character in text.prefix(offset) {
-            if character.isNewline {
-                place = (place.line + 1, 1)
-            } else {
-                place.column += character.unicodeScalars.count
+    private func mark(in text: UnsafeBufferPointer<UInt8>) -> YAMLMark? {
+        switch place {
+        case .mark(let mark): return mark
+        case .unknown: return nil
+        case .offset(let offset):
+            var mark = YAMLMark(line: 1, column: 1)
+            for character in String(decoding: text.prefix(offset), as: UTF8.self) {
+                if character.isNewline {
+                    mark = YAMLMark(line: mark.line + 1, column: 1)
+                } else {
+                    mark.column += character.unicodeScalars.count
+                }
             }
+            return mark
         }
-        return place
     }
 
-    private static func lineText(_ text: String, number: Int) -> Substring {
-        var lines = text[...]
+    private static func line(_ number: Int, of text: UnsafeBufferPointer<UInt8>) -> Substring {
+        var lines = String(decoding: text, as: UTF8.self)[...]
         for _ in 1..<max(number, 1) {
             guard let end = lines.firstIndex(where: \.isNewline) else { return "" }
             lines = lines[lines.index(after: end)...]
@@ -55,7 +47,7 @@ enum YAMLSyntaxFault {
         return lines.prefix { !$0.isNewline }
     }
 
-    private static func hint(problem: String, line: Substring) -> String? {
+    private func hint(line: Substring) -> String? {
         if problem.contains("cannot start any token") && line.contains("\t") { return "indent with spaces, not tabs" }
         if problem.contains("expected alphabetic or numeric character") && line.contains("*") {
             return "put quotation marks around text that begins with *, such as \"*.example.com\""

@@ -12,13 +12,15 @@ import Testing
         private final class Box: Sendable {
             let readiness = Locked(Readiness.ready)
             let metrics = Locked([UInt8]("m 1\n".utf8))
+            let isStale = Locked(false)
         }
 
         init(limits: AdminServer.Limits = .init()) throws {
             let box = Box()
             self.box = box
             let endpoints = AdminEndpoints(
-                metrics: { box.metrics.withLock { $0 } }, readiness: { box.readiness.withLock { $0 } })
+                metrics: { box.metrics.withLock { $0 } }, readiness: { box.readiness.withLock { $0 } },
+                isStale: { box.isStale.withLock { $0 } })
             let address = try #require(SocketAddress("127.0.0.1:0"))
             server = try AdminServer(address: address, endpoints: endpoints, limits: limits)
             try server.start()
@@ -27,6 +29,7 @@ import Testing
         deinit { server.stop() }
 
         func set(_ value: Readiness) { box.readiness.withLock { $0 = value } }
+        func set(isStale: Bool) { box.isStale.withLock { $0 = isStale } }
         func set(metrics: [UInt8]) { box.metrics.withLock { $0 = metrics } }
 
         func connect() throws -> Client { try Client(server.address) }
@@ -99,6 +102,21 @@ import Testing
             #expect(client.readAnswer().hasPrefix("HTTP/1.1 \(status) "))
             client.send(get("/live"))
             #expect(client.readAnswer().hasPrefix("HTTP/1.1 200 "))
+        }
+    }
+
+    @Test func readyIsStrictIfAskedToBe() throws {
+        let fixture = try Fixture()
+        let client = try fixture.connect()
+        for (isStale, path, status) in [
+            (false, "/ready?strict", "200"), (true, "/ready?strict", "503"), (true, "/ready?x=1&strict=true", "503"),
+            (true, "/ready", "200"), (true, "/ready?strict=0", "200"), (true, "/ready?strictly", "200"),
+        ] {
+            fixture.set(isStale: isStale)
+            client.send(get(path))
+            let answer = client.readAnswer()
+            #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(path)")
+            #expect(answer.contains("stale") == (status == "503"), "\(path)")
         }
     }
 

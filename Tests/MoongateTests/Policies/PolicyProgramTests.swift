@@ -158,6 +158,39 @@ import Testing
         )
     }
 
+    @Test func loadingHasATimeOfItsOwn() throws {
+        let busy = "local start = os.clock() while os.clock() - start < 0.2 do end"
+        let limits = PolicySettings(timeLimit: .milliseconds(20), loadTimeLimit: .seconds(30))
+        let bench = try PolicyBench(
+            ["p.lua": "\(busy) function on_init() \(busy) end function on_request() while true do end end"],
+            [.init("p.lua")], limits: limits)
+        let (verdict, call) = try bench.request()
+        #expect(verdict != .proceed)
+        #expect(bench.log.all.contains { $0.contains("time limit of 20 ms exceeded") })
+        call.end()
+    }
+
+    @Test(arguments: ["while true do end", "function on_init() while true do end end"])
+    func aPolicyThatDoesNotEndLoadingIsRefused(script: String) throws {
+        let limits = PolicySettings(timeLimit: .seconds(30), loadTimeLimit: .milliseconds(50))
+        let error = #expect(throws: DiagnosticList.self) {
+            _ = try PolicyBench(["p.lua": script], [.init("p.lua")], limits: limits)
+        }
+        let expected =
+            "/etc/p.lua:1: time limit of 50 ms exceeded (hint: load_time_limit says how long a policy may take to load)"
+        #expect(error?.description == expected)
+    }
+
+    @Test func aUseMayHaveATimeToLoadOfItsOwn() throws {
+        let limits = PolicySettings(timeLimit: .milliseconds(20), loadTimeLimit: .seconds(30))
+        let bench = try PolicyBench(
+            ["p.lua": "function on_init() end"], [.init("p.lua")], limits: limits,
+            configure: { $0.routes[0].policies[0].loadTimeLimit = .seconds(60) })
+        #expect(bench.program.instances.map(\.milliseconds) == [20])
+        #expect(bench.program.instances.map(\.loadMilliseconds) == [60_000])
+        #expect(bench.program.files.map(\.loadMilliseconds) == [60_000])
+    }
+
     @Test func hostsOfOtherWorkersLoadTheSameBytes() throws {
         let bench = try PolicyBench(
             ["p.lua": "local d = require 'moon'.file('d.txt') function on_request(h) h:headers():add('x', d[1]) end"],

@@ -15,13 +15,16 @@ import Testing
         /// What `/ready` said when the delegate heard that the edge is ready.
         let readinessWhenTold = Locked<Readiness?>(nil)
         private let thread = Locked<OSThread?>(nil)
+        /// Reloads take until `release` is called.
+        let holds: Bool
 
         var path: String { folder.file("moongate.yaml") }
 
         init(
             polling: Bool = false, drain: DrainConfig = .init(delay: .zero, grace: .seconds(10)),
-            during: @escaping @Sendable (String, Fixture) -> Void = { _, _ in }
+            during: @escaping @Sendable (String, Fixture) -> Void = { _, _ in }, holds: Bool = false
         ) throws {
+            self.holds = holds
             folder = try TemporaryFolder()
             try folder.write("moongate.yaml", "1")
             handle = try ControlHandle()
@@ -39,7 +42,7 @@ import Testing
             let delegate = Delegate(fixture: self, drainSettings: drain, during: during)
             let loop = ControlLoop(
                 handle: handle, signals: signals, watcher: FileWatcher(polling: polling),
-                files: delegate.reload(.command).files, metrics: process,
+                files: delegate.loadFirst(), metrics: process,
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             events.withLock { $0 = [] }
             _ = loop.run(delegate)
@@ -61,6 +64,9 @@ import Testing
         func waitFor(_ event: String, count: Int = 1) -> Bool {
             eventually { seen.filter { $0 == event }.count >= count }
         }
+
+        /// What was begun is ready.
+        func release() { handle.reloadPrepared() }
 
         /// Stops the loop at once and waits for its thread.
         func stop() {
@@ -89,7 +95,26 @@ import Testing
         func successorServes() {}
         func watch(at now: Instant) {}
 
-        func reload(_ reason: ReloadReason) -> ReloadResult {
+        private var prepared: ReloadResult?
+        private var heldReason: ReloadReason?
+
+        func loadFirst() -> FileSnapshot { load(.command).files }
+
+        func beginReload(_ reason: ReloadReason) {
+            guard !fixture.holds else {
+                heldReason = reason
+                return note("begin \(reason.rawValue)")
+            }
+            prepared = load(reason)
+            fixture.handle.reloadPrepared()
+        }
+
+        func finishReload() -> ReloadResult {
+            if let heldReason { prepared = load(heldReason) }
+            return prepared ?? ReloadResult(outcome: .failed("nothing was prepared"), files: FileSnapshot())
+        }
+
+        private func load(_ reason: ReloadReason) -> ReloadResult {
             let attempt = FileSnapshot.consistent {
                 String(decoding: try $0.read(fixture.path, as: .configuration), as: UTF8.self)
             }
@@ -167,6 +192,36 @@ import Testing
         try fixture.folder.write("moongate.yaml", "first")
         fixture.handle.reload()
         #expect(fixture.waitFor("reload file_change second"))
+    }
+
+    @Test func signalsAreObeyedWhileAGenerationIsMade() throws {
+        let fixture = try Fixture(
+            during: { event, _ in
+                // A signal to this very thread, the control thread, which has only begun the reload.
+                if event == "begin command" { raise(SIGUSR1) }
+            }, holds: true)
+        defer { fixture.stop() }
+        fixture.handle.reload()
+        #expect(fixture.waitFor("reopen"))
+        #expect(fixture.seen == ["begin command", "reopen"])
+        // Whoever asks meanwhile may have changed what was read already: the files are read once more.
+        fixture.handle.reload()
+        try fixture.folder.write("moongate.yaml", "2")
+        fixture.release()
+        #expect(fixture.waitFor("begin command", count: 2))
+        fixture.release()
+        #expect(fixture.waitFor("reload command 2"))
+    }
+
+    @Test func terminationDoesNotWaitForAGenerationThatIsBeingMade() throws {
+        let fixture = try Fixture(
+            during: { event, fixture in if event == "drain" { fixture.handle.drained() } }, holds: true)
+        fixture.handle.reload()
+        #expect(fixture.waitFor("begin command"))
+        fixture.handle.terminate()
+        #expect(fixture.waitFor("ended"))
+        #expect(fixture.seen == ["begin command", "drain", "ended"])
+        fixture.stop()
     }
 
     @Test func hangUpReloadsAtOnceAndReopensLogs() throws {

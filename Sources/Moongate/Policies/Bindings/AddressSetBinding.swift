@@ -3,7 +3,7 @@ import MoongateLua
 
 /// `moon.cidr(list)`: a set of networks, asked with `set:contains(address)`.
 enum AddressSetBinding {
-    private final class AddressSet {
+    final class AddressSet {
         let set: CIDRSet
         init(_ set: CIDRSet) { self.set = set }
     }
@@ -11,7 +11,8 @@ enum AddressSetBinding {
     static var definition: PolicyClass {
         PolicyClass(
             number: PolicyClasses.addressSet, name: "address set",
-            summary: "A set of networks, made by `moon.cidr`.", bindings: bindings, release: release)
+            summary: "A set of networks, made by `moon.networks` and `moon.cidr`.", bindings: bindings, release: release
+        )
     }
 
     private static var bindings: [LuaBinding] {

@@ -129,6 +129,15 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         return MG_RETURN
     }
 
+    // MARK: Time
+
+    /// Does work of the host's whose time is not the script's.
+    func withoutClock<Result, Failure: Error>(_ work: () throws(Failure) -> Result) throws(Failure) -> Result {
+        mg_call_stop_clock(self)
+        defer { mg_call_start_clock(self) }
+        return try work()
+    }
+
     // MARK: Errors
 
     /// Raises a script error.

@@ -13,7 +13,8 @@ enum FileBinding {
                     `moon.json.decode` gives it), a list of tables for `csv`, whose first line has the names, the whole for \
                     `text`, and for any other a list of its `lines` without blanks at the ends, empty lines and lines that \
                     begin with `#`. Only while a policy is loaded and in `on_init`; the file is watched from then on. A file that \
-                    everybody may write is refused, and so is one of more than 16 MiB.
+                    everybody may write is refused, and so is one of more than 16 MiB. What it gives counts as the policy's memory \
+                    on every worker: for long lists there are `moon.users`, `moon.keys`, `moon.networks` and `moon.lines`.
                     """, file),
             LuaBinding(
                 "secret", "s", type: "(name: string): string",
@@ -47,19 +48,25 @@ enum FileBinding {
         guard let format = call.isAbsent(1) ? Format(path: name) : Format(rawValue: call.bytes(1).string) else {
             return call.fail("moon.file: the formats are csv, json, lines, text and yaml")
         }
-        let path = name.hasPrefix("/") ? name : "\(host.program.folder)/\(name)"
+        let path = path(of: name, host)
         do {
-            let bytes = try files.read(path, as: .policyData)
+            let bytes = try call.withoutClock { try files.read(path, as: .policyData) }
             host.dataVersion.pointee = bytes.withUnsafeBufferPointer { buffer in
                 StableHash.hash(
                     buffer.baseAddress.map { Bytes($0, buffer.count) } ?? .empty, seed: host.dataVersion.pointee)
             }
-            return try give(call, host, bytes, path, format)
+            // Up to the tape: what Lua makes of it is the script's.
+            return try call.withoutClock { try give(call, host, bytes, path, format) }
         } catch let fault as PolicyFileFault {
             return call.fail("\(name): \(fault.message)")
         } catch {
             return call.fail("\(error)")
         }
+    }
+
+    /// Relative paths start at the folder of the configuration.
+    static func path(of name: String, _ host: PolicyHost) -> String {
+        name.hasPrefix("/") ? name : "\(host.program.folder)/\(name)"
     }
 
     private static func give(

@@ -45,6 +45,7 @@ enum MoonLibrary {
             + DictBinding.bindings + NetworkBinding.bindings + LimitBinding.bindings + MetricsBinding.bindings
             + SettingsBinding.bindings
             + FileBinding.bindings
+            + SharedListBinding.bindings
             + MethodSetBinding.bindings
             + MoonLogBinding.bindings
             + JWTBinding.bindings

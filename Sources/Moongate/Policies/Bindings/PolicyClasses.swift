@@ -23,6 +23,9 @@ enum PolicyClasses {
     static let parsedSubject: UInt16 = 27
     static let jwtVerifier: UInt16 = 30
     static let methodSet: UInt16 = 31
+    static let users: UInt16 = 32
+    static let keys: UInt16 = 33
+    static let lines: UInt16 = 34
     static let dict: UInt16 = 36
     static let limit: UInt16 = 37
     static let counter: UInt16 = 38
@@ -52,6 +55,9 @@ enum PolicyClasses {
             AddressSetBinding.definition,
             PasswordsBinding.definition,
             MethodSetBinding.definition,
+            UserListBinding.definition,
+            KeyListBinding.definition,
+            LineListBinding.definition,
             JWTBinding.definition,
             DictBinding.definition,
             LimitBinding.definition,

@@ -20,6 +20,13 @@ struct CIDRSet: Sendable, Hashable {
         self.init(blocks)
     }
 
+    /// Blocks and further sets in one.
+    init(_ blocks: [CIDR], and sets: [CIDRSet]) {
+        let alone = CIDRSet(blocks)
+        v4 = CIDRSet.merge(alone.v4 + sets.flatMap(\.v4))
+        v6 = CIDRSet.merge(alone.v6 + sets.flatMap(\.v6))
+    }
+
     var isEmpty: Bool { v4.isEmpty && v6.isEmpty }
 
     func contains(_ address: SocketAddress) -> Bool {
