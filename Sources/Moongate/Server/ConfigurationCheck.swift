@@ -13,7 +13,7 @@ public struct ConfigurationCheck {
 
     /// - Parameter path: of the configuration file.
     /// - Throws: everything that is wrong, as far as it can be seen at once.
-    public init(path: String) throws(DiagnosticList) {
+    public init(path: AbsolutePath) throws(DiagnosticList) {
         // What policies log while they load is for a running edge only.
         let parts = ServerPlan.Parts(
             path: path, ticketKeys: TicketKeys(),

@@ -17,7 +17,8 @@ struct GenerationLoader {
         let warnings: [Diagnostic]
     }
 
-    let path: String
+    /// Of the configuration file.
+    let path: AbsolutePath
     let registry: MetricsRegistry
     let ticketKeys: TicketKeys
     /// For what policies log.
@@ -77,9 +78,8 @@ struct GenerationLoader {
     private func make(
         _ config: Configuration, _ reader: FileSnapshotReader, _ previous: PolicyProgram?
     ) throws -> PolicyProgram.Made {
-        let folder = path.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
         return try PolicyProgram.make(
-            config, folder: folder.isEmpty ? "/" : folder, shipped: ShippedPolicies.folder(),
+            config, folder: path.folder, shipped: ShippedPolicies.folder(),
             loader: PolicySourceLoader(read: { try reader.read($0) }, exists: { reader.exists($0) }),
             previous: previous, services: services(worker: 0))
     }
@@ -101,13 +101,13 @@ struct GenerationLoader {
         return config
     }
 
-    static func read(_ path: String, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {
+    static func read(_ path: AbsolutePath, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {
         do {
-            return try reader.read(path)
+            return try reader.read(path.text)
         } catch {
             throw DiagnosticList([
                 Diagnostic(
-                    location: SourceLocation(file: path, line: 0, column: 0), message: error.description,
+                    location: SourceLocation(file: path.text, line: 0, column: 0), message: error.description,
                     hint: "name the configuration with --config")
             ])
         }

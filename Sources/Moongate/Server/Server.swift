@@ -7,7 +7,7 @@ import MoongateConfig
 ///
 /// Everything here runs on the control thread.
 public final class Server {
-    let path: String
+    let path: AbsolutePath
     let registry: MetricsRegistry
     private let operationalLog: OperationalLog
     private let log: Logger
@@ -33,7 +33,7 @@ public final class Server {
     /// Runs an edge until it is told to end; returns the process's exit code: 0 after a drain, 2 for a configuration
     /// that cannot be used (reported on standard error as `moongate check` does), 1 if the system refuses something.
     /// - Parameter path: of the configuration file.
-    public static func run(path: String) -> Int32 {
+    public static func run(path: AbsolutePath) -> Int32 {
         let inherited = InheritedSockets()
         ProcessSignals.takeOver()
         do {
@@ -56,12 +56,12 @@ public final class Server {
 
     /// For faults before the log runs.
     private static func complain(_ text: String) {
-        let line = Array((text + "\n").utf8)
+        let line = Array((text.visible(keepingLines: true) + "\n").utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }
 
     /// Loads the configuration, binds the listeners and starts all threads.
-    private init(path: String, _ inherited: InheritedSockets) throws {
+    private init(path: AbsolutePath, _ inherited: InheritedSockets) throws {
         self.path = path
         self.inherited = inherited
         try FileLimit.raise()

@@ -21,13 +21,14 @@ public enum PolicyFileLint {
     }
 
     /// - Throws: that the file cannot be read.
-    public static func check(path: String) throws(DiagnosticList) -> (errors: [Diagnostic], warnings: [Diagnostic]) {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw DiagnosticList([
-                Diagnostic(location: SourceLocation(file: path, line: 0, column: 0), message: "the file cannot be read")
-            ])
+    public static func check(
+        path: AbsolutePath
+    ) throws(DiagnosticList) -> (errors: [Diagnostic], warnings: [Diagnostic]) {
+        guard let data = FileManager.default.contents(atPath: path.text) else {
+            let place = SourceLocation(file: path.given, line: 0, column: 0)
+            throw DiagnosticList([Diagnostic(location: place, message: "the file cannot be read")])
         }
-        return check(Array(data), path: path)
+        return check(Array(data), path: path.given)
     }
 
     /// The files of a configuration's policies.
