@@ -55,7 +55,7 @@ struct YAMLReader {
                 guard attempt < YAMLLimits.repeatedKeys, let key = duplicates.first,
                     let next = rename(key, at: context.mark, in: text, to: attempt)
                 else {
-                    report(context.mark, "the key \(quoted(duplicates.first ?? "")) is given more than once")
+                    report(context.mark, "a key is given more than once")
                     return nil
                 }
                 text = next
@@ -153,7 +153,7 @@ struct YAMLReader {
             let place = location(scalar.mark)
             if let first = places[name] {
                 report(
-                    scalar.mark, "the key \(quoted(name)) is given more than once",
+                    scalar.mark, "a key is given more than once",
                     "it stands in line \(first.line) already")
             } else if name == "<<", scalar.style == .plain {
                 merged += mergedEntries(value)
@@ -190,7 +190,7 @@ struct YAMLReader {
 
     private func mergeFault(_ node: YAMLNode) -> Diagnostic {
         Diagnostic(
-            location: node.location, message: "\"<<\" merges a mapping, but this is \(node.found)",
+            location: node.location, message: "\"<<\" merges a mapping, but this is \(node.kind)",
             hint: "write <<: *name, where &name stands before a mapping")
     }
 
@@ -204,7 +204,7 @@ struct YAMLReader {
     private mutating func checkTag(_ tag: Tag, at mark: Mark?) {
         let known: [Tag.Name] = [.implicit, .nonSpecific, .str, .seq, .map]
         guard !known.contains(where: { $0.rawValue == tag.rawValue }) else { return }
-        report(mark, "the tag \(quoted(tag.rawValue)) is not supported", "write the value without a tag")
+        report(mark, "tags are not supported", "write the value without its tag")
     }
 
     // MARK: Reports

@@ -4,7 +4,7 @@ import Yams
 enum YAMLSyntaxFault {
     static func diagnostic(for error: any Error, text: String, file: String) -> Diagnostic {
         guard let error = error as? YamlError else {
-            return Diagnostic(location: SourceLocation(file: file, line: 0, column: 0), message: "not YAML: \(error)")
+            return Diagnostic(location: SourceLocation(file: file, line: 0, column: 0), message: "not YAML")
         }
         let (problem, place, context) = parts(of: error, text: text)
         var message = problem
@@ -29,7 +29,7 @@ enum YAMLSyntaxFault {
         case .memory:
             return ("out of memory", (0, 0), nil)
         default:
-            return (error.description, (0, 0), nil)
+            return ("the text cannot be read", (0, 0), nil)
         }
     }
 
