@@ -23,6 +23,7 @@ public final class Server {
     private let watchdog: Watchdog
     private let roster = GenerationRoster()
     private var admin: AdminServer?
+    private let adminHosts = Locked(AdminHosts())
     /// Another process accepts on the same sockets.
     private var isSucceeded = false
     private(set) var generation: Generation
@@ -111,6 +112,8 @@ public final class Server {
         listeners = ListenerSet(acceptors: acceptors, inherited: inherited)
         let bound = try listeners.bind(generation.config.listeners)
         admin = try makeAdmin(generation.config.admin)
+        let hosts = AdminHosts(generation.config.admin?.hosts ?? [])
+        adminHosts.withLock { $0 = hosts }
         switchListeners(bound, plan.candidate)
         try admin?.start()
         settleInheritance()
@@ -188,7 +191,8 @@ public final class Server {
                 report: EdgeReport(
                     roster: roster, upstreams: registry.sharedUpstreams,
                     reloadFailures: { registry.process.values.reloadFailures },
-                    lastReloadFailure: { handle.lastReloadFailure })))
+                    lastReloadFailure: { handle.lastReloadFailure }),
+                hosts: { [adminHosts] in adminHosts.withLock { $0 } }))
     }
 }
 
@@ -265,7 +269,7 @@ extension Server: ControlDelegate {
         try checkWorkers(new.config)
         try checkProcess(new.config)
         let bound = try listeners.bind(new.config.listeners)
-        let adminChanges = new.config.admin != generation.config.admin
+        let adminChanges = new.config.admin?.address != generation.config.admin?.address
         do {
             if adminChanges {
                 let next = try makeAdmin(new.config.admin)
@@ -277,6 +281,7 @@ extension Server: ControlDelegate {
             listeners.abandon(bound)
             throw error
         }
+        adminHosts.withLock { $0 = AdminHosts(new.config.admin?.hosts ?? []) }
         resolver.use(DNSSettings(new.config.dns))
         acceptors.use(new.config.overload)
         registry.copies.setLimit(new.config.limits.copyBuffer)
