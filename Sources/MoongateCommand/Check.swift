@@ -49,7 +49,7 @@ struct Check: ParsableCommand {
 
     private func check(configuration path: AbsolutePath) throws(DiagnosticList) -> Int {
         let check = try ConfigurationCheck(path: path)
-        let count = warn(check.warnings + PolicyFileLint.warnings(check))
+        let count = warn(check.warnings)
         Terminal.print("\(path): good: \(summary(of: check.configuration))")
         return count
     }

@@ -35,7 +35,9 @@ struct GenerationLoader {
         let config = try configuration(reader)
         var faults: [Diagnostic] = []
         let policies = GenerationLoader.collect(&faults) { try makePolicies(config, reader, previous) }
-        var warnings: [Diagnostic] = []
+        let lint = policies.map { PolicySourceLint.check($0.program) } ?? PolicySourceLint.Result()
+        faults += lint.faults
+        var warnings = lint.warnings
         let tls = tlsContexts(config, reader, &faults, &warnings)
         // Routes are checked even where the policies have faults, to report everything at once.
         let generation = GenerationLoader.collect(&faults) {

@@ -51,6 +51,7 @@ enum TimerBinding {
             return call.fail("\(name): more than \(PolicyTimers.limit) timers on one worker")
         }
         let isLoading = host.loading >= 0
+        if isLoading { host.hasLoadTimers = true }
         let instance = isLoading ? host.loading : call.run?.pointer.pointee.current ?? -1
         guard instance >= 0, isLoading || call.run != nil else { return call.fail("\(name) is for policies") }
         if isLoading && !runsEverywhere && host.services.worker != 0 {
