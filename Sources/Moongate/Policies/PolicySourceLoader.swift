@@ -84,4 +84,7 @@ struct PolicyFileFault: Error, CustomStringConvertible {
     let message: String
     init(_ message: String) { self.message = message }
     var description: String { message }
+
+    /// The message without the path, which may be anything where a script or a secret's setting names it.
+    func message(hiding path: String) -> String { message.replacing(path, with: "the file") }
 }

@@ -65,7 +65,7 @@ enum JWTBinding {
             call.pointee.created_size = verifier.size
             return MG_RETURN
         } catch {
-            return call.fail(error.description)
+            return call.fail(error.message)
         }
     }
 
@@ -87,7 +87,7 @@ enum JWTBinding {
             let options = try JWTOptions(TapeView(argument: 1, of: call), "moon.jwt.verify")
             return verify(call, try options.verifier(cacheCapacity: 0))
         } catch {
-            return call.fail(error.description)
+            return call.fail(error.message)
         }
     }
 
@@ -127,7 +127,7 @@ enum JWTBinding {
         do throws(JWTFault) {
             return call.give(copyOf: try token(TapeView(argument: 0, of: call), TapeView(argument: 1, of: call)))
         } catch {
-            return call.fail("moon.jwt.sign: \(error)")
+            return call.fail("moon.jwt.sign: \(error.message)")
         }
     }
 
@@ -138,11 +138,11 @@ enum JWTBinding {
             }
         }
         guard let algorithm = options.member("alg")?.bytes.flatMap(JWTAlgorithm.init) else {
-            throw JWTFault("alg must be one of \(JWTAlgorithm.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw JWTFault("alg must be one of \(known: JWTAlgorithm.allCases.map(\.rawValue))")
         }
         guard let text = options.member("key")?.bytes else { throw JWTFault("key is missing") }
         let key = JWTKey.isPEM(text) ? try JWTKey.privatePEM(text) : JWTKey(secret: text)
-        guard key.fits(algorithm) else { throw JWTFault("\(algorithm.rawValue) does not fit the key") }
+        guard key.fits(algorithm) else { throw JWTFault("\(algorithm) does not fit the key") }
         let signed =
             Base64.encodedURL(try header(algorithm, options.member("kid"))) + [UInt8(ascii: ".")]
             + Base64.encodedURL(try json(claims))
@@ -167,7 +167,7 @@ enum JWTBinding {
         do throws(JSONFault) {
             try writer.write(value)
         } catch {
-            throw JWTFault(error.description)
+            throw JWTFault(error.text)
         }
         return writer.text
     }

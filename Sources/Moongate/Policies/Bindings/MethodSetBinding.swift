@@ -42,7 +42,9 @@ enum MethodSetBinding {
             call.pointee.created_size = texts.reduce(0) { $0 + $1.utf8.count + 96 }
             return MG_RETURN
         } catch {
-            return call.fail("'\(error.pattern)' is no pattern such as shop.Cart/Get* or *")
+            return call.fail(
+                "moon.methods: pattern \((texts.firstIndex(of: error.pattern) ?? 0) + 1) is no pattern such as shop.Cart/Get* or *"
+            )
         }
     }
 

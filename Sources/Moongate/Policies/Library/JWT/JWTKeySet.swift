@@ -17,10 +17,10 @@ struct JWTKeySet {
         for algorithm in wanted ?? [] where !key.fits(algorithm) {
             if case .secret = key.kind, JWTKey.Kind.secret(.max).fits(algorithm) {
                 throw JWTFault(
-                    "\(algorithm.rawValue) needs a secret of at least \(algorithm.shortestSecret) bytes (RFC 7518 §3.2)"
+                    "\(algorithm) needs a secret of at least \(algorithm.shortestSecret) bytes (RFC 7518 §3.2)"
                 )
             }
-            throw JWTFault("\(algorithm.rawValue) does not fit the key")
+            throw JWTFault("\(algorithm) does not fit the key")
         }
         keys = [key]
         algorithms = wanted ?? JWTAlgorithm.allCases.filter(key.fits)
