@@ -195,7 +195,7 @@ def test_C60_a_client_that_goes_away_ends_the_call_and_the_hook(calling):
     ('"auth", {}, nil', "bad argument #4 to 'httpCall' (number expected, got no value)"),
     ('"auth", {}, nil, "soon"', "bad argument #4 to 'httpCall' (number expected, got string)"),
     ('"auth", "head", nil, 5', "bad argument #2 to 'httpCall' (table expected, got string)"),
-    ('"auth", {[":path"]="/",[":method"]="GET",[":authority"]="a",["x"]=true}, nil, 5', "header 'x' must be a text"),
+    ('"auth", {[":path"]="/",[":method"]="GET",[":authority"]="a",["x"]=true}, nil, 5', "the value of a header must be a text"),
     ('"auth", {[":path"]="/",[":method"]="GET",[":authority"]="a",["x"]="a\\r\\nb"}, nil, 5', "control character"),
 ])
 def test_C61_wrong_arguments_raise_errors(calling, arguments, text):
@@ -483,7 +483,7 @@ def test_an_upstream_that_a_policy_names_must_be_configured(calling):
     settings = json.loads(json.dumps(proxy.configuration))
     settings["upstreams"]["other"] = settings["upstreams"].pop("auth")
     proxy.configure(settings)
-    assert "unknown upstream (known: other" in proxy.refused_reload()
+    assert "unknown upstream (known: main, other)" in proxy.refused_reload()
     assert head_of(client.call(request())).get("x-seen-x-result") == "ok"
 
 
