@@ -1,7 +1,7 @@
 import Foundation
 import MoongateConfig
 
-/// Where commands write. Texts may hold what others have written, so that hidden characters never get through.
+/// The output of commands. Texts may hold what others have written, so that hidden characters never get through.
 enum Terminal {
     /// To standard output, as it is but for hidden characters.
     static func write(_ text: String) {

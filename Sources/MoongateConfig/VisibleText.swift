@@ -1,6 +1,6 @@
 /// Which characters do something to a terminal or a viewer instead of being seen there.
 ///
-/// What is logged or printed may have been written by a client, an upstream or a script: with these characters it could
+/// A text that is logged or printed may come from a client, an upstream or a script: with these characters it could
 /// colour, move, hide or reorder what stands around it.
 extension Unicode.Scalar {
     /// Control characters (C0, DEL, C1), line and paragraph separators, and marks that change the direction of text.

@@ -10,7 +10,7 @@ public struct LintAPI: Sendable {
     public var globals: Set<String>
     /// Libraries that `require` gives without a file.
     public var modules: Set<String>
-    /// What functions take, by the class's name or the library's path, with a dot before the function's: `Handle.respond`.
+    /// Signatures of functions, by the class's name or the library's path, with a dot before the function's: `Handle.respond`.
     public var signatures: [String: LintSignature]
     /// A file needs one of the hooks, as one that `require` loads or a spec does not.
     public var needsHooks: Bool
@@ -30,7 +30,7 @@ public struct LintAPI: Sendable {
     }
 }
 
-/// What a function takes.
+/// The parameters of a function.
 public struct LintSignature: Sendable {
     /// As the reference has it: `(headers: table, body?: string)`.
     public var text: String
@@ -53,7 +53,7 @@ public enum LuaLiteral: String, Sendable, Hashable {
 public struct LintFinding: Sendable, Equatable {
     public enum Severity: Sendable, Equatable {
         case warning
-        /// What is written has no effect where one was meant: a guard that guards nothing.
+        /// The code has no effect where one was meant: a guard that guards nothing.
         case fault
         /// It is no Lua.
         case syntax

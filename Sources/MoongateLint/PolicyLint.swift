@@ -21,7 +21,7 @@ public enum PolicyLint {
         }
     }
 
-    /// Where a file gives functions their names, outside of other functions: in globals and in locals. Empty if it is no Lua.
+    /// The lines on which a file names functions, outside of other functions: globals and locals. Empty if it is no Lua.
     public static func functionLines(_ source: [UInt8]) -> (global: [String: Int], local: [String: Int]) {
         let api = LintAPI(classes: [:], members: [:], hooks: [:], modules: [])
         do throws(LuaSyntaxFault) {

@@ -1,4 +1,4 @@
-"""What people on the machine, clients and terminals get to see: no secrets, no addresses, no hidden characters."""
+"""People on the machine, clients and terminals get to see no secrets, no addresses and no hidden characters."""
 import json
 import socket
 import subprocess
@@ -85,6 +85,14 @@ def test_a_token_that_a_script_passes_by_mistake_is_quoted_nowhere(moongate, bac
         assert error.code() == grpc.StatusCode.INTERNAL and SECRET not in error.details()
     for said in told(proxy):
         assert SECRET not in said, said
+
+
+def test_a_pattern_that_is_none_is_told_without_its_text(tmp_path):
+    path = tmp_path / "moongate.yaml"
+    path.write_text(json.dumps(configuration("127.0.0.1:1", routes=[
+        route(match={"headers": [{"name": "x-key", "regex": f"({SECRET}"}]})])))
+    done = run_command("check", "--config", path)
+    assert done.returncode == 2 and "x-key" in done.stderr and SECRET not in done.stderr, done.stderr
 
 
 # The admin listener

@@ -2,7 +2,7 @@ import Moongate
 import MoongateLint
 import Testing
 
-/// What the linter says of hooks and of arguments that stand in the source.
+/// Findings of the linter about hooks and about arguments that stand in the source.
 @Suite struct ArgumentLintTests {
     private func findings(_ source: String, needsHooks: Bool = false) -> [LintFinding] {
         var api = PolicyAPI.lint

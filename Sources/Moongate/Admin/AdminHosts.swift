@@ -15,7 +15,7 @@ struct AdminHosts: Sendable {
         suffixes = names.filter { $0.hasPrefix("*.") }.map { String($0.dropFirst()) } + [".localhost"]
     }
 
-    /// What a `Host` field is worth.
+    /// The worth of a `Host` field.
     enum Verdict: Equatable {
         case accepted
         case unknown

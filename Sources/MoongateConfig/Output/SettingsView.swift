@@ -16,7 +16,7 @@ public enum SettingsView {
         members(of: upstream, ShownValues(ValueType<[UpstreamConfig]>.upstreams.shape), leaving: ["name"])
     }
 
-    /// What stands in the place of a text that is not shown.
+    /// Stands in the place of a text that is not shown.
     public static let hidden = "<hidden>"
 
     /// Every member of a value that is not empty; `leaving`: names of members that are left out.
@@ -69,7 +69,7 @@ public enum SettingsView {
         }
     }
 
-    /// What kind of value it is. Values without a schema are never shown, and neither are their keys.
+    /// The kind of a value. Values without a schema are never shown, and neither are their keys.
     private static func outline(of value: SettingValue) -> String {
         switch value {
         case .null: "<nothing>"

@@ -2,7 +2,7 @@
 ///
 /// Follows the schema while a view follows the value. Where the two do not meet, nothing is shown.
 struct ShownValues {
-    /// What the schema says of this place; empty: nothing.
+    /// The schema of this place; empty: there is none.
     private let shapes: [Shape]
 
     init(_ shape: Shape) { self.init(shapes: [shape]) }
@@ -15,7 +15,7 @@ struct ShownValues {
             && shapes.allSatisfy { if case .text(let text) = $0 { text.isShown } else { true } }
     }
 
-    /// What the schema says of a member. Names that the file does not have, such as those of the cases of a Swift type, stay at
+    /// The schema of a member. Names that the file does not have, such as those of the cases of a Swift type, stay at
     /// the same place.
     func member(_ key: String) -> ShownValues {
         var found: [Shape] = []

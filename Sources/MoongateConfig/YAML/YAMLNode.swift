@@ -14,7 +14,7 @@ struct YAMLNode: Sendable {
         return scalar.value == .null
     }
 
-    /// What stands here, for messages: `a list`, `a text`, `nothing`.
+    /// The kind of the value, for messages: `a list`, `a text`, `nothing`.
     var kind: String {
         switch content {
         case .list: "a list"

@@ -6,7 +6,7 @@ import Testing
 /// Errors of the policy API go to logs, to `/policies` and, by way of scripts, to clients. Any argument may be a token that was
 /// passed by mistake, so none of them may quote one.
 @Suite struct APIErrorTests {
-    /// What only an argument can have brought into a message: no name, address, number, pattern or header of anything.
+    /// A text that only an argument can have brought into a message: no name, address, number, pattern or header of anything.
     private static let secret = "tOp~SeCrEt?42 \u{1}"
 
     /// How the script gets at an object of each class; those that need a real connection are tested end to end.

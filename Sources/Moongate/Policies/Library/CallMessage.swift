@@ -49,7 +49,7 @@ struct CallMessage: Sendable, Hashable, CustomStringConvertible, ExpressibleBySt
         /// - Parameter name: of a user, in quotation marks, long ones cut. Names of users are no secrets: logs and upstreams get them.
         mutating func appendInterpolation(user name: String) { text += "\"\(name.prefix(64).visible())\"" }
 
-        /// What the system says.
+        /// The words of the system.
         mutating func appendInterpolation(system error: SystemError) { text += error.description }
     }
 

@@ -3,7 +3,7 @@ import MoongateLint
 
 /// Looks at sources of policies without running them.
 enum PolicySourceLint {
-    /// What keeps a source from being of use, and what may be wrong with it.
+    /// Faults keep a source from being of use; warnings may be wrong.
     struct Result {
         var faults: [Diagnostic] = []
         var warnings: [Diagnostic] = []
