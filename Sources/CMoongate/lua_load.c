@@ -157,7 +157,7 @@ static int load_module(lua_State *L, mg_lua *vm, const char *name, size_t length
     if (action != MG_RETURN || vm->output.count < 2) {
         if (strcmp(name, "ffi") == 0)
             return luaL_error(L, "module 'ffi' is closed in policies: it reaches outside the script engine");
-        return luaL_error(L, "module '%s' not found in the policy path", name);
+        return luaL_error(L, "module not found in the policy path (argument 1 of 'require')");
     }
     mg_push_tape(L, vm, &vm->output);
     size_t size;
@@ -182,7 +182,7 @@ static int require(lua_State *L) {
     if (lua_getfield(L, lua_upvalueindex(1), name) != LUA_TNIL) return 1;
     push_modules(L);
     lua_getfield(L, -1, name);
-    if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) return luaL_error(L, "loop in require of '%s'", name);
+    if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) return luaL_error(L, "loop in 'require': the module is being loaded already");
     if (!lua_isnil(L, -1)) return 1;
     lua_settop(L, 1);
     return load_module(L, vm, name, length);

@@ -288,6 +288,32 @@ int32_t mg_lua_function(mg_lua *vm, int32_t file, const char *name) {
     return lookup.found;
 }
 
+struct listing {
+    int file;
+    mg_tape *names;
+};
+
+static int list_functions(lua_State *L) {
+    struct listing *listing = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, listing->file);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_type(L, -1) == LUA_TFUNCTION && lua_type(L, -2) == LUA_TSTRING) {
+            size_t length;
+            const char *name = lua_tolstring(L, -2, &length);
+            mg_value value = {.kind = MG_STRING, .size = (uint32_t)length, .bytes = (const uint8_t *)name};
+            if (length <= MG_TEXT_MAX && !mg_tape_push(listing->names, value)) return luaL_error(L, "not enough memory");
+        }
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+bool mg_lua_function_names(mg_lua *vm, int32_t file, mg_tape *names) {
+    struct listing listing = {file, names};
+    return mg_protected(vm, list_functions, &listing);
+}
+
 // MARK: Tables
 
 struct table_order {

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Moongate
 import MoongateConfig
 
@@ -9,7 +8,7 @@ struct AdminPage: ParsableArguments {
     var admin: String?
 
     @Option(name: [.short, .long], help: "The configuration file of the edge, which names the admin listener.")
-    var config: String?
+    var config: AbsolutePath?
 
     @Flag(help: "Print JSON in place of a table.")
     var json = false
@@ -24,28 +23,22 @@ struct AdminPage: ParsableArguments {
     func show(_ path: String) throws {
         do {
             let path = json ? path : path + "?format=text"
-            FileHandle.standardOutput.write(Data(try AdminClient.get(path, from: try address())))
+            Terminal.write(try AdminClient.get(path, from: try address()))
         } catch let faults as DiagnosticList {
-            complain(faults.description)
+            Terminal.complain(faults.description)
             throw ExitCode(2)
         } catch let failure as AdminClient.Failure {
-            complain(failure.description)
+            Terminal.complain(failure.description)
             throw ExitCode(1)
         }
     }
 
     private func address() throws -> String {
         if let admin { return admin }
-        let file = config ?? ""
-        guard let bytes = FileManager.default.contents(atPath: file) else {
-            throw AdminClient.Failure("\(file) cannot be read")
-        }
-        let parsed = try ConfigurationParser.parse(utf8: Array(bytes), file: absolutePath(file))
-        guard let address = parsed.admin?.address else {
-            throw AdminClient.Failure("\(file) has no admin listener: add admin.address, or name one with --admin")
+        guard let config else { throw ValidationError("Say which edge: --admin host:port, or --config file.") }
+        guard let address = try ConfigurationFile.read(config).admin?.address else {
+            throw AdminClient.Failure("\(config) has no admin listener: add admin.address, or name one with --admin")
         }
         return address.host.contains(":") ? "[\(address.host)]:\(address.port)" : "\(address.host):\(address.port)"
     }
-
-    private func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Moongate
 import MoongateConfig
 
@@ -15,10 +14,10 @@ struct Check: ParsableCommand {
             """)
 
     @Option(name: [.short, .long], help: "The configuration file.")
-    var config: String?
+    var config: AbsolutePath?
 
     @Argument(help: "Lua files to look at: policies, and specs (_spec.lua).")
-    var files: [String] = []
+    var files: [AbsolutePath] = []
 
     @Flag(help: "Warnings are faults.")
     var strict = false
@@ -35,28 +34,28 @@ struct Check: ParsableCommand {
             for file in files { warnings += try check(file: file) }
             if let config { warnings += try check(configuration: config) }
         } catch {
-            complain(error.description)
+            Terminal.complain(error.description)
             throw ExitCode(2)
         }
         if strict && warnings > 0 { throw ExitCode(2) }
     }
 
     /// - Returns: how many warnings there were.
-    private func check(file: String) throws(DiagnosticList) -> Int {
+    private func check(file: AbsolutePath) throws(DiagnosticList) -> Int {
         let found = try PolicyFileLint.check(path: file)
         guard found.errors.isEmpty else { throw DiagnosticList(found.errors) }
         return warn(found.warnings)
     }
 
-    private func check(configuration path: String) throws(DiagnosticList) -> Int {
+    private func check(configuration path: AbsolutePath) throws(DiagnosticList) -> Int {
         let check = try ConfigurationCheck(path: path)
-        let count = warn(check.warnings + PolicyFileLint.warnings(check))
-        print("\(path): good: \(summary(of: check.configuration))")
+        let count = warn(check.warnings)
+        Terminal.print("\(path): good: \(summary(of: check.configuration))")
         return count
     }
 
     private func warn(_ warnings: [Diagnostic]) -> Int {
-        for warning in warnings { complain("warning: \(warning)") }
+        for warning in warnings { Terminal.complain("warning: \(warning)") }
         return warnings.count
     }
 
@@ -66,8 +65,6 @@ struct Check: ParsableCommand {
             counted(configuration.upstreams.count, "upstream"),
         ].joined(separator: ", ")
     }
-
-    private func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 
     private func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 }

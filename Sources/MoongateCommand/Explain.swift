@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Moongate
 import MoongateConfig
 
@@ -15,7 +14,7 @@ struct Explain: ParsableCommand {
             """)
 
     @Option(name: [.short, .long], help: "The configuration file.")
-    var config: String?
+    var config: AbsolutePath?
 
     @Option(help: "Address and port of the admin listener of a running edge, such as 127.0.0.1:9901.")
     var admin: String?
@@ -50,15 +49,15 @@ struct Explain: ParsableCommand {
 
     func run() throws {
         do {
-            FileHandle.standardOutput.write(Data(try answer()))
+            Terminal.write(try answer())
         } catch let faults as DiagnosticList {
-            complain(faults.description)
+            Terminal.complain(faults.description)
             throw ExitCode(2)
         } catch let failure as ExplainReport.Failure {
-            complain(failure.message)
+            Terminal.complain(failure.message)
             throw ExitCode(2)
         } catch let failure as AdminClient.Failure {
-            complain(failure.description)
+            Terminal.complain(failure.description)
             throw ExitCode(1)
         }
     }
@@ -70,17 +69,8 @@ struct Explain: ParsableCommand {
         if let admin {
             return try AdminClient.get("/explain?\(request.query)\(json ? "" : "&format=text")", from: admin)
         }
-        let file = absolutePath(config ?? "")
-        guard let bytes = FileManager.default.contents(atPath: file) else {
-            throw DiagnosticList([
-                Diagnostic(
-                    location: SourceLocation(file: file, line: 0, column: 0), message: "the file cannot be read",
-                    hint: "name the configuration with --config")
-            ])
-        }
-        let report = try ExplainReport(request, try ConfigurationParser.parse(utf8: Array(bytes), file: file))
+        guard let config else { throw ValidationError("Say by what: --config file, or --admin host:port.") }
+        let report = try ExplainReport(request, try ConfigurationFile.read(config))
         return Array((json ? report.json.text() + "\n" : report.text).utf8)
     }
-
-    private func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 }

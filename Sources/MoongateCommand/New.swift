@@ -1,5 +1,6 @@
 import ArgumentParser
 import Moongate
+import MoongateConfig
 
 /// `moongate new`: writes what one would otherwise copy.
 struct New: ParsableCommand {
@@ -17,9 +18,9 @@ struct NewPolicy: ParsableCommand {
     var name: String
 
     @Option(help: "The folder that policies lie in.")
-    var directory = "policies"
+    var directory: AbsolutePath = "policies"
 
     func run() throws {
-        for file in try PolicyTemplate(name: name).write(to: directory) { print(file) }
+        for file in try PolicyTemplate(name: name).write(to: directory) { Terminal.print("\(file)") }
     }
 }

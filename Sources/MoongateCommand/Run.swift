@@ -1,6 +1,6 @@
 import ArgumentParser
-import Glibc
 import Moongate
+import MoongateConfig
 
 /// `moongate run`: the edge itself.
 struct Run: ParsableCommand {
@@ -12,14 +12,7 @@ struct Run: ParsableCommand {
             """)
 
     @Option(name: [.short, .long], help: "The configuration file.")
-    var config: String
+    var config: AbsolutePath
 
-    func run() throws { throw ExitCode(Server.run(path: absolutePath(config))) }
-}
-
-/// Paths are watched and shown in messages, so that a later change of folder must not matter.
-func absolutePath(_ path: String) -> String {
-    guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
-    defer { free(folder) }
-    return String(cString: folder) + "/" + path
+    func run() throws { throw ExitCode(Server.run(path: config)) }
 }

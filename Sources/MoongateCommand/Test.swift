@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Moongate
+import MoongateConfig
 
 /// `moongate test`: runs the specs of policies.
 struct Test: ParsableCommand {
@@ -18,7 +19,7 @@ struct Test: ParsableCommand {
             """)
 
     @Argument(help: "Spec files, or folders to look for them in. Default: this folder.")
-    var paths: [String] = []
+    var paths: [AbsolutePath] = []
 
     @Option(help: "Run only tests whose name, with its groups, contains this text.")
     var filter: String?
@@ -27,7 +28,7 @@ struct Test: ParsableCommand {
     var format = Format.human
 
     @Option(name: .customLong("path"), help: "A folder in which policies are looked for by name; may be repeated.")
-    var policyPath: [String] = []
+    var policyPath: [AbsolutePath] = []
 
     @Flag(help: "Say which lines of the policies ran.")
     var coverage = false
@@ -47,25 +48,25 @@ struct Test: ParsableCommand {
 
     func run() throws {
         var options = SpecRunner.Options()
-        options.paths = paths
+        if !paths.isEmpty { options.paths = paths }
         options.filter = filter
         options.coverage = coverage || coverageMin != nil
         options.timeLimit = .seconds(timeLimit)
-        options.policyPath = policyPath.map(absolutePath)
+        options.policyPath = policyPath
         let report = SpecRunner.run(options) { result in
-            if format == .human { print(SpecOutput.line(result)) }
+            if format == .human { Terminal.print(SpecOutput.line(result)) }
         }
         switch format {
-        case .human: print(SpecOutput.summary(report), terminator: "")
-        case .tap: print(SpecOutput.tap(report), terminator: "")
-        case .junit: print(SpecOutput.junit(report), terminator: "")
+        case .human: Terminal.write(SpecOutput.summary(report))
+        case .tap: Terminal.write(SpecOutput.tap(report))
+        case .junit: Terminal.write(SpecOutput.junit(report))
         }
         if format != .human {
-            for fault in report.faults { FileHandle.standardError.write(Data("\(fault)\n".utf8)) }
+            for fault in report.faults { Terminal.complain("\(fault)") }
         }
         if !report.faults.isEmpty { throw ExitCode(2) }
         if filter != nil && report.results.isEmpty {
-            FileHandle.standardError.write(Data("no test matches the filter\n".utf8))
+            Terminal.complain("no test matches the filter")
             throw ExitCode(2)
         }
         let isCovered = tellCoverage(report)
@@ -78,14 +79,14 @@ struct Test: ParsableCommand {
         let text = SpecOutput.coverage(coverage)
         // Beside TAP and XML nothing else may stand on standard output.
         if format == .human {
-            print(text, terminator: "")
+            Terminal.write(text)
         } else {
-            FileHandle.standardError.write(Data(text.utf8))
+            Terminal.complain(String(text.dropLast()))
         }
         let short = coverage.filter { $0.percent < coverageMin ?? 0 }
         for file in short {
-            let text = String(format: "%@: %.1f %% is less than --coverage-min\n", file.path, file.percent)
-            FileHandle.standardError.write(Data(text.utf8))
+            let percent = String(format: "%.1f", file.percent)
+            Terminal.complain("\(file.path): \(percent) % is less than --coverage-min")
         }
         return short.isEmpty
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Moongate
+import MoongateConfig
 
 /// `moongate types`: the policy API for editors, and for the documentation.
 struct Types: ParsableCommand {
@@ -21,7 +22,7 @@ struct Types: ParsableCommand {
     var format = Format.lua
 
     @Option(help: "Write into this folder, made if it is missing, instead of printing.")
-    var output: String?
+    var output: AbsolutePath?
 
     func run() throws {
         let files =
@@ -32,7 +33,7 @@ struct Types: ParsableCommand {
             print(files[0].1, terminator: "")
             return
         }
-        let folder = URL(fileURLWithPath: output)
+        let folder = URL(fileURLWithPath: output.text)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         for (name, text) in files { try Data(text.utf8).write(to: folder.appendingPathComponent(name)) }
     }

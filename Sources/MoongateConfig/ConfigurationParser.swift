@@ -1,5 +1,3 @@
-import Foundation
-
 /// Reads the text of a configuration file into a `Configuration`, or says everything that is wrong with it.
 public enum ConfigurationParser {
     /// Bytes; a larger file is refused.
@@ -11,15 +9,15 @@ public enum ConfigurationParser {
     ///   - text: the YAML text.
     ///   - file: its path, for messages and as the base of relative paths.
     /// - Throws: every fault found, in the order of the file.
-    public static func parse(_ text: String, file: String) throws(DiagnosticList) -> Configuration {
-        var decoding = Decoding(file: file, folder: folder(of: file))
-        let (root, faults) = YAMLReader.read(text, file: file)
+    public static func parse(_ text: String, file: AbsolutePath) throws(DiagnosticList) -> Configuration {
+        var decoding = Decoding(file: file.text, folder: file.folder)
+        let (root, faults) = YAMLReader.read(text, file: file.text)
         var configuration: Configuration?
         if let root {
             configuration = ValueType<Configuration>.configuration.read(root, &decoding)
             decoding.checkNames()
         } else if faults.isEmpty {
-            let start = SourceLocation(file: file, line: 1, column: 1)
+            let start = SourceLocation(file: file.text, line: 1, column: 1)
             decoding.report(start, "the file is empty", hint: "it needs at least \"listeners\"")
         }
         let diagnostics = (faults + decoding.diagnostics).sorted(by: precedes)
@@ -29,10 +27,10 @@ public enum ConfigurationParser {
 
     /// Reads configuration from the bytes of a file, which have to be UTF-8.
     public static func parse(
-        utf8 bytes: some Collection<UInt8>, file: String
+        utf8 bytes: some Collection<UInt8>, file: AbsolutePath
     ) throws(DiagnosticList) -> Configuration {
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw DiagnosticList([invalidText(bytes, file: file)])
+            throw DiagnosticList([invalidText(bytes, file: file.text)])
         }
         return try parse(text, file: file)
     }
@@ -49,14 +47,6 @@ public enum ConfigurationParser {
             }
         }
         return Diagnostic(location: location, message: "the file is not UTF-8 text")
-    }
-
-    private static func folder(of file: String) -> String {
-        let path = file.hasPrefix("/") ? file : FileManager.default.currentDirectoryPath + "/" + file
-        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return "/" }
-        var folder = String(path[..<slash])
-        while folder.hasSuffix("/.") { folder.removeLast(2) }
-        return folder.isEmpty ? "/" : folder
     }
 
     private static func precedes(_ a: Diagnostic, _ b: Diagnostic) -> Bool {

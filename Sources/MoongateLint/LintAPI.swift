@@ -10,11 +10,18 @@ public struct LintAPI: Sendable {
     public var globals: Set<String>
     /// Libraries that `require` gives without a file.
     public var modules: Set<String>
+    /// Signatures of functions, by the class's name or the library's path, with a dot before the function's: `Handle.respond`.
+    public var signatures: [String: LintSignature]
+    /// A file needs one of the hooks, as one that `require` loads or a spec does not.
+    public var needsHooks: Bool
 
     public init(
         classes: [String: [String: String]], members: [String: String], hooks: [String: [String]],
-        globals: Set<String> = [], modules: Set<String>
+        globals: Set<String> = [], modules: Set<String>, signatures: [String: LintSignature] = [:],
+        needsHooks: Bool = false
     ) {
+        self.signatures = signatures
+        self.needsHooks = needsHooks
         self.classes = classes
         self.members = members
         self.hooks = hooks
@@ -23,13 +30,41 @@ public struct LintAPI: Sendable {
     }
 }
 
+/// The parameters of a function.
+public struct LintSignature: Sendable {
+    /// As the reference has it: `(headers: table, body?: string)`.
+    public var text: String
+    /// For each parameter the kinds that are taken; empty: any.
+    public var parameters: [Set<LuaLiteral>]
+
+    public init(text: String, parameters: [Set<LuaLiteral>]) {
+        self.text = text
+        self.parameters = parameters
+    }
+}
+
+/// The kind of a value that stands in the source.
+public enum LuaLiteral: String, Sendable, Hashable {
+    case boolean, function, number, string, table
+    case `nil`
+}
+
 /// Something about a file.
 public struct LintFinding: Sendable, Equatable {
+    public enum Severity: Sendable, Equatable {
+        case warning
+        /// The code has no effect where one was meant: a guard that guards nothing.
+        case fault
+        /// It is no Lua.
+        case syntax
+    }
     public var line: Int
     public var message: String
     public var hint: String?
+    public var severity = Severity.warning
+
     /// Whether it keeps the file from being loaded.
-    public var isError = false
+    public var isError: Bool { severity != .warning }
 }
 
 /// Lua's own names, as policies have them.

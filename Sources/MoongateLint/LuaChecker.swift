@@ -8,6 +8,10 @@ struct LuaFact {
     var library: String?
     /// A text that stands in the source.
     var text: String?
+    /// The kind of a value that stands in the source as such.
+    var literal: LuaLiteral?
+    /// The class or library, and the name of the function that it names: `Handle.respond`.
+    var function: String?
     /// It is a number that `/` or `^` made.
     var divides = false
     var isConstant = false
@@ -49,6 +53,12 @@ struct LuaChecker {
     private var functionDepth = 0
     private var globals: [String: Global] = [:]
     private(set) var findings: [LintFinding] = []
+    /// Functions that the file makes local outside of other functions, with their lines.
+    private(set) var localFunctions: [String: Int] = [:]
+    /// Whether the file has timers, which run without a hook.
+    private var usesTimers = false
+    /// Whether the file gives something back, as modules do.
+    var hasResult = false
     /// What the file puts into libraries itself.
     var assignedMembers: Set<String> = []
     /// The lines of each statement.
@@ -65,6 +75,12 @@ struct LuaChecker {
         findings.append(LintFinding(line: line, message: message, hint: hint))
     }
 
+    private mutating func fault(_ line: Int, _ message: String, hint: String? = nil) {
+        findings.append(LintFinding(line: line, message: message, hint: hint, severity: .fault))
+    }
+
+    var globalLines: [String: Int] { globals.filter(\.value.isWritten).mapValues(\.line) }
+
     // MARK: Scopes
 
     mutating func openScope() { scopes.append([]) }
@@ -73,6 +89,10 @@ struct LuaChecker {
         for local in scopes.removeLast() where !local.isUsed && !local.name.hasPrefix("_") {
             switch local.kind {
             case .variable: warn(local.line, "the local \(local.name) is never used")
+            case .function where api.hooks[local.name] != nil && functionDepth == 0:
+                fault(
+                    local.line, "the hook \(local.name) is local, so that it never runs",
+                    hint: "hooks are global functions: leave out `local`")
             case .function: warn(local.line, "the function \(local.name) is never used")
             case .loop: warn(local.line, "the loop's \(local.name) is never used", hint: "call it _")
             case .parameter: break
@@ -92,6 +112,7 @@ struct LuaChecker {
 
     mutating func declare(_ name: String, _ line: Int, _ kind: Kind, _ fact: LuaFact = LuaFact(), isFixed: Bool = false)
     {
+        if kind == .function && functionDepth == 0 { localFunctions[name] = line }
         var known = LuaFact()
         known.type = fact.type
         known.library = fact.library
@@ -163,11 +184,12 @@ struct LuaChecker {
         }
         guard let library = owner.library else { return LuaFact(isAssignable: true) }
         let path = "\(library).\(name)"
+        if path == "moon.timer" { usesTimers = true }
         if isAssigned {
             return LuaFact(library: path, isAssignable: true)
         }
         if !assignedMembers.contains(path) { checkMember(library, name, path, line) }
-        return LuaFact(library: path, isAssignable: true)
+        return LuaFact(library: path, function: path, isAssignable: true)
     }
 
     private mutating func checkMember(_ library: String, _ name: String, _ path: String, _ line: Int) {
@@ -200,7 +222,27 @@ struct LuaChecker {
         return LuaFact(type: api.classes[result] == nil ? nil : result, isCall: true)
     }
 
-    mutating func call(_ callee: LuaFact, _ first: LuaFact?, _ line: Int) -> LuaFact {
+    /// Compares arguments that stand in the source with what a method of `owner` takes.
+    mutating func checkArguments(of owner: LuaFact, _ method: String, _ arguments: [LuaFact], _ line: Int) {
+        if let type = owner.type { checkArguments("\(type).\(method)", method, arguments, line) }
+    }
+
+    private mutating func checkArguments(_ function: String, _ name: String, _ arguments: [LuaFact], _ line: Int) {
+        guard let signature = api.signatures[function] else { return }
+        for (index, (argument, taken)) in zip(arguments, signature.parameters).enumerated() {
+            guard let literal = argument.literal, !taken.isEmpty, !taken.contains(literal) else { continue }
+            let wanted = taken.filter { $0 != .nil }.map(\.rawValue).sorted().joined(separator: " or ")
+            warn(
+                line, "argument \(index + 1) of \(name) is a \(literal.rawValue), and must be a \(wanted)",
+                hint: "\(name)\(signature.text)")
+        }
+    }
+
+    mutating func call(_ callee: LuaFact, _ arguments: [LuaFact], _ line: Int) -> LuaFact {
+        let first = arguments.first
+        if let function = callee.function, !assignedMembers.contains(function) {
+            checkArguments(function, function, arguments, line)
+        }
         guard let library = callee.library else { return LuaFact(isCall: true) }
         if library == "require", let module = first?.text {
             if module == "ffi" { warn(line, "there is no ffi", hint: "policies cannot call C") }
@@ -233,6 +275,7 @@ struct LuaChecker {
 
     /// What can only be said of the whole file.
     mutating func finish() {
+        checkHooks()
         let known = LuaLibrary.globals.union(LuaLibrary.members.keys).union(api.globals).union(api.modules)
         for (name, global) in globals {
             if global.isWritten {
@@ -244,8 +287,34 @@ struct LuaChecker {
         findings.sort { ($0.line, $0.message) < ($1.line, $1.message) }
     }
 
+    /// Names that can define globals in ways that cannot be followed.
+    private static let indirect: Set<String> = [
+        "_G", "_ENV", "load", "loadstring", "rawset", "setfenv", "setmetatable",
+    ]
+
+    private mutating func checkHooks() {
+        guard api.needsHooks, !hasResult, !globals.contains(where: { $0.value.isWritten && api.hooks[$0.key] != nil }),
+            !globals.contains(where: { !$0.value.isWritten && LuaChecker.indirect.contains($0.key) }),
+            !globals.contains(where: { $0.value.isWritten && HookSpelling.looksLikeHook($0.key) }),
+            !findings.contains(where: { $0.severity == .fault }), !usesTimers
+        else { return }
+        let hooks = api.hooks.keys.sorted()
+        let near = globals.filter(\.value.isWritten).keys.sorted().lazy.compactMap { name in
+            HookSpelling.meant(by: name, hooks: hooks).map { (name, $0) }
+        }.first
+        fault(
+            near.flatMap { globals[$0.0]?.line } ?? 1, "the file has no hooks, so nothing of it ever runs",
+            hint: near.map { "did you mean \"\($0.1)\" by \($0.0)?" }
+                ?? "the hooks are \(hooks.joined(separator: ", "))")
+    }
+
     private mutating func finish(_ name: String, _ global: Global, _ known: Set<String>) {
         if api.hooks[name] != nil || known.contains(name) { return }
+        if HookSpelling.looksLikeHook(name), global.isDeclared, !api.hooks.isEmpty {
+            return fault(
+                global.line, "there is no hook \(name)",
+                hint: HookSpelling.hint(for: name, hooks: api.hooks.keys.sorted()))
+        }
         if !global.isDeclared {
             warn(
                 global.line, "the global \(name) is set within a function",

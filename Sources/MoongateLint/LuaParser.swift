@@ -195,6 +195,7 @@ struct LuaParser {
 
     private mutating func returning() throws(LuaSyntaxFault) {
         try advance()
+        if functions.count == 1 { checker.hasResult = true }
         if !endsBlock && token.symbol != ";" { _ = try expressions() }
         _ = try take(";")
         if !endsBlock { throw fault("'<eof>' expected near \(shown)") }
@@ -397,9 +398,12 @@ struct LuaParser {
         var left: LuaFact
         switch token.symbol {
         case "not", "-", "~", "#":
+            let sign = token.symbol
             try advance()
             let operand = try expression(LuaParser.unaryPriority)
-            left = LuaFact(divides: operand.divides, isConstant: operand.isConstant)
+            left = LuaFact(
+                literal: operand.literal == .number && sign == "-" ? .number : nil, divides: operand.divides,
+                isConstant: operand.isConstant)
         default: left = try simple()
         }
         while let symbol = token.symbol, let priority = LuaParser.priorities[symbol], priority.left > limit {
@@ -415,16 +419,16 @@ struct LuaParser {
         switch token.kind {
         case .number:
             try advance()
-            return LuaFact(isConstant: true)
+            return LuaFact(literal: .number, isConstant: true)
         case .text(let text):
             try advance()
-            return LuaFact(text: text, isConstant: true)
+            return LuaFact(text: text, literal: .string, isConstant: true)
         case .symbol("nil"):
             try advance()
-            return LuaFact(isConstant: true, isNil: true)
+            return LuaFact(literal: .nil, isConstant: true, isNil: true)
         case .symbol("true"), .symbol("false"):
             try advance()
-            return LuaFact(isConstant: true)
+            return LuaFact(literal: .boolean, isConstant: true)
         case .symbol("..."):
             guard functions[functions.count - 1].isVariadic else {
                 throw fault("cannot use '...' outside a vararg function near '...'")
@@ -437,7 +441,7 @@ struct LuaParser {
             let notes = lexer.takeAnnotations()
             try advance()
             try functionBody(line, isMethod: false, hook: nil, notes)
-            return LuaFact()
+            return LuaFact(literal: .function)
         default: return try suffixed(isTarget: false)
         }
     }
@@ -462,7 +466,7 @@ struct LuaParser {
             if try !take(";") { break }
         }
         try close("}", "{", line)
-        return LuaFact()
+        return LuaFact(literal: .table)
     }
 
     private mutating func peek() throws(LuaSyntaxFault) -> LuaToken {
@@ -509,12 +513,12 @@ struct LuaParser {
                 let at = token.line
                 let method = try name()
                 let result = checker.method(fact, method, at)
-                _ = try arguments()
+                checker.checkArguments(of: fact, method, try arguments(), at)
                 fact = result
             case .symbol("("), .symbol("{"), .text:
                 let callee = fact
-                let first = try arguments()
-                fact = checker.call(callee, first, line)
+                let given = try arguments()
+                fact = checker.call(callee, given, line)
             default: return fact
             }
         }
@@ -525,20 +529,19 @@ struct LuaParser {
         return false
     }
 
-    /// - Returns: what is known of the first one.
-    private mutating func arguments() throws(LuaSyntaxFault) -> LuaFact? {
+    private mutating func arguments() throws(LuaSyntaxFault) -> [LuaFact] {
         switch token.kind {
         case .text(let text):
             try advance()
-            return LuaFact(text: text)
-        case .symbol("{"): return try table()
+            return [LuaFact(text: text, literal: .string)]
+        case .symbol("{"): return [try table()]
         case .symbol("("):
             let line = token.line
             try advance()
-            if try take(")") { return nil }
+            if try take(")") { return [] }
             let facts = try expressions()
             try close(")", "(", line)
-            return facts.first
+            return facts
         default: throw fault("function arguments expected near \(shown)")
         }
     }

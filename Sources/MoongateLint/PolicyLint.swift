@@ -7,7 +7,7 @@ public enum PolicyLint {
             checker.finish()
             return checker.findings
         } catch {
-            return [LintFinding(line: error.line, message: error.message, isError: true)]
+            return [LintFinding(line: error.line, message: error.message, severity: .syntax)]
         }
     }
 
@@ -18,6 +18,17 @@ public enum PolicyLint {
             return try parse(source, api).statements
         } catch {
             return []
+        }
+    }
+
+    /// The lines on which a file names functions, outside of other functions: globals and locals. Empty if it is no Lua.
+    public static func functionLines(_ source: [UInt8]) -> (global: [String: Int], local: [String: Int]) {
+        let api = LintAPI(classes: [:], members: [:], hooks: [:], modules: [])
+        do throws(LuaSyntaxFault) {
+            let checker = try parse(source, api)
+            return (checker.globalLines, checker.localFunctions)
+        } catch {
+            return ([:], [:])
         }
     }
 

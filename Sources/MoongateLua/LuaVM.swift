@@ -165,6 +165,16 @@ public final class LuaVM {
         return reference == 0 ? nil : LuaReference(raw: reference)
     }
 
+    /// The names of a file's global functions, in no order.
+    public func functionNames(in file: LuaFile) throws(LuaError) -> [String] {
+        let tape = mg_lua_results(vm)
+        guard mg_lua_function_names(vm, file.globals.raw, tape) else { throw lastError }
+        return (0..<Int(tape.pointee.count)).compactMap { index in
+            guard let value = tape.pointee.values?[index], let bytes = value.bytes else { return nil }
+            return String(decoding: UnsafeBufferPointer(start: bytes, count: Int(value.size)), as: UTF8.self)
+        }
+    }
+
     /// Another reference to a file's function, with a limit on CPU time of its own.
     public func limited(_ function: LuaReference, milliseconds: UInt32) throws(LuaError) -> LuaReference {
         let reference = mg_lua_limited(vm, function.raw, milliseconds)

@@ -123,7 +123,7 @@ def test_explain_says_where_a_request_goes_and_why(file):
     assert "stamp (listener, disabled by the route), audit (route)" in plain
     assert "greeter 90 %" in plain and "canary 10 %" in plain
     assert "timeout: 30s" in plain and "connect_timeout: 2s" in plain
-    assert "pro (host api.example.com, header x-plan: exactly pro): the header x-plan: exactly pro does not fit" in plain
+    assert "pro (host api.example.com, header x-plan: exactly <hidden>): the header x-plan: exactly <hidden> does not fit" in plain
     assert "all (every request): fits, but greeter has a more specific host" in plain
     assert "belongs to other listeners" in secure and "all (every request): nothing else fits" in secure
 

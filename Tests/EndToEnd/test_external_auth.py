@@ -138,7 +138,7 @@ def test_a_client_that_goes_away_ends_the_question(guarded):
 
 
 @pytest.mark.parametrize("settings, text", [
-    ({"upstream": "nosuch"}, "there is no upstream called 'nosuch'"),
+    ({"upstream": "nosuch"}, "unknown upstream (known: "),
     ({"path": "check"}, "path must begin with a slash"),
     ({"path": "/a", "path_prefix": "/b"}, "exclude each other"),
     ({"error_status": 200}, "error_status"),

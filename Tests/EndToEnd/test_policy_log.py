@@ -234,9 +234,9 @@ def test_grpc_respond_is_an_http_status_for_others_and_works_in_the_response_hoo
 
 @pytest.mark.parametrize("argument, message", [
     ("{}", "status is missing"), ("{status = 17}", "status must be 0 to 16"), ("{status = 'NOPE'}", "status must be"),
-    ("{status = 1.5}", "status must be"), ("{status = 1, mesage = 'x'}", "there is no field called 'mesage'"),
-    ("{status = 1, metadata = {['grpc-status'] = '0'}}", "metadata must not have 'grpc-status'"),
-    ("{status = 1, metadata = {[':status'] = '0'}}", "metadata must not have ':status'"),
+    ("{status = 1.5}", "status must be"), ("{status = 1, mesage = 'x'}", 'unknown field: did you mean "message"?'),
+    ("{status = 1, metadata = {['grpc-status'] = '0'}}", "metadata must not have pseudo-headers"),
+    ("{status = 1, metadata = {[':status'] = '0'}}", "metadata must not have pseudo-headers"),
     ("{status = 1, metadata = {['x'] = 'a\\nb'}}", "control character"),
     ("{status = 1, metadata = {['x'] = ('x'):rep(33000)}}", "too large"),
 ])

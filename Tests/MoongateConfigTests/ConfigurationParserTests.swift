@@ -31,17 +31,17 @@ import Testing
 
     @Test func bytesThatAreNotUTF8AreReportedWithTheirPlace() {
         let bytes = Array("workers: 1\nname: \"ab".utf8) + [0xFF] + Array("\"".utf8)
-        #expect(faults(in: bytes) == ["m.yaml:2:10: the file is not UTF-8 text"])
+        #expect(faults(in: bytes) == ["/m.yaml:2:10: the file is not UTF-8 text"])
     }
 
     @Test func byteOrderMarkIsNoFault() throws {
         let bytes = [0xEF, 0xBB, 0xBF] + Array("listeners: [{address: ':1'}]".utf8)
-        #expect(try ConfigurationParser.parse(utf8: bytes, file: "m.yaml").listeners.count == 1)
+        #expect(try ConfigurationParser.parse(utf8: bytes, file: "/m.yaml").listeners.count == 1)
     }
 
     @Test func fileOverSixteenMebibytesIsRefused() {
         let bytes = [UInt8](repeating: UInt8(ascii: "#"), count: ConfigurationParser.largestFile + 1)
-        #expect(faults(in: bytes) == ["m.yaml: the file is larger than 16 MiB"])
+        #expect(faults(in: bytes) == ["/m.yaml: the file is larger than 16 MiB"])
     }
 
     @Test func manyRepeatedKeysEndInAReport() {
@@ -60,7 +60,7 @@ import Testing
         for number in 0..<10_000 {
             text += "  - {name: r\(number), match: {service: s.S\(number)}, upstream: u}\n"
         }
-        #expect(try ConfigurationParser.parse(text, file: "m.yaml").routes.count == 10_000)
+        #expect(try ConfigurationParser.parse(text, file: "/m.yaml").routes.count == 10_000)
     }
 
     /// As deep as the YAML library goes before it refuses, in each way of nesting.
@@ -88,7 +88,7 @@ import Testing
                 }
             }
             do throws(DiagnosticList) {
-                _ = try ConfigurationParser.parse(utf8: bytes, file: "m.yaml")
+                _ = try ConfigurationParser.parse(utf8: bytes, file: "/m.yaml")
             } catch {
                 #expect(!error.diagnostics.isEmpty)
             }
@@ -99,7 +99,7 @@ import Testing
 
 private func faults(in bytes: [UInt8]) -> [String] {
     do throws(DiagnosticList) {
-        _ = try ConfigurationParser.parse(utf8: bytes, file: "m.yaml")
+        _ = try ConfigurationParser.parse(utf8: bytes, file: "/m.yaml")
         return []
     } catch {
         return error.diagnostics.map(\.description)

@@ -80,7 +80,7 @@ struct DataFileTests {
     @Test func faultsTellTheirPlace() {
         #expect(faults("users:\n  a: {password: [}\n").first?.hasPrefix("users.yaml:2:18: not YAML: ") == true)
         #expect(
-            faults("a: 1\na: 2\n").first?.hasPrefix("users.yaml:2:1: the key \"a\" is given more than once") == true)
+            faults("a: 1\na: 2\n").first?.hasPrefix("users.yaml:2:1: a key is given more than once") == true)
         #expect(faults("a: 99999999999999999999\n").first?.hasPrefix("users.yaml:1:4: ") == true)
         #expect(faults("a: *b\n").first?.hasPrefix("users.yaml:1:") == true)
     }

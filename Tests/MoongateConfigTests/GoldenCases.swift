@@ -16,7 +16,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
     var testDescription: String { name }
 
     /// The parser opens no file, so this one need not exist.
-    static let file = "/etc/moongate/moongate.yaml"
+    static let file: AbsolutePath = "/etc/moongate/moongate.yaml"
 
     static func all() throws -> [GoldenCase] {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Cases")
@@ -40,7 +40,7 @@ struct GoldenCase: CustomTestStringConvertible, Sendable {
         do throws(DiagnosticList) {
             return dump(of: try ConfigurationParser.parse(input, file: Self.file))
         } catch {
-            return error.diagnostics.map { String($0.description.dropFirst(Self.file.count + 1)) + "\n" }.joined()
+            return error.diagnostics.map { String($0.description.dropFirst(Self.file.text.count + 1)) + "\n" }.joined()
         }
     }
 

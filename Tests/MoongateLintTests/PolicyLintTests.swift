@@ -93,7 +93,7 @@ import Testing
         ("function on_init(c) for i, v in ipairs(c) do print(v) end end", "1: the loop's i is never used (call it _)"),
         (
             "function on_requets(h) print(h) end",
-            "1: the global on_requets is never used (did you mean \"on_request\"?)"
+            "1: there is no hook on_requets (did you mean \"on_request\"?)"
         ),
         (
             "function on_init() count = 1 end",

@@ -15,7 +15,7 @@ describe("external-auth", function()
 
   it("refuses what it cannot use", function()
     expect(load {}):to_raise("upstream")
-    expect(load { upstream = "nosuch" }):to_raise("there is no upstream called 'nosuch'")
+    expect(load { upstream = "nosuch" }):to_raise("unknown upstream (known: auth, main)")
     expect(load { upstream = "auth", path = "check" }):to_raise("path must begin with a slash")
     expect(load { upstream = "auth", path = "/a", path_prefix = "/b" }):to_raise("exclude each other")
     expect(load { upstream = "auth", error_status = 200 }):to_raise("error_status")

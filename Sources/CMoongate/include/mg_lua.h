@@ -320,6 +320,9 @@ int32_t mg_lua_load(
 /// The global function `name` of a file: a reference; 0: the file has none; -1: it is no function.
 int32_t mg_lua_function(mg_lua *_Nonnull vm, int32_t file, const char *_Nonnull name);
 
+/// Appends the names of a file's global functions to `names`; the texts stay until a script runs. False when memory is out.
+bool mg_lua_function_names(mg_lua *_Nonnull vm, int32_t file, mg_tape *_Nonnull names);
+
 /// Runs a function with up to one argument (references; 0: none) in a pooled coroutine.
 /// - scope: NULL while loading and initialising: then nothing may wait.
 /// - waiting: set when the outcome is MG_WAITING.

@@ -22,8 +22,9 @@ public enum AdminClient {
         guard parsed.port != 0 else {
             throw Failure("port 0 is another with each start: name the real one with --admin")
         }
+        let server = reachable(parsed)
         let answer = try exchange(
-            reachable(parsed), Array("GET \(path) HTTP/1.1\r\nhost: moongate\r\nconnection: close\r\n\r\n".utf8))
+            server, Array("GET \(path) HTTP/1.1\r\nhost: \(server)\r\nconnection: close\r\n\r\n".utf8))
         guard let end = answer.firstRange(of: [13, 10, 13, 10]) else {
             throw Failure("\(address) does not answer as an admin listener does")
         }

@@ -6,6 +6,8 @@ struct AdminRequest: Equatable {
     /// What follows `?`.
     var query = ""
     var keepAlive: Bool
+    /// The `Host` field; `nil` in HTTP/1.0, where it may be missing.
+    var host: String?
     /// A text for people is asked for, by `format=text` in the query or an `accept` header that names no other kind.
     var wantsText = false
 
@@ -49,6 +51,7 @@ struct AdminRequest: Equatable {
         case .success(var line):
             guard let fields = Fields(texts.dropFirst()) else { return .refused(.badRequest) }
             if let status = fields.refusal(isHTTP10: line.isHTTP10) { return .refused(status) }
+            line.request.host = fields.host
             line.request.wantsText = line.request.wantsText || fields.wantsText
             line.request.keepAlive = line.isHTTP10 ? fields.wantsKeepAlive : !fields.wantsClose
             return .request(line.request, length: end)
@@ -107,6 +110,7 @@ struct AdminRequest: Equatable {
 /// The header fields that decide how a request is read.
 private struct Fields {
     private var hosts = 0
+    private(set) var host: String?
     private var connection: [String] = []
     private var hasBody = false
     private(set) var wantsText = false
@@ -120,7 +124,9 @@ private struct Fields {
             let name = String(decoding: line[..<colon], as: UTF8.self).lowercased()
             let value = Fields.trim(String(decoding: line[(colon + 1)...], as: UTF8.self))
             switch name {
-            case "host": hosts += 1
+            case "host":
+                hosts += 1
+                host = value
             case "connection":
                 connection += value.lowercased().split(separator: ",").map { Fields.trim(String($0)) }
             case "accept": wantsText = value.lowercased().hasPrefix("text/plain")

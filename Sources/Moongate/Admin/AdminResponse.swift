@@ -5,6 +5,7 @@ enum AdminStatus: Int, Sendable {
     case notFound = 404
     case methodNotAllowed = 405
     case requestTimeout = 408
+    case misdirected = 421
     case headersTooLarge = 431
     case unavailable = 503
     case versionNotSupported = 505
@@ -16,6 +17,7 @@ enum AdminStatus: Int, Sendable {
         case .notFound: "Not Found"
         case .methodNotAllowed: "Method Not Allowed"
         case .requestTimeout: "Request Timeout"
+        case .misdirected: "Misdirected Request"
         case .headersTooLarge: "Request Header Fields Too Large"
         case .unavailable: "Service Unavailable"
         case .versionNotSupported: "HTTP Version Not Supported"
@@ -97,8 +99,20 @@ struct AdminEndpoints: Sendable {
     var isStale: @Sendable () -> Bool = { false }
     /// Policies and generations; `nil`: nothing is told of them.
     var report: EdgeReport?
+    /// The names by which the listener may be asked.
+    var hosts: @Sendable () -> AdminHosts = { AdminHosts() }
 
     func answer(_ request: AdminRequest) -> AdminResponse {
+        switch request.host.map(hosts().verdict) ?? .accepted {
+        case .accepted: page(request)
+        case .malformed: AdminResponse(.badRequest)
+        case .unknown:
+            AdminResponse(
+                .misdirected, "the admin listener is not known by this name: admin.hosts lists those that are")
+        }
+    }
+
+    private func page(_ request: AdminRequest) -> AdminResponse {
         switch request.path {
         case "/metrics": AdminResponse(.ok, contentType: PrometheusText.contentType, body: metrics())
         case "/live":

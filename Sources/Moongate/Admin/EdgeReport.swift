@@ -47,7 +47,8 @@ struct EdgeReport: Sendable {
     }
 
     private func text(_ text: String) -> AdminResponse {
-        AdminResponse(.ok, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+        let visible = text.visible(keepingLines: true)
+        return AdminResponse(.ok, contentType: "text/plain; charset=utf-8", body: Array(visible.utf8))
     }
 
     /// How the reloads went.
@@ -115,8 +116,9 @@ struct EdgeReport: Sendable {
             + "\(padded(time.minute, 2)):\(padded(time.second, 2)).\(padded(time.millisecond, 3))Z"
     }
 
-    /// Columns as wide as their widest cell, two blanks between them.
-    static func table(_ rows: [[String]]) -> String {
+    /// Columns as wide as their widest cell, two blanks between them. A cell is one line of visible characters, whatever its text.
+    static func table(_ texts: [[String]]) -> String {
+        let rows = texts.map { row in row.map { $0.visible() } }
         var widths: [Int] = []
         for row in rows {
             for (column, cell) in row.enumerated() {

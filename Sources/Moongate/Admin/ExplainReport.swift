@@ -77,9 +77,7 @@ public struct ExplainReport {
 
     /// The winner's settings that do not say which requests it takes.
     private func settings(_ route: RouteConfig) -> [(key: String, value: JSONValue)] {
-        SettingsView.members(
-            of: route,
-            leaving: ["name", "listeners", "matches", "policies", "disabledPolicies", "upstreams", "location"])
+        SettingsView.settings(of: route)
     }
 
     private static func share(_ upstream: WeightedUpstream, of route: RouteConfig) -> Int {
@@ -109,9 +107,10 @@ public struct ExplainReport {
 
     private static func text(_ header: HeaderMatch) -> String {
         switch header.predicate {
-        case .exact(let value): "\(header.name): exactly \(value)"
-        case .prefix(let value): "\(header.name): begins with \(value)"
-        case .regex(let value): "\(header.name): matches \(value)"
+        // The values may be keys that let somebody in.
+        case .exact: "\(header.name): exactly \(SettingsView.hidden)"
+        case .prefix: "\(header.name): begins with \(SettingsView.hidden)"
+        case .regex: "\(header.name): matches \(SettingsView.hidden)"
         case .present: "\(header.name): present"
         case .absent: "\(header.name): absent"
         }
@@ -208,7 +207,7 @@ public struct ExplainReport {
 
     private func settings(_ upstream: WeightedUpstream) -> [(key: String, value: JSONValue)] {
         guard let config = config.upstreams.first(where: { $0.name == upstream.name }) else { return [] }
-        return SettingsView.members(of: config, leaving: ["name"])
+        return SettingsView.settings(of: config)
     }
 
     // MARK: Text

@@ -15,7 +15,7 @@ extension Pooled where Record == ExchangeRecord {
                 self.response.reset()
                 assign()
             } else if self.phase == .forwarded || self.phase == .responding || self.phase == .responsePaused {
-                let fault = Fault.upstreamReset(code, reason, endpoint: self.endpoint?.name ?? "")
+                let fault = Fault.upstreamReset(code, reason, upstream: upstreamName)
                 if self.phase == .forwarded && self.attempt.mayFollow && retriesByReset(code, fault) { return }
                 // In the middle of a message, CANCEL would look as if the client had given up.
                 fail(fault, code: reason == nil ? code : .internalError)

@@ -59,7 +59,7 @@ extension Pooled where Record == ExchangeRecord {
         case .opened: break
         case .noRoom: return assign()
         case .awaitsSettings: return awaitSettings(of: connection)
-        case .headTooLarge(let size): return headIsTooLarge(size, for: connection.endpoint)
+        case .headTooLarge(let size): return headIsTooLarge(size)
         }
         if self.wantsMirrors { beginMirrors(isComplete: isComplete) }
         self.phase = .forwarded
@@ -68,9 +68,9 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Nothing was sent, so an endpoint that takes more may be tried: one with a small limit fails at once, looks idle for that, and
     /// would draw what the others could serve.
-    private func headIsTooLarge(_ size: HeadSize, for endpoint: Endpoint) {
+    private func headIsTooLarge(_ size: HeadSize) {
         guard self.attempt.lookups < Exchange.lookupLimit else {
-            return fail(.upstreamHeadLimit(size, endpoint: endpoint.name))
+            return fail(.upstreamHeadLimit(size, upstream: upstreamName))
         }
         assign()
     }

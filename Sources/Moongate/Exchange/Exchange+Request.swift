@@ -76,7 +76,7 @@ extension Pooled where Record == ExchangeRecord {
         case .sent, .noStream: return .lastBeforeTrailers(count)
         case .awaitsSettings: return count > 0 ? .bytes(count) : .later
         case .tooLarge(let size):
-            fail(.upstreamHeadLimit(size, endpoint: self.endpoint?.name ?? "", isTrailers: true))
+            fail(.upstreamHeadLimit(size, upstream: upstreamName, isTrailers: true))
             return .failed
         }
     }

@@ -163,6 +163,12 @@ extension Pooled where Record == ExchangeRecord {
         guard self.route >= 0, let generation = self.generation else { return "" }
         return generation.route(self.route).pointee.name.string
     }
+
+    /// For messages.
+    var upstreamName: String {
+        guard self.upstreamIndex >= 0, let generation = self.generation else { return "" }
+        return generation.upstream(self.upstreamIndex).name
+    }
 }
 
 /// How long an exchange may take from the request's head on.

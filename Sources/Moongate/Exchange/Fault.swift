@@ -44,17 +44,18 @@ struct Fault {
 
     // MARK: The upstream's
 
+    /// `reason` names the upstream, never an endpoint's address.
     static func unavailable(_ reason: String) -> Fault { Fault("upstream_unavailable", .unavailable, 503, reason) }
 
     /// A limit of the upstream is reached; `reason` names it.
     static func overflow(_ reason: String) -> Fault { Fault("upstream_overflow", .unavailable, 503, reason) }
 
     /// The request's header section is larger than the endpoint takes, with what the edge has written into it. Others share
-    /// the connection, and the server might end it.
-    static func upstreamHeadLimit(_ size: HeadSize, endpoint: String, isTrailers: Bool = false) -> Fault {
+    /// the connection, and the server might end it. `upstream`: its name; clients are never told an endpoint's address.
+    static func upstreamHeadLimit(_ size: HeadSize, upstream: String, isTrailers: Bool = false) -> Fault {
         Fault(
             "upstream_header_limit", .resourceExhausted, 431,
-            "the \(isTrailers ? "trailers" : "headers") of the request take \(size.octets) octets, and upstream \(endpoint)"
+            "the \(isTrailers ? "trailers" : "headers") of the request take \(size.octets) octets, and upstream \(upstream)"
                 + " takes \(size.limit) (SETTINGS_MAX_HEADER_LIST_SIZE)")
     }
 
@@ -70,15 +71,15 @@ struct Fault {
         Fault("upstream_headers_too_large", .internal, 502, "the upstream's headers are too large")
     }
 
-    /// The upstream's stream ended before the response did (X1, C3). `endpoint`: where; `reason`: its connection ended.
-    static func upstreamReset(_ code: ErrorCode, _ reason: CloseReason?, endpoint: String) -> Fault {
+    /// The upstream's stream ended before the response did (X1, C3). `upstream`: its name; `reason`: its connection ended.
+    static func upstreamReset(_ code: ErrorCode, _ reason: CloseReason?, upstream: String) -> Fault {
         if let reason {
-            return Fault("upstream_connection_lost", .unavailable, 503, "upstream \(endpoint): \(reason.text)")
+            return Fault("upstream_connection_lost", .unavailable, 503, "upstream \(upstream): \(reason.text)")
         }
         let status = GRPCStatus(resetCode: code.rawValue) ?? .internal
         return Fault(
             "upstream_reset", status, 502,
-            "upstream \(endpoint) reset the stream with HTTP/2 error code \(code.rawValue)")
+            "upstream \(upstream) reset the stream with HTTP/2 error code \(code.rawValue)")
     }
 
     /// S6: the upstream, or a proxy before it, answered a gRPC call with something else. `text`: the beginning of it.

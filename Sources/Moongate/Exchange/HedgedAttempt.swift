@@ -140,7 +140,8 @@ final class HedgedStreams: UpstreamStreamDelegate {
         case .opened: break
         case .noRoom: assign(attempt)
         case .awaitsSettings: awaitSettings(attempt, of: connection)
-        case .headTooLarge(let size): failed(attempt, .upstreamHeadLimit(size, endpoint: connection.endpoint.name), [])
+        case .headTooLarge(let size):
+            failed(attempt, .upstreamHeadLimit(size, upstream: attempt.upstream?.name ?? ""), [])
         }
     }
 
@@ -252,7 +253,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
         case .sent, .noStream: return .lastBeforeTrailers(count)
         case .awaitsSettings: return count > 0 ? .bytes(count) : .later
         case .tooLarge(let size):
-            let fault = Fault.upstreamHeadLimit(size, endpoint: attempt.endpoint?.name ?? "", isTrailers: true)
+            let fault = Fault.upstreamHeadLimit(size, upstream: attempt.upstream?.name ?? "", isTrailers: true)
             if let exchange = attempt.exchange { drop(attempt, exchange, fault) }
             return .failed
         }
@@ -262,7 +263,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
         let attempt = HedgedStreams.attempt(stream)
         guard attempt.exchange != nil else { return HedgedStreams.release(attempt) }
         attempt.noteClosed(code)
-        let fault = Fault.upstreamReset(code, reason, endpoint: attempt.endpoint?.name ?? "")
+        let fault = Fault.upstreamReset(code, reason, upstream: attempt.upstream?.name ?? "")
         failed(attempt, fault, code == .refusedStream ? .refusedStream : .reset)
     }
 

@@ -1,4 +1,5 @@
 import Glibc
+import MoongateConfig
 
 /// Writes one flat JSON object and a line break into memory that its owner lends.
 ///
@@ -138,16 +139,15 @@ struct JSONLine {
         case 0x0d: copy(Bytes("\\r"))
         case 0x09: copy(Bytes("\\t"))
         case ..<0x20, 0x7f:
-            copy(Bytes("\\u00"))
-            put(hexDigit(byte >> 4))
-            put(hexDigit(byte & 15))
+            hexEscape(UInt32(byte))
         default:
             let length = UTF8Scan.length(value, at: index)
             guard length > 0 else {
                 copy(JSONLine.replacement)
                 return 1
             }
-            copy(value[index..<index + length])
+            let scalar = UTF8Scan.scalar(value, at: index, length: length)
+            if scalar.isHidden { hexEscape(scalar.value) } else { copy(value[index..<index + length]) }
             return length
         }
         return 1
@@ -167,6 +167,12 @@ struct JSONLine {
             rest /= 10
         }
         count += digits
+    }
+
+    /// Six bytes; hidden characters have four digits at most.
+    private mutating func hexEscape(_ value: UInt32) {
+        copy(Bytes("\\u"))
+        for shift in [12, 8, 4, 0] as [UInt32] { put(hexDigit(UInt8(truncatingIfNeeded: value >> shift & 15))) }
     }
 
     private func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
@@ -201,6 +207,14 @@ enum UTF8Scan {
         case 0xf4: return follows(value, index, 3, 0x80...0x8f) ? 4 : 0
         default: return 0
         }
+    }
+
+    /// The character whose `length` well-formed bytes begin at `index`.
+    static func scalar(_ value: Bytes, at index: Int, length: Int) -> Unicode.Scalar {
+        let lead = UInt32(value[index])
+        var number = length == 1 ? lead : lead & (0x7F >> UInt32(length))
+        for offset in 1..<max(1, length) { number = number << 6 | UInt32(value[index + offset] & 0x3F) }
+        return Unicode.Scalar(number) ?? "\u{FFFD}"
     }
 
     /// Are there `count` more bytes, the first in `second` and the others any continuation?

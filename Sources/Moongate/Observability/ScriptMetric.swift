@@ -3,7 +3,7 @@ import Synchronization
 /// A metric that policies define: one series for each combination of its labels' values, counted by every worker in
 /// cells of its own.
 final class ScriptMetric: Sendable {
-    enum Kind: String, Sendable {
+    enum Kind: String, Sendable, CaseIterable {
         case counter, gauge, histogram
     }
 

@@ -58,6 +58,8 @@ final class PolicyHost {
     let timers = PolicyTimers()
     /// The instance whose file is being loaded or which is being initialised; -1: neither.
     var loading: Int32 = -1
+    /// The main chunk that runs, or the last one that ran, has begun timers.
+    var hasLoadTimers = false
     /// See `PolicyProgram.askedUpstreams`.
     var askedUpstreams: [String: Bool] = [:]
     /// Gives what is known of an exchange so far, by the owner of its run.

@@ -39,10 +39,11 @@ struct PolicyLoading {
 
     private mutating func load(_ file: PolicyProgram.File, _ account: LuaAccount) -> Hooks? {
         host.holdings.file = file.chunkName
+        host.hasLoadTimers = false
         do {
             let loaded = try host.vm.load(
                 file.source, name: file.chunkName, account: account, milliseconds: file.loadMilliseconds)
-            return Hooks(
+            let hooks = Hooks(
                 request: try hook("request", loaded, file), response: try hook("response", loaded, file),
                 message: try host.vm.function("on_grpc_message", in: loaded),
                 log: try host.vm.function("on_log", in: loaded),
@@ -50,6 +51,10 @@ struct PolicyLoading {
                 close: try host.vm.function("on_close", in: loaded),
                 hasEnvoyRequest: try host.vm.function("envoy_on_request", in: loaded) != nil,
                 hasEnvoyResponse: try host.vm.function("envoy_on_response", in: loaded) != nil)
+            let faults = PolicyHookNames.faults(
+                try host.vm.functionNames(in: loaded), source: file.source, hasTimers: host.hasLoadTimers)
+            diagnostics += faults.map { $0.diagnostic(in: file) }
+            return faults.isEmpty ? hooks : nil
         } catch {
             report(error, file, otherwise: SourceLocation(file: file.path, line: 0, column: 0))
             return nil

@@ -28,12 +28,16 @@ enum PolicySecrets {
         var bytes: [UInt8]
         switch secret.source {
         case .file(let path):
-            bytes = try record.read(path, as: .secret)
+            do throws(PolicyFileFault) {
+                bytes = try record.read(path, as: .secret)
+            } catch {
+                throw PolicyFileFault(error.message(hiding: path))
+            }
             // Editors and `echo` end every file with a line break.
             if bytes.last == 0x0a { bytes.removeLast() }
             if bytes.last == 0x0d { bytes.removeLast() }
         case .environment(let name):
-            guard let text = getenv(name) else { throw PolicyFileFault("the environment has no variable \(name)") }
+            guard let text = getenv(name) else { throw PolicyFileFault("the environment has no such variable") }
             bytes = Array(UnsafeBufferPointer(start: text, count: strlen(text)).map(UInt8.init(bitPattern:)))
         }
         guard !bytes.isEmpty else { throw PolicyFileFault("it is empty") }

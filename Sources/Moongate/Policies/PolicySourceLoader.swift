@@ -86,8 +86,8 @@ final class PolicyFileRecord {
     /// - Throws: `PolicyFileFault`, and what `make` throws.
     func list<List: SharedList>(_ key: SharedListKey, make: (_ bytes: [UInt8]) throws -> List) throws -> List {
         if let known = lists[key] as? List { return known }
-        let bytes = try read(key.path)
-        if let previous, previous.answers[key.path] == .contents(bytes), let known = previous.lists[key] as? List {
+        let bytes = try read(key.path, as: .policyData)
+        if let previous, previous.answers[key.path] == .contents(bytes, as: .policyData), let known = previous.lists[key] as? List {
             lists[key] = known
             return known
         }
@@ -114,4 +114,7 @@ struct PolicyFileFault: Error, CustomStringConvertible {
     let message: String
     init(_ message: String) { self.message = message }
     var description: String { message }
+
+    /// The message without the path, which may be anything where a script or a secret's setting names it.
+    func message(hiding path: String) -> String { message.replacing(path, with: "the file") }
 }

@@ -9,9 +9,32 @@ struct PathPattern {
         static let encodedDelimiters = Spelling(rawValue: 2)
     }
 
+    /// Why no request can have a path.
+    enum Reason: Equatable {
+        case refused(PathFault)
+        case emptySegments
+        case literalStar
+
+        /// For people.
+        var text: String {
+            switch self {
+            case .refused(let fault): fault.text
+            case .emptySegments: "it has empty segments"
+            case .literalStar: "a star always stands for other characters"
+            }
+        }
+    }
+
     struct Fault: Error, Equatable {
+        let reason: Reason
         let message: String
         let hint: String?
+
+        fileprivate init(_ text: String, _ reason: Reason, _ hint: String?) {
+            self.reason = reason
+            message = "no request can have the path \"\(text)\": \(reason.text)"
+            self.hint = hint
+        }
     }
 
     /// What requests have to have, and what a route takes of it.
@@ -48,24 +71,20 @@ struct PathPattern {
     init(_ text: String, _ rules: Rules = Rules()) throws(Fault) {
         let (outcome, written) = RequestPath.canonicalize(text, rules.mode, isGRPC: false)
         if case .refused(let fault) = outcome {
-            throw PathPattern.fault(text, fault.text, PathPattern.hint(for: fault))
+            throw Fault(text, .refused(fault), PathPattern.hint(for: fault))
         }
         if text.contains("//") {
-            throw PathPattern.fault(text, "it has empty segments", "slashes are merged before paths are compared")
+            throw Fault(text, .emptySegments, "slashes are merged before paths are compared")
         }
         canonical = written
         key = canonical.withBytes { path in PathKey.lend(path, .withParameters) { $0.string } }
         spelling = PathPattern.spelling(canonical)
         if spelling.contains(.parameters) && !rules.allowsParameters {
-            throw PathPattern.fault(text, PathFault.parameters.text, "set path_parameters: allow, or leave them out")
+            throw Fault(text, .refused(.parameters), "set path_parameters: allow, or leave them out")
         }
         if canonical.uppercased().contains("%2F") && !rules.keepsSlash {
-            throw PathPattern.fault(text, PathFault.encodedSlash.text, "set encoded_slash: keep")
+            throw Fault(text, .refused(.encodedSlash), "set encoded_slash: keep")
         }
-    }
-
-    private static func fault(_ text: String, _ why: String, _ hint: String?) -> Fault {
-        Fault(message: "no request can have the path \"\(text)\": \(why)", hint: hint)
     }
 
     private static func spelling(_ canonical: String) -> Spelling {

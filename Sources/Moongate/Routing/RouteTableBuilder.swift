@@ -88,7 +88,7 @@ struct RouteTableBuilder {
                     patterns[pattern] = try TextPattern(pattern)
                 } catch {
                     report(
-                        "the pattern for the header \"\(header.name)\" is not valid: \(error.message)",
+                        "the pattern for the header \"\(header.name)\" is not valid: \(error.kind)",
                         hint: "patterns are in RE2 syntax")
                 }
             }

@@ -6,8 +6,11 @@ final class TextPattern {
     let handle: OpaquePointer
 
     struct Fault: Error {
-        /// RE2's words, such as `missing ): (a`.
+        /// RE2's words, such as `missing ): (a`, with the place in the pattern behind the colon.
         var message: String
+
+        /// The same without a part of the pattern, which may be a key that lets somebody in: `missing )`.
+        var kind: String { message.firstRange(of: ": ").map { String(message[..<$0.lowerBound]) } ?? message }
     }
 
     init(_ pattern: String) throws(Fault) {

@@ -17,7 +17,8 @@ struct GenerationLoader: Sendable {
         let warnings: [Diagnostic]
     }
 
-    let path: String
+    /// Of the configuration file.
+    let path: AbsolutePath
     let registry: MetricsRegistry
     let ticketKeys: TicketKeys
     /// For what policies log.
@@ -34,7 +35,9 @@ struct GenerationLoader: Sendable {
         let config = try configuration(reader)
         var faults: [Diagnostic] = []
         let policies = GenerationLoader.collect(&faults) { try makePolicies(config, reader, previous) }
-        var warnings: [Diagnostic] = []
+        let lint = policies.map { PolicySourceLint.check($0.program) } ?? PolicySourceLint.Result()
+        faults += lint.faults
+        var warnings = lint.warnings
         let tls = tlsContexts(config, reader, &faults, &warnings)
         // Routes are checked even where the policies have faults, to report everything at once.
         let generation = GenerationLoader.collect(&faults) {
@@ -75,9 +78,8 @@ struct GenerationLoader: Sendable {
     private func make(
         _ config: Configuration, _ reader: FileSnapshotReader, _ previous: PolicyProgram?
     ) throws -> PolicyProgram.Made {
-        let folder = path.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
         return try PolicyProgram.make(
-            config, folder: folder.isEmpty ? "/" : folder, shipped: ShippedPolicies.folder(),
+            config, folder: path.folder, shipped: ShippedPolicies.folder(),
             loader: PolicySourceLoader(read: { try reader.read($0, as: $1) }, exists: { reader.exists($0) }),
             previous: previous, services: services(worker: 0))
     }
@@ -99,13 +101,13 @@ struct GenerationLoader: Sendable {
         return config
     }
 
-    static func read(_ path: String, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {
+    static func read(_ path: AbsolutePath, _ reader: FileSnapshotReader) throws(DiagnosticList) -> [UInt8] {
         do {
-            return try reader.read(path, as: .configuration)
+            return try reader.read(path.text, as: .configuration)
         } catch {
             throw DiagnosticList([
                 Diagnostic(
-                    location: SourceLocation(file: path, line: 0, column: 0), message: error.message,
+                    location: SourceLocation(file: path.text, line: 0, column: 0), message: error.message,
                     hint: error.hint ?? "name the configuration with --config")
             ])
         }

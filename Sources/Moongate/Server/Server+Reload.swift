@@ -21,7 +21,7 @@ extension Server {
         guard config.process ?? ProcessConfig() != generation.config.process ?? ProcessConfig() else { return }
         throw DiagnosticList([
             Diagnostic(
-                location: SourceLocation(file: path, line: 0, column: 0),
+                location: SourceLocation(file: path.text, line: 0, column: 0),
                 message: "process cannot change while the edge runs", hint: "restart to change it")
         ])
     }
@@ -31,7 +31,7 @@ extension Server {
         guard wanted != registry.workers else { return }
         throw DiagnosticList([
             Diagnostic(
-                location: SourceLocation(file: path, line: 0, column: 0),
+                location: SourceLocation(file: path.text, line: 0, column: 0),
                 message: "workers cannot change from \(registry.workers) to \(wanted) while the edge runs",
                 hint: "restart to change the number of workers")
         ])

@@ -7,7 +7,7 @@ import MoongateConfig
 ///
 /// Everything here runs on the control thread.
 public final class Server {
-    let path: String
+    let path: AbsolutePath
     let registry: MetricsRegistry
     private let operationalLog: OperationalLog
     private let log: Logger
@@ -23,6 +23,7 @@ public final class Server {
     private let watchdog: Watchdog
     private let roster = GenerationRoster()
     private var admin: AdminServer?
+    private let adminHosts = Locked(AdminHosts())
     /// Another process accepts on the same sockets.
     private var isSucceeded = false
     private(set) var generation: Generation
@@ -41,7 +42,7 @@ public final class Server {
     /// Runs an edge until it is told to end; returns the process's exit code: 0 after a drain, 2 for a configuration
     /// that cannot be used (reported on standard error as `moongate check` does), 1 if the system refuses something.
     /// - Parameter path: of the configuration file.
-    public static func run(path: String) -> Int32 {
+    public static func run(path: AbsolutePath) -> Int32 {
         let inherited = InheritedSockets()
         ProcessSignals.takeOver()
         do {
@@ -67,12 +68,12 @@ public final class Server {
 
     /// For faults before the log runs.
     private static func complain(_ text: String) {
-        let line = Array((text + "\n").utf8)
+        let line = Array((text.visible(keepingLines: true) + "\n").utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }
 
     /// Loads the configuration, binds the listeners and starts all threads.
-    private init(path: String, _ inherited: InheritedSockets, _ signals: ProcessSignals) throws {
+    private init(path: AbsolutePath, _ inherited: InheritedSockets, _ signals: ProcessSignals) throws {
         self.path = path
         self.inherited = inherited
         try FileLimit.raise()
@@ -124,6 +125,8 @@ public final class Server {
         listeners = ListenerSet(acceptors: acceptors, inherited: inherited)
         let bound = try listeners.bind(generation.config.listeners)
         admin = try makeAdmin(generation.config.admin)
+        let hosts = AdminHosts(generation.config.admin?.hosts ?? [])
+        adminHosts.withLock { $0 = hosts }
         switchListeners(bound, plan.candidate)
         try admin?.start()
         settleInheritance()
@@ -202,7 +205,8 @@ public final class Server {
                 report: EdgeReport(
                     roster: roster, upstreams: registry.sharedUpstreams,
                     reloadFailures: { registry.process.values.reloadFailures },
-                    lastReloadFailure: { handle.lastReloadFailure }, staleLists: { handle.staleLists })))
+                    lastReloadFailure: { handle.lastReloadFailure }, staleLists: { handle.staleLists }),
+                hosts: { [adminHosts] in adminHosts.withLock { $0 } }))
     }
 }
 
@@ -306,7 +310,7 @@ extension Server: ControlDelegate {
         try checkWorkers(new.config)
         try checkProcess(new.config)
         let bound = try listeners.bind(new.config.listeners)
-        let adminChanges = new.config.admin != generation.config.admin
+        let adminChanges = new.config.admin?.address != generation.config.admin?.address
         do {
             if adminChanges {
                 let next = try makeAdmin(new.config.admin)
@@ -318,6 +322,7 @@ extension Server: ControlDelegate {
             listeners.abandon(bound)
             throw error
         }
+        adminHosts.withLock { $0 = AdminHosts(new.config.admin?.hosts ?? []) }
         resolver.use(DNSSettings(new.config.dns))
         acceptors.use(new.config.overload)
         registry.copies.setLimit(new.config.limits.copyBuffer)

@@ -6,7 +6,8 @@ import MoongateConfig
 struct ServerPlan {
     /// What start-up needs before it reads anything.
     struct Parts {
-        let path: String
+        /// Of the configuration file.
+        let path: AbsolutePath
         let ticketKeys: TicketKeys
         /// Gets what policies say while they load, and later.
         let logger: (MetricsRegistry) throws -> Logger

@@ -34,7 +34,7 @@ final class InlineEdge {
     /// - Parameters:
     ///   - path: of the configuration.
     ///   - names: who answers questions about names, on this thread as well; `nil`: DNS.
-    init(configuration path: String, names: NameSource? = nil) throws {
+    init(configuration path: AbsolutePath, names: NameSource? = nil) throws {
         ProcessSignals.takeOver()
         let silent = Logger(label: "inline") { _ in SwiftLogNoOpLogHandler() }
         let parts = ServerPlan.Parts(

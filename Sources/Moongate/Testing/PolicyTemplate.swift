@@ -1,4 +1,5 @@
 import Foundation
+import MoongateConfig
 
 /// What `moongate new policy` writes.
 public struct PolicyTemplate {
@@ -20,16 +21,18 @@ public struct PolicyTemplate {
     ///
     /// - Returns: the files that were written.
     /// - Throws: `PolicyTemplateFault` if the folder exists or cannot be written; then nothing of what is there changes.
-    public func write(to directory: String) throws(PolicyTemplateFault) -> [String] {
-        let folder = "\(directory)/\(name)"
-        guard !FileManager.default.fileExists(atPath: folder) else {
+    public func write(to directory: AbsolutePath) throws(PolicyTemplateFault) -> [AbsolutePath] {
+        let folder = directory.appending(name)
+        guard !FileManager.default.fileExists(atPath: folder.text) else {
             throw PolicyTemplateFault(description: "\(folder) exists already")
         }
         do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(atPath: folder.text, withIntermediateDirectories: true)
             let files = [("init.lua", source), ("\(name)_spec.lua", spec), ("README.md", readme)]
-            for (file, text) in files { try Data(text.utf8).write(to: URL(fileURLWithPath: "\(folder)/\(file)")) }
-            return files.map { "\(folder)/\($0.0)" }
+            for (file, text) in files {
+                try Data(text.utf8).write(to: URL(fileURLWithPath: folder.appending(file).text))
+            }
+            return files.map { folder.appending($0.0) }
         } catch {
             throw PolicyTemplateFault(description: "\(folder) cannot be written: \(error.localizedDescription)")
         }

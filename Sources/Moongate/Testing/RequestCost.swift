@@ -1,5 +1,6 @@
 import CMoongate
 import Glibc
+import MoongateConfig
 
 /// What a request costs in a worker: clients and servers that do the same in the same order every time, on the worker's own
 /// thread, so that nothing depends on how threads and sockets happen to meet. For `scripts/bench/instructions`.
@@ -12,7 +13,7 @@ package final class RequestCost {
     fileprivate static let clients = 8
     fileprivate static let streams = 16
 
-    private let configuration: String
+    private let configuration: AbsolutePath
     private let listener: Int32
 
     /// - Parameters:
@@ -20,7 +21,8 @@ package final class RequestCost {
     ///   - port: where the requests arrive.
     package init(configuration: String, port: UInt16) throws {
         guard let address = SocketAddress(host: "127.0.0.1", port: port) else { throw SpecFault("no address") }
-        self.configuration = configuration
+        guard let path = AbsolutePath(configuration) else { throw SystemError("read \(configuration)", code: ENOENT) }
+        self.configuration = path
         listener = try Socket.listen(on: address)
     }
 
@@ -47,7 +49,7 @@ private final class RequestRun {
     private var servers: [ScriptedServer] = []
     private var isCounted = false
 
-    init(_ configuration: String, _ listener: Int32) throws {
+    init(_ configuration: AbsolutePath, _ listener: Int32) throws {
         self.listener = listener
         edge = try InlineEdge(configuration: configuration)
         for _ in 0..<RequestCost.clients { clients.append(try ScriptedClient(try edge.connect().client)) }

@@ -66,7 +66,7 @@ enum SpecBindings {
             session.keeper = keeper
             return MG_RETURN
         } catch {
-            return call.fail(error.message)
+            return call.fail(telling: error.message)
         }
     }
 

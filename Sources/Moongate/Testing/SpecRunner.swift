@@ -1,15 +1,16 @@
 import Foundation
+import MoongateConfig
 
 /// `moongate test`: runs specs of policies against the handle that serves real requests.
 public struct SpecRunner {
     /// What to run, and how.
     public struct Options: Sendable {
-        /// Spec files, or folders in which they are looked for; empty: the current folder.
-        public var paths: [String] = []
+        /// Spec files, or folders in which they are looked for.
+        public var paths: [AbsolutePath] = ["."]
         /// Only tests whose name, groups included, contains this text.
         public var filter: String?
         /// Folders in which policies are looked for by name, before those that are found from a spec's place.
-        public var policyPath: [String] = []
+        public var policyPath: [AbsolutePath] = []
         /// Whether to say which lines of policies ran.
         public var coverage = false
         /// CPU time that one test may use, policies left out.
@@ -42,16 +43,17 @@ public struct SpecRunner {
     }
 
     private mutating func run(
-        _ file: String, _ verifier: PasswordVerifier?, _ lines: SpecLines?, _ each: (SpecResult) -> Void
+        _ file: AbsolutePath, _ verifier: PasswordVerifier?, _ lines: SpecLines?, _ each: (SpecResult) -> Void
     ) {
         do throws(SpecFault) {
-            guard let data = FileManager.default.contents(atPath: file) else { throw SpecFault("cannot be read") }
-            let folder = URL(fileURLWithPath: file).deletingLastPathComponent().standardizedFileURL.path
+            guard let data = FileManager.default.contents(atPath: file.text) else { throw SpecFault("cannot be read") }
+            let folder = URL(fileURLWithPath: file.text).deletingLastPathComponent().standardizedFileURL.path
             let world = SpecWorld(
-                folder: folder, path: options.policyPath + SpecRunner.policyFolders(of: folder),
+                folder: folder, path: options.policyPath.map(\.text) + SpecRunner.policyFolders(of: folder),
                 shipped: ShippedPolicies.folder(), verifier: verifier, lines: lines)
             let session = try SpecSession(
-                path: file, source: String(decoding: data, as: UTF8.self), world: world, timeLimit: options.timeLimit)
+                path: file.given, source: String(decoding: data, as: UTF8.self), world: world,
+                timeLimit: options.timeLimit)
             try session.gather()
             for (place, test) in session.cases.enumerated() {
                 let name = test.names.joined(separator: " › ")
@@ -72,13 +74,15 @@ public struct SpecRunner {
 
     // MARK: Files
 
-    private var shownPaths: String { options.paths.isEmpty ? "this folder" : options.paths.joined(separator: ", ") }
+    private var shownPaths: String {
+        options.paths.map { $0.given == "." ? "this folder" : $0.given }.joined(separator: ", ")
+    }
 
-    private mutating func specFiles() -> [String] {
-        var found: [String] = []
-        for path in options.paths.isEmpty ? ["."] : options.paths {
+    private mutating func specFiles() -> [AbsolutePath] {
+        var found: [AbsolutePath] = []
+        for path in options.paths {
             var isFolder: ObjCBool = false
-            guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            guard FileManager.default.fileExists(atPath: path.text, isDirectory: &isFolder) else {
                 report.faults.append("\(path): there is no such file or folder")
                 continue
             }
@@ -87,10 +91,10 @@ public struct SpecRunner {
         return found
     }
 
-    private static func specs(in folder: String) -> [String] {
-        let names = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+    private static func specs(in folder: AbsolutePath) -> [AbsolutePath] {
+        let names = FileManager.default.enumerator(atPath: folder.text)?.compactMap { $0 as? String } ?? []
         return names.filter { name in
             name.hasSuffix("_spec.lua") && !name.split(separator: "/").contains { $0.hasPrefix(".") }
-        }.sorted().map { folder == "." ? $0 : "\(folder)/\($0)" }
+        }.sorted().map(folder.appending)
     }
 }

@@ -39,12 +39,14 @@ final class Connector: EventHandler {
     override func ready(_ events: UInt32) {
         guard !isDone else { return }
         if session != nil { return handshake() }
-        if let failure = Socket.connectFailure(descriptor) { return fail(failure.description) }
+        if let failure = Socket.connectFailure(descriptor) { return fail(ConnectTrouble(failure.description)) }
         guard let peer = endpoint.tls else {
             finish()
             return endpoint.connected(Transport(plain: descriptor))
         }
-        guard let session = TLSSession(to: peer, fd: descriptor) else { return fail("TLS: out of memory") }
+        guard let session = TLSSession(to: peer, fd: descriptor) else {
+            return fail(ConnectTrouble("TLS: out of memory"))
+        }
         self.session = session
         handshake()
     }
@@ -58,7 +60,8 @@ final class Connector: EventHandler {
             endpoint.connected(Transport(tls: session))
         case .wouldBlockRead: wait(for: EPOLLIN.rawValue)
         case .wouldBlockWrite: wait(for: EPOLLOUT.rawValue)
-        case .failed: fail("TLS: \(session.failureText)")
+        case .failed(let failure):
+            fail(ConnectTrouble(told: "TLS: \(failure.reason)", detail: "TLS: \(session.failureText)"))
         }
     }
 
@@ -66,19 +69,19 @@ final class Connector: EventHandler {
         do {
             try endpoint.services.loop.modify(descriptor, events, self)
         } catch {
-            fail(error.description)
+            fail(ConnectTrouble(error.description))
         }
     }
 
     private func timedOut() {
         guard !isDone else { return }
         let step = session == nil ? "no answer" : "TLS: no answer"
-        fail("\(step) within \(endpoint.connectTimeout / 1_000_000) ms")
+        fail(ConnectTrouble("\(step) within \(endpoint.connectTimeout / 1_000_000) ms"))
     }
 
-    private func fail(_ reason: String) {
+    private func fail(_ trouble: ConnectTrouble) {
         cancel()
-        endpoint.connectFailed(reason)
+        endpoint.connectFailed(trouble)
     }
 
     private func finish() {

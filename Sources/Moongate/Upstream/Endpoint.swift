@@ -132,7 +132,7 @@ final class Endpoint {
         connector?.cancel()
         connectEnded()
         for connection in connections { connection.retire() }
-        failWaiting("endpoint \(name) was removed")
+        failWaiting("upstream \(shared.name): the endpoint was removed")
     }
 
     // MARK: Connecting
@@ -153,8 +153,8 @@ final class Endpoint {
             connector = try Connector(self)
         } catch {
             // Later, so that whoever asks for a connection is never told of its failure before the call returns.
-            let reason = error.description
-            later { $0.connectFailed(reason) }
+            let trouble = ConnectTrouble(error.description)
+            later { $0.connectFailed(trouble) }
         }
         return true
     }
@@ -199,22 +199,23 @@ final class Endpoint {
         shared.healthChanged()
     }
 
-    func connectFailed(_ reason: String) {
+    func connectFailed(_ trouble: ConnectTrouble) {
         connectEnded()
-        noteFailure(reason)
+        noteFailure(trouble)
     }
 
-    private func noteFailure(_ reason: String) {
-        let text = "cannot connect to \(name): \(reason)"
+    private func noteFailure(_ trouble: ConnectTrouble) {
         cells.connectFailures.add()
         observed(.noResponse)
         hasFailed = true
         if connections.isEmpty && connector == nil {
+            let text = "cannot connect: \(trouble.told)"
             failure = text
             failing.set(1)
-            state.note { $0.connectFailure = text }
+            let detail = "cannot connect to \(name): \(trouble.detail)"
+            state.note { $0.connectFailure = detail }
             scheduleRetry()
-            failWaiting(text)
+            failWaiting("upstream \(shared.name): \(text)")
         }
     }
 
@@ -241,7 +242,7 @@ final class Endpoint {
         shared.connections.end()
         if !connection.isConfirmed && !isRemoved {
             switch reason {
-            case .peerClosed, .failed, .protocolViolation: return noteFailure(reason.text)
+            case .peerClosed, .failed, .protocolViolation: return noteFailure(ConnectTrouble(reason.text))
             case .complete, .local: break
             }
         }
@@ -290,7 +291,7 @@ final class Endpoint {
     private func failUnsettled(_ connection: UpstreamConnection) {
         while let seeker = unsettled.next(of: ObjectIdentifier(connection)) {
             shared.pending.end()
-            seeker.connectionFailed("\(name) has not sent SETTINGS")
+            seeker.connectionFailed("upstream \(shared.name) has not sent SETTINGS")
         }
     }
 

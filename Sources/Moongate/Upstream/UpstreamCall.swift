@@ -15,7 +15,7 @@ final class UpstreamCall {
         /// The request's head is larger than the endpoint takes.
         case headTooLarge(HeadSize)
 
-        /// `unavailable: cannot connect to 10.0.0.1:50051: …`
+        /// `unavailable: upstream main: cannot connect: …`
         var text: String {
             switch self {
             case .timeout: "timeout"

@@ -57,9 +57,12 @@ public struct AdminConfig: Sendable, Equatable {
     public var address: SocketAddressConfig
     /// An address beyond loopback is meant.
     public var allowRemote: Bool
-    public init(address: SocketAddressConfig, allowRemote: Bool = false) {
+    /// Names that requests may ask for beside `localhost` and IP addresses: `edge.internal`, `*.internal`.
+    public var hosts: [String]
+    public init(address: SocketAddressConfig, allowRemote: Bool = false, hosts: [String] = []) {
         self.address = address
         self.allowRemote = allowRemote
+        self.hosts = hosts
     }
 }
 

@@ -16,7 +16,7 @@ public struct Diagnostic: Error, Sendable, Hashable, CustomStringConvertible {
         if location.column > 0 { text += ":\(location.column)" }
         text += text.isEmpty ? message : ": \(message)"
         if let hint { text += " (hint: \(hint))" }
-        return text
+        return text.visible(keepingLines: true)
     }
 }
 

@@ -231,6 +231,7 @@ extension ConfigurationReference {
         admin:
           address: 10.0.0.1:9901                  # /metrics, /live, /ready, /policies
           allow_remote: true                      # needed beyond loopback
+          hosts: [edge.internal]                  # names that may be asked for, beside IP addresses
 
         access_log:
           path: "-"                               # standard output

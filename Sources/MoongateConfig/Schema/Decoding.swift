@@ -15,9 +15,10 @@ struct Decoding {
         diagnostics.append(Diagnostic(location: location, message: message, hint: hint))
     }
 
+    /// Says of which kind the value is, never the value: what stands where something else belongs may be a secret.
     mutating func reportMismatch(_ node: YAMLNode, expected: String, hint: String? = nil) {
         let hint = hint ?? (node.isNull ? "give it a value or remove the key" : nil)
-        report(node.location, "expected \(expected), found \(node.found)", hint: hint)
+        report(node.location, "expected \(expected), found \(node.kind)", hint: hint)
     }
 
     /// Reports every use of a name that nothing defines.

@@ -4,6 +4,8 @@
 /// itself, or a small struct where several keys make one value.
 struct MappingSchema<Draft> {
     let name: String
+    /// Whether unknown keys are not told, since a secret may stand where a key belongs.
+    var hidesKeys = false
     let summary: String
     let initial: Draft
     var alternatives: [Alternatives] = []
@@ -42,7 +44,8 @@ struct MappingSchema<Draft> {
         let known = fields.map(\.key)
         let hint =
             Spelling.suggestion(for: entry.key, among: known) ?? "the keys are \(known.joined(separator: ", "))"
-        decoding.report(entry.keyLocation, "unknown key \(quoted(entry.key)) in \(name)", hint: hint)
+        let key = hidesKeys ? "unknown key" : "unknown key \(quoted(entry.key))"
+        decoding.report(entry.keyLocation, "\(key) in \(name)", hint: hint)
     }
 
     private func check(_ alternative: Alternatives, _ mapping: YAMLMapping, _ decoding: inout Decoding) {

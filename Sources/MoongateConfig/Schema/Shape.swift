@@ -28,6 +28,23 @@ struct TextShape {
     var takesAnyScalar = false
     /// Smallest and largest value, for the reference: `1ms to 10m`.
     var range: String?
+    /// Whether values may stand in messages and in what the admin listener shows. A text of which this is not said may be a
+    /// secret.
+    var isShown = false
+
+    /// Texts of this form are no secrets.
+    var shown: TextShape {
+        var shape = self
+        shape.isShown = true
+        return shape
+    }
+
+    /// The same form where a value may have been put that is a secret.
+    var hidden: TextShape {
+        var shape = self
+        shape.isShown = false
+        return shape
+    }
 
     func ranging(_ range: String) -> TextShape {
         var shape = self

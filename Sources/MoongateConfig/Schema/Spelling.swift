@@ -2,6 +2,11 @@
 public enum Spelling {
     /// `did you mean "…"?` for the nearest word, if one is near enough to be meant.
     public static func suggestion(for word: String, among known: [String]) -> String? {
+        nearest(to: word, among: known).map { "did you mean \(quoted($0))?" }
+    }
+
+    /// The nearest word, if one is near enough to be meant.
+    public static func nearest(to word: String, among known: [String]) -> String? {
         let plain = simplified(word)
         guard plain.count <= 64 else { return nil }
         var best: (word: String, distance: Int)?
@@ -13,7 +18,7 @@ public enum Spelling {
             let distance = editDistance(plain, other)
             if distance <= limit, distance < best?.distance ?? .max { best = (candidate, distance) }
         }
-        return best.map { "did you mean \(quoted($0.word))?" }
+        return best?.word
     }
 
     /// `maxHeader-Bytes` and `max_header_bytes` differ in style only.

@@ -31,10 +31,26 @@ struct ValueType<Value> {
 struct SyntaxFault: Error {
     let message: String
     var hint: String?
+    /// Whether message or hint may hold a part of the text, so that they are told for fields that may be shown alone.
+    let quotes: Bool
 
-    init(_ message: String, hint: String? = nil) {
+    init(_ message: String, hint: String? = nil) { self.init(message, hint: hint, quotes: true) }
+
+    /// A fault of which everything told is fixed.
+    static func plain(_ message: StaticString, hint: StaticString? = nil) -> SyntaxFault {
+        SyntaxFault(message.description, hint: hint?.description, quotes: false)
+    }
+
+    /// - Parameter suggestion: what is known and near to the text.
+    static func unknownVariable(_ suggestion: String?, among known: [String]) -> SyntaxFault {
+        let hint = suggestion ?? "there is \(known.joined(separator: ", "))"
+        return SyntaxFault("the value has a variable that does not exist", hint: hint, quotes: false)
+    }
+
+    private init(_ message: String, hint: String?, quotes: Bool) {
         self.message = message
         self.hint = hint
+        self.quotes = quotes
     }
 }
 
@@ -54,7 +70,11 @@ extension ValueType {
             do throws(SyntaxFault) {
                 return try parse(scalar.text, decoding)
             } catch {
-                decoding.report(node.location, error.message, hint: error.hint)
+                if shape.isShown || !error.quotes {
+                    decoding.report(node.location, error.message, hint: error.hint)
+                } else {
+                    decoding.report(node.location, "expected \(expected); what stands here is not shown")
+                }
                 return nil
             }
         }

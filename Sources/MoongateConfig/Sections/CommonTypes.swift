@@ -68,9 +68,18 @@ extension ValueType<String> {
         }
     }
 
+    enum Secrecy {
+        case shown
+        /// A secret may have been written there by mistake.
+        case hidden
+    }
+
     /// The path of a file or folder, made absolute.
-    static var path: ValueType {
-        .text(NameSyntax.file, expected: "a path") { text, decoding throws(SyntaxFault) in
+    static var path: ValueType { path(.shown) }
+
+    static func path(_ secrecy: Secrecy) -> ValueType {
+        .text(secrecy == .shown ? NameSyntax.file : NameSyntax.file.hidden, expected: "a path") {
+            text, decoding throws(SyntaxFault) in
             try NameSyntax.absolutePath(text, folder: decoding.folder)
         }
     }

@@ -82,6 +82,11 @@ extension ValueType<AdminConfig> {
                         ValueType<Void>.alwaysTrue(insteadOfFalse: "remove the key").map { _, _, _ in true },
                         "`true`: the address may be another than a loopback one. Everybody who reaches it sees metrics,"
                             + " routes and what policies say."),
+                    Field(
+                        "hosts", \.hosts, .list(of: .host, identity: { $0 }),
+                        "Names by which the listener is asked: `edge.internal`, `\"*.internal\"`. Requests whose `Host` is"
+                            + " neither one of them, nor `localhost`, nor an IP address are answered with 421, so that a page"
+                            + " in a browser cannot read the listener by a name of its own (DNS rebinding)."),
                 ])
         ) { admin, mapping, decoding in
             if !admin.allowRemote && !admin.address.isLoopback {

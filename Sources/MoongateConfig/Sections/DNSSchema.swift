@@ -22,7 +22,8 @@ extension ValueType<SocketAddressConfig> {
     /// A literal address, with or without a port.
     fileprivate static var nameServer: ValueType {
         let shape = TextShape(
-            name: "name server", pattern: "^(\\[[0-9A-Fa-f:.]+\\](:[0-9]{1,5})?|[0-9.]+(:[0-9]{1,5})?)$")
+            name: "name server", pattern: "^(\\[[0-9A-Fa-f:.]+\\](:[0-9]{1,5})?|[0-9.]+(:[0-9]{1,5})?)$"
+        ).shown
         return .text(shape, expected: "an address such as 10.0.0.53") { text, _ throws(SyntaxFault) in
             let hasPort = text.hasPrefix("[") ? !text.hasSuffix("]") : text.contains(":")
             let address = try AddressSyntax.parse(hasPort ? text : "\(text):53", as: .endpoint)

@@ -171,7 +171,7 @@ extension ValueType<String> {
 
     fileprivate static var pattern: ValueType {
         .text(MatchSyntax.headerValue, expected: "a regular expression") { text, _ throws(SyntaxFault) in
-            guard !text.isEmpty else { throw SyntaxFault("the pattern is empty") }
+            guard !text.isEmpty else { throw SyntaxFault.plain("the pattern is empty") }
             return text
         }
     }
@@ -179,14 +179,15 @@ extension ValueType<String> {
     fileprivate static var substitution: ValueType {
         .text(MatchSyntax.headerValue, expected: "the text that is put in place") { text, _ throws(SyntaxFault) in
             guard text.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "?") }) else {
-                throw SyntaxFault("the substitution has characters that no path can have", hint: "write them as %XX")
+                throw SyntaxFault.plain(
+                    "the substitution has characters that no path can have", hint: "write them as %XX")
             }
             return text
         }
     }
 
     fileprivate static var authority: ValueType {
-        let shape = TextShape(name: "authority", pattern: "^[!-.0-?A-~]+$")
+        let shape = TextShape(name: "authority", pattern: "^[!-.0-?A-~]+$").shown
         return .text(shape, expected: "a host, with a port or without") { text, _ throws(SyntaxFault) in
             let isVisible = text.utf8.allSatisfy { (0x21...0x7E).contains($0) && !"/@#?".utf8.contains($0) }
             guard !text.isEmpty, text.utf8.count <= 261, isVisible else {

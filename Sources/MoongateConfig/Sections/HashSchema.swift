@@ -127,7 +127,7 @@ extension ValueType<Int> {
 extension ValueType<String> {
     /// A token (RFC 6265 §4.1.1).
     fileprivate static var cookieName: ValueType {
-        let shape = TextShape(name: "cookie name", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")
+        let shape = TextShape(name: "cookie name", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$").shown
         return .text(shape, expected: "the name of a cookie") { text, _ throws(SyntaxFault) in
             let others = "!#$%&'*+.^_`|~-".utf8
             let isToken = text.utf8.allSatisfy { byte in
@@ -143,7 +143,7 @@ extension ValueType<String> {
 
     /// RFC 6265 §4.1.1 `path-value`, which begins with a slash here.
     fileprivate static var cookiePath: ValueType {
-        let shape = TextShape(name: "path", pattern: "^/[ -:<-~]*$")
+        let shape = TextShape(name: "path", pattern: "^/[ -:<-~]*$").shown
         return .text(shape, expected: "a path such as /", write: { $0 }) { text, _ throws(SyntaxFault) in
             guard text.hasPrefix("/"), text.utf8.allSatisfy({ (0x20...0x7e).contains($0) && $0 != 0x3b }) else {
                 throw SyntaxFault("\(quoted(text)) is no path of a cookie", hint: "write a path such as /")
@@ -153,7 +153,7 @@ extension ValueType<String> {
     }
 
     fileprivate static var queryParameter: ValueType {
-        let shape = TextShape(name: "query parameter", pattern: "^[!-%'-<>-~]{1,128}$")
+        let shape = TextShape(name: "query parameter", pattern: "^[!-%'-<>-~]{1,128}$").shown
         return .text(shape, expected: "the name of a query parameter") { text, _ throws(SyntaxFault) in
             let isName = text.utf8.allSatisfy { (0x21...0x7e).contains($0) && !"&=#".utf8.contains($0) }
             guard isName, (1...128).contains(text.utf8.count) else {

@@ -102,7 +102,7 @@ extension ValueType<HeaderMatch> {
 }
 
 extension ValueType<String> {
-    fileprivate static var host: ValueType {
+    static var host: ValueType {
         .text(MatchSyntax.host, expected: "a host") { text, _ throws(SyntaxFault) in try MatchSyntax.parseHost(text) }
     }
     fileprivate static var service: ValueType {

@@ -24,7 +24,8 @@ extension ValueType<Int> {
     fileprivate static var percent: ValueType {
         let shape = TextShape(
             name: "percentage", pattern: "^(100(\\.0{1,4})?|[0-9]{1,2}(\\.[0-9]{1,4})?)$", takesAnyScalar: true,
-            range: "0 to 100")
+            range: "0 to 100"
+        ).shown
         let write: (Int) -> String? = { $0 % 10_000 == 0 ? String($0 / 10_000) : String(Double($0) / 10_000) }
         return .text(shape, expected: "a percentage such as 12.5", write: write) { text, _ throws(SyntaxFault) in
             let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)

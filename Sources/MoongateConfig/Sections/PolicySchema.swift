@@ -84,7 +84,7 @@ extension ValueType<Int> {
 
 extension ValueType<String> {
     fileprivate static var environmentVariable: ValueType {
-        let shape = TextShape(name: "environment variable", pattern: "^[A-Za-z_][A-Za-z0-9_]*$")
+        let shape = TextShape(name: "environment variable", pattern: "^[A-Za-z_][A-Za-z0-9_]*$").shown
         return .text(shape, expected: "the name of an environment variable") { text, _ throws(SyntaxFault) in
             let isName = text.utf8.allSatisfy { byte in
                 switch byte {
@@ -260,7 +260,7 @@ extension ValueType<PolicyReference.Source> {
     fileprivate static var source: ValueType {
         let text = ValueType<String>.text(TextShape(name: "Lua source"), expected: "the source of a policy") {
             text, _ throws(SyntaxFault) in
-            guard !text.isEmpty else { throw SyntaxFault("the source is empty", hint: "write it behind lua: |") }
+            guard !text.isEmpty else { throw SyntaxFault.plain("the source is empty", hint: "write it behind lua: |") }
             return text
         }
         return text.map { text, node, _ in
@@ -329,7 +329,7 @@ extension SettingValue {
             case .text: self = .string(scalar.text)
             case .number, .hugeInteger:
                 decoding.report(
-                    node.location, "\(shortened(scalar.text)) cannot be held as a number",
+                    node.location, "the value cannot be held as a number",
                     hint: "put quotation marks around it to make it text")
                 return nil
             }

@@ -43,7 +43,7 @@ extension ValueType<ProxyProtocolConfig> {
 extension ValueType<String> {
     /// An IP address or a CIDR block; whether the bits behind the prefix are clear is seen when it is compiled.
     static var addressBlock: ValueType {
-        let shape = TextShape(name: "address or CIDR block", pattern: "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")
+        let shape = TextShape(name: "address or CIDR block", pattern: "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$").shown
         return .text(shape, expected: "an address or a block such as 10.0.0.0/8") { text, _ throws(SyntaxFault) in
             let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
             let width = HostSyntax.isIPv4(parts[0]) ? 32 : HostSyntax.isIPv6(parts[0]) ? 128 : 0

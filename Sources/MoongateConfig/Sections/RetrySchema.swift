@@ -120,7 +120,7 @@ extension ValueType<HedgeConfig> {
 extension ValueType<String> {
     /// A method, or several by a pattern with stars.
     fileprivate static var safeMethod: ValueType {
-        let shape = TextShape(name: "method", pattern: #"^[A-Za-z0-9_.*]+/[A-Za-z0-9_*]+$"#)
+        let shape = TextShape(name: "method", pattern: #"^[A-Za-z0-9_.*]+/[A-Za-z0-9_*]+$"#).shown
         return .text(shape, expected: "a method such as helloworld.Greeter/SayHello") {
             text, _ throws(SyntaxFault) in
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)

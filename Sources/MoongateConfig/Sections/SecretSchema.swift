@@ -21,14 +21,14 @@ extension ValueType<SecretConfig> {
     fileprivate static var secret: ValueType {
         .mapping(
             MappingSchema(
-                name: "secret",
+                name: "secret", hidesKeys: true,
                 summary:
                     "Where the value of a secret comes from. Policies get it by `moon.secret(name)`; it appears in no"
                     + " log.",
                 initial: Draft(), alternatives: [.exactlyOne(["file"], ["env"])],
                 fields: [
                     Field(
-                        "file", \.file, .path,
+                        "file", \.file, .path(.hidden),
                         "A file that holds the value; a line break at its end is left out. The file is watched."),
                     Field("env", \.environment, .variable, "The name of an environment variable of the process."),
                 ])
@@ -49,7 +49,7 @@ extension ValueType<String> {
                     || byte == 0x5f
             }
             guard isName, let first = text.utf8.first, !(0x30...0x39).contains(first) else {
-                throw SyntaxFault("\(quoted(text)) is no name of an environment variable")
+                throw SyntaxFault.plain("this is no name of an environment variable", hint: "letters, digits and _")
             }
             return text
         }

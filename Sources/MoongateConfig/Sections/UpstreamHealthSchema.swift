@@ -112,14 +112,15 @@ extension ValueType<String> {
     private static func visible(_ text: String) -> Bool { text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f } }
 
     fileprivate static var plainText: ValueType {
-        .text(TextShape(name: "text"), expected: "a text") { text, _ throws(SyntaxFault) in
+        .text(TextShape(name: "text").shown, expected: "a text") { text, _ throws(SyntaxFault) in
             guard text.utf8.count <= 1000 else { throw SyntaxFault("the text is longer than 1000 bytes") }
             return text
         }
     }
 
     fileprivate static var authorityText: ValueType {
-        .text(TextShape(name: "host", pattern: "^[!-~]+$"), expected: "a host name") { text, _ throws(SyntaxFault) in
+        .text(TextShape(name: "host", pattern: "^[!-~]+$").shown, expected: "a host name") {
+            text, _ throws(SyntaxFault) in
             guard !text.isEmpty, visible(text) else {
                 throw SyntaxFault("\(quoted(text)) is no host name", hint: "visible ASCII characters only")
             }
@@ -128,7 +129,7 @@ extension ValueType<String> {
     }
 
     fileprivate static var checkedPath: ValueType {
-        .text(TextShape(name: "path", pattern: "^/[!-~]*$"), expected: "a path such as /healthz") {
+        .text(TextShape(name: "path", pattern: "^/[!-~]*$").shown, expected: "a path such as /healthz") {
             text, _ throws(SyntaxFault) in
             guard text.hasPrefix("/"), visible(text) else {
                 throw SyntaxFault(

@@ -158,7 +158,7 @@ extension UpstreamConfig.Endpoint {
 
 extension ValueType<String> {
     fileprivate static var serviceName: ValueType {
-        let shape = TextShape(name: "service name", pattern: "^[A-Za-z0-9_.-]{1,254}$")
+        let shape = TextShape(name: "service name", pattern: "^[A-Za-z0-9_.-]{1,254}$").shown
         return .text(shape, expected: "a name such as _grpc._tcp.greeter.internal") { text, _ throws(SyntaxFault) in
             guard HostSyntax.isHost(text), !HostSyntax.looksLikeIPv4(text) else {
                 throw SyntaxFault(

@@ -11,8 +11,8 @@ enum AddressSyntax {
 
     static func shape(_ role: Role) -> TextShape {
         switch role {
-        case .listening: TextShape(name: "address", pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/]*):[0-9]{1,5}$")
-        case .endpoint: TextShape(name: "host:port", pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/]+):[0-9]{1,5}$")
+        case .listening: TextShape(name: "address", pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/]*):[0-9]{1,5}$").shown
+        case .endpoint: TextShape(name: "host:port", pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/]+):[0-9]{1,5}$").shown
         }
     }
 

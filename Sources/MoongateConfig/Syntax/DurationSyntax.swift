@@ -1,6 +1,6 @@
 /// Durations: whole numbers with `h`, `m`, `s`, `ms`, the larger units first: `250ms`, `5s`, `1m30s`, `0s`.
 enum DurationSyntax {
-    static let shape = TextShape(name: "duration", pattern: "^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")
+    static let shape = TextShape(name: "duration", pattern: "^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$").shown
 
     private static let units: [(name: String, milliseconds: Int64)] = [
         ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1),
@@ -48,7 +48,7 @@ enum DurationSyntax {
 
 /// Sizes: whole numbers of bytes, or with `B`, `KiB`, `MiB`, `GiB`.
 enum SizeSyntax {
-    static let shape = TextShape(name: "size", pattern: "^[0-9]+(B|KiB|MiB|GiB)?$")
+    static let shape = TextShape(name: "size", pattern: "^[0-9]+(B|KiB|MiB|GiB)?$").shown
 
     private static let units: [(name: String, bytes: Int)] = [
         ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1), ("", 1),

@@ -10,7 +10,7 @@ enum HeaderTemplateSyntax {
     static func parse(_ text: String) throws(SyntaxFault) -> HeaderTemplate {
         let text = try MatchSyntax.parseHeaderValue(text)
         guard text.utf8.first.map(isBlank) != true, text.utf8.last.map(isBlank) != true else {
-            throw SyntaxFault("the value begins or ends with a blank, which no header can")
+            throw SyntaxFault.plain("the value begins or ends with a blank, which no header can")
         }
         var parts: [HeaderTemplate.Part] = []
         var literal = ""
@@ -24,7 +24,7 @@ enum HeaderTemplateSyntax {
                 continue
             }
             guard rest.first == "{", let end = rest.firstIndex(of: "}") else {
-                throw SyntaxFault("a single % stands in the value", hint: "write %% for a percent sign")
+                throw SyntaxFault.plain("a single % stands in the value", hint: "write %% for a percent sign")
             }
             if !literal.isEmpty { parts.append(.text(literal)) }
             literal = ""
@@ -40,9 +40,7 @@ enum HeaderTemplateSyntax {
         if let known = variables.first(where: { $0.name == name }) { return known.part }
         if name.hasPrefix("header:") { return .header(try MatchSyntax.parseHeaderName(String(name.dropFirst(7)))) }
         let names = variables.map(\.name) + ["header:NAME"]
-        throw SyntaxFault(
-            "there is no variable \(quoted(name))",
-            hint: Spelling.suggestion(for: String(name), among: names) ?? "there is \(names.joined(separator: ", "))")
+        throw SyntaxFault.unknownVariable(Spelling.suggestion(for: String(name), among: names), among: names)
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }

@@ -2,7 +2,7 @@
 enum MatchSyntax {
     // MARK: Hosts
 
-    static let host = TextShape(name: "host", pattern: "^(\\*\\.)?[^*:/\\[\\]]+$|^\\[?[0-9A-Fa-f:.]+\\]?$")
+    static let host = TextShape(name: "host", pattern: "^(\\*\\.)?[^*:/\\[\\]]+$|^\\[?[0-9A-Fa-f:.]+\\]?$").shown
 
     /// Lower case, without brackets and without a dot at the end.
     static func parseHost(_ text: String) throws(SyntaxFault) -> String {
@@ -47,8 +47,9 @@ enum MatchSyntax {
     // MARK: gRPC names (the Gateway API's rules for GRPCRoute)
 
     static let service = TextShape(
-        name: "gRPC service", pattern: "^\\.?[A-Za-z_][A-Za-z_0-9]*(\\.[A-Za-z_][A-Za-z_0-9]*)*$")
-    static let method = TextShape(name: "gRPC method", pattern: "^[A-Za-z_][A-Za-z_0-9]*$")
+        name: "gRPC service", pattern: "^\\.?[A-Za-z_][A-Za-z_0-9]*(\\.[A-Za-z_][A-Za-z_0-9]*)*$"
+    ).shown
+    static let method = TextShape(name: "gRPC method", pattern: "^[A-Za-z_][A-Za-z_0-9]*$").shown
 
     static func parseService(_ text: String) throws(SyntaxFault) -> String {
         let name = text.hasPrefix(".") ? text.dropFirst() : text[...]
@@ -85,7 +86,7 @@ enum MatchSyntax {
 
     // MARK: Paths
 
-    static let path = TextShape(name: "request path", pattern: "^/[!-\"$->@-~]*$")
+    static let path = TextShape(name: "request path", pattern: "^/[!-\"$->@-~]*$").shown
 
     static func parsePath(_ text: String) throws(SyntaxFault) -> String {
         guard text.hasPrefix("/") else {
@@ -116,7 +117,7 @@ enum MatchSyntax {
 
     // MARK: Headers
 
-    static let headerName = TextShape(name: "header name", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    static let headerName = TextShape(name: "header name", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").shown
     static let headerValue = TextShape(name: "text", takesAnyScalar: true)
 
     /// In lower case.
@@ -140,16 +141,16 @@ enum MatchSyntax {
     }
 
     static func parseHeaderValue(_ text: String) throws(SyntaxFault) -> String {
-        guard text.utf8.count <= 4096 else { throw SyntaxFault("the value is longer than 4096 bytes") }
+        guard text.utf8.count <= 4096 else { throw SyntaxFault.plain("the value is longer than 4096 bytes") }
         guard text.utf8.allSatisfy({ ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x09 }) else {
-            throw SyntaxFault("the value has control characters, which no header can hold")
+            throw SyntaxFault.plain("the value has control characters, which no header can hold")
         }
         return text
     }
 
     static func parseNonEmptyHeaderValue(_ text: String) throws(SyntaxFault) -> String {
         guard !text.isEmpty else {
-            throw SyntaxFault("the text is empty", hint: "write present: true if any value will do")
+            throw SyntaxFault.plain("the text is empty", hint: "write present: true if any value will do")
         }
         return try parseHeaderValue(text)
     }

@@ -1,6 +1,6 @@
 /// Names that a file gives to listeners, routes, upstreams and policies, and paths of files.
 enum NameSyntax {
-    static let name = TextShape(name: "name", pattern: "^[!#-&(-\\[\\]-~]{1,128}$")
+    static let name = TextShape(name: "name", pattern: "^[!#-&(-\\[\\]-~]{1,128}$").shown
 
     /// Names end up in logs, metrics and scripts: visible ASCII, without quotation marks and backslashes.
     static func parse(_ text: String) throws(SyntaxFault) -> String {
@@ -13,7 +13,7 @@ enum NameSyntax {
         return text
     }
 
-    static let policy = TextShape(name: "policy", pattern: "^[A-Za-z0-9_][A-Za-z0-9_.-]*$|\\.lua$")
+    static let policy = TextShape(name: "policy", pattern: "^[A-Za-z0-9_][A-Za-z0-9_.-]*$|\\.lua$").shown
 
     /// A name to be looked for in the policy path, or the path of a Lua file, made absolute.
     static func parsePolicy(_ text: String, folder: String) throws(SyntaxFault) -> String {
@@ -35,12 +35,12 @@ enum NameSyntax {
         return text
     }
 
-    static let file = TextShape(name: "file path", pattern: "^.+$")
+    static let file = TextShape(name: "file path", pattern: "^.+$").shown
 
     /// The path as it is if absolute, else against the folder. `..` is left alone: a link may stand before it.
     static func absolutePath(_ text: String, folder: String) throws(SyntaxFault) -> String {
-        guard !text.isEmpty else { throw SyntaxFault("the path is empty") }
-        guard !text.utf8.contains(0) else { throw SyntaxFault("the path holds a NUL character") }
+        guard !text.isEmpty else { throw SyntaxFault.plain("the path is empty") }
+        guard !text.utf8.contains(0) else { throw SyntaxFault.plain("the path holds a NUL character") }
         if text.hasPrefix("/") { return text }
         var relative = text[...]
         while relative.hasPrefix("./") { relative = relative.dropFirst(2) }

@@ -3,7 +3,8 @@ enum TLSSyntax {
     // MARK: Versions
 
     static let version = TextShape(
-        name: "`1.2` or `1.3`", pattern: "^([Tt][Ll][Ss])?[ _-]?[Vv]?1[._][23]$", takesAnyScalar: true)
+        name: "`1.2` or `1.3`", pattern: "^([Tt][Ll][Ss])?[ _-]?[Vv]?1[._][23]$", takesAnyScalar: true
+    ).shown
 
     /// `1.2`, and what other proxies write: `v1.2`, `TLSv1.2`, `TLSV1_2`.
     static func parseVersion(_ text: String) throws(SyntaxFault) -> TLSVersion {
@@ -20,7 +21,7 @@ enum TLSSyntax {
 
     // MARK: Ciphers
 
-    static let cipher = TextShape(name: "cipher suite", pattern: "^[A-Z0-9_-]+$")
+    static let cipher = TextShape(name: "cipher suite", pattern: "^[A-Z0-9_-]+$").shown
 
     /// By OpenSSL's name or the IANA's: `ECDHE-RSA-AES128-GCM-SHA256`, `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`.
     static func parseCipher(_ text: String) throws(SyntaxFault) -> TLSCipher {
@@ -45,7 +46,7 @@ enum TLSSyntax {
 
     // MARK: Curves
 
-    static let curve = TextShape(name: "curve", pattern: "^[A-Za-z0-9-]+$")
+    static let curve = TextShape(name: "curve", pattern: "^[A-Za-z0-9-]+$").shown
 
     private static let otherCurveNames: [String: TLSCurve] = [
         "P256": .p256, "PRIME256V1": .p256, "SECP256R1": .p256, "P384": .p384, "SECP384R1": .p384, "P521": .p521,
@@ -61,7 +62,7 @@ enum TLSSyntax {
 
     // MARK: Names
 
-    static let peerName = TextShape(name: "DNS name, URI or IP address", pattern: "^[!-~]+$")
+    static let peerName = TextShape(name: "DNS name, URI or IP address", pattern: "^[!-~]+$").shown
 
     static func parsePeerName(_ text: String) throws(SyntaxFault) -> PeerName {
         if text.contains("://") {
@@ -74,7 +75,7 @@ enum TLSSyntax {
         return .dns(try parseDNSName(text, wildcard: true))
     }
 
-    static let serverName = TextShape(name: "host name", pattern: "^[^*:/\\[\\]]+$")
+    static let serverName = TextShape(name: "host name", pattern: "^[^*:/\\[\\]]+$").shown
 
     /// RFC 6066 §3: a DNS name in ASCII, without a dot at the end.
     static func parseServerName(_ text: String) throws(SyntaxFault) -> String {
@@ -97,7 +98,7 @@ enum TLSSyntax {
 
     // MARK: Trust
 
-    static let authorities = TextShape(name: "`system` or file path", pattern: "^.+$")
+    static let authorities = TextShape(name: "`system` or file path", pattern: "^.+$").shown
 
     /// `system`, or a file; one of that name is `./system`.
     static func parseTrust(_ text: String, folder: String) throws(SyntaxFault) -> UpstreamTLSConfig.Trust {

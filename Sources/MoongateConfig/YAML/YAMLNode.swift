@@ -14,12 +14,12 @@ struct YAMLNode: Sendable {
         return scalar.value == .null
     }
 
-    /// What stands here, for messages: `a list`, `the text "x"`, `nothing`.
-    var found: String {
+    /// The kind of the value, for messages: `a list`, `a text`, `nothing`.
+    var kind: String {
         switch content {
         case .list: "a list"
         case .mapping: "a mapping"
-        case .scalar(let scalar): scalar.found
+        case .scalar(let scalar): scalar.kind
         }
     }
 }

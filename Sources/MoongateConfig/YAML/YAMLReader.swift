@@ -217,7 +217,7 @@ struct YAMLReader {
             let value = try value(try next(), depth: depth + 1)
             height = max(height, value.height)
             guard case .scalar(let scalar) = key.node.content else {
-                report(event.mark, "a key has to be text, not \(key.node.found)")
+                report(event.mark, "a key has to be text, not \(key.node.kind)")
                 continue
             }
             let name = scalar.text
@@ -238,7 +238,7 @@ struct YAMLReader {
     }
 
     private mutating func reportRepeated(_ name: String, _ mark: YAMLMark, _ first: Int) throws(Stop) {
-        report(mark, "the key \(quoted(name)) is given more than once", "it stands in line \(first) already")
+        report(mark, "a key is given more than once", "it stands in line \(first) already")
         repeatedKeys += 1
         if repeatedKeys == YAMLLimits.repeatedKeys { throw Stop() }
     }
@@ -264,13 +264,13 @@ struct YAMLReader {
 
     private func mergeFault(_ node: YAMLNode) -> Diagnostic {
         Diagnostic(
-            location: node.location, message: "\"<<\" merges a mapping, but this is \(node.found)",
+            location: node.location, message: "\"<<\" merges a mapping, but this is \(node.kind)",
             hint: "write <<: *name, where &name stands before a mapping")
     }
 
     private mutating func checkTag(_ event: YAMLEvent) {
         guard let tag = event.tag, !YAMLTag.known.contains(tag) else { return }
-        report(event.mark, "the tag \(quoted(tag)) is not supported", "write the value without a tag")
+        report(event.mark, "tags are not supported", "write the value without its tag")
     }
 
     // MARK: Reports

@@ -20,12 +20,13 @@ struct YAMLScalar: Sendable {
         value = isPlain ? Self.resolve(text) : .text
     }
 
-    var found: String {
+    var kind: String {
         switch value {
         case .null: "nothing"
         case .bool: text
-        case .integer, .hugeInteger, .number: "the number \(shortened(text))"
-        case .text: "the text \(quoted(text))"
+        case .integer, .hugeInteger: "a number"
+        case .number: "a number that is not whole"
+        case .text: "a text"
         }
     }
 
@@ -84,9 +85,6 @@ func quoted(_ text: some StringProtocol) -> String { "\"\(shortened(text))\"" }
 /// The beginning of a text that may be of any length and content, fit for one line of a message.
 func shortened(_ text: some StringProtocol) -> String {
     let limit = 80
-    var result = ""
-    for scalar in text.unicodeScalars.prefix(limit) {
-        result += scalar.value < 0x20 || scalar.value == 0x7F ? scalar.escaped(asASCII: true) : String(scalar)
-    }
+    let result = String(String.UnicodeScalarView(text.unicodeScalars.prefix(limit))).visible()
     return text.unicodeScalars.count > limit ? result + "…" : result
 }

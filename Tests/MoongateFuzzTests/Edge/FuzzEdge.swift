@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import MoongateConfig
 
 @testable import Moongate
 
@@ -23,8 +24,8 @@ final class FuzzEdge {
         folder =
             FileManager.default.temporaryDirectory.path + "/moongate-fuzz-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let path = folder + "/moongate.yaml"
-        try FuzzConfiguration.text(sockets, variation).write(toFile: path, atomically: true, encoding: .utf8)
+        guard let path = AbsolutePath(folder + "/moongate.yaml") else { throw POSIXError(.ENOENT) }
+        try FuzzConfiguration.text(sockets, variation).write(toFile: path.text, atomically: true, encoding: .utf8)
         inline = try InlineEdge(configuration: path, names: names)
     }
 

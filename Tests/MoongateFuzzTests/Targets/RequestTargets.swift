@@ -143,6 +143,9 @@ extension FuzzTarget {
         guard case .request(let request, let length) = AdminRequest.parse(array) else { return }
         try Violation.check(length <= array.count, "a head longer than what came")
         try Violation.check(request.method == "GET" || request.method == "HEAD", "a method that is not taken")
+        if let host = request.host, AdminHosts().verdict(host) == .accepted {
+            try Violation.check(!host.contains { $0.isWhitespace || $0 == "@" || $0 == "/" }, "a host that is none")
+        }
         guard let explained = ExplainedRequest(query: request.query) else { return }
         let again = ExplainedRequest(query: explained.query)
         try Violation.check(again == explained, "\(explained.query) is read as another request")

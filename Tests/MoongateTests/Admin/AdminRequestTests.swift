@@ -11,12 +11,12 @@ import Testing
         #expect(
             parse(get + "GET /x")
                 == .request(
-                    AdminRequest(method: "GET", path: "/metrics", keepAlive: true), length: get.utf8.count))
+                    AdminRequest(method: "GET", path: "/metrics", keepAlive: true, host: "a"), length: get.utf8.count))
         let head = "\r\nHEAD /ready?x=1 HTTP/1.1\r\nhost:\r\nConnection: foo, Close\r\n\r\n"
         #expect(
             parse(head)
                 == .request(
-                    AdminRequest(method: "HEAD", path: "/ready", query: "x=1", keepAlive: false),
+                    AdminRequest(method: "HEAD", path: "/ready", query: "x=1", keepAlive: false, host: ""),
                     length: head.utf8.count))
     }
 

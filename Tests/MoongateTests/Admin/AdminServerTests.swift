@@ -81,7 +81,7 @@ import Testing
         }
     }
 
-    private func get(_ path: String) -> String { "GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n" }
+    private func get(_ path: String) -> String { "GET \(path) HTTP/1.1\r\nHost: localhost\r\n\r\n" }
 
     @Test func metricsComeInPrometheusFormat() throws {
         let fixture = try Fixture()
@@ -132,14 +132,14 @@ import Testing
     @Test func headHasTheLengthAndNoBody() throws {
         let fixture = try Fixture()
         let client = try fixture.connect()
-        client.send("HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.send("HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         let answer = try #require(client.readToEnd())
         #expect(answer.contains("\r\ncontent-length: 4\r\n"))
         #expect(answer.hasSuffix("\r\n\r\n"))
     }
 
     @Test(arguments: [
-        ("POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "405"), ("GET / HTTP/1.1\r\n\r\n", "400"),
+        ("POST /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "405"), ("GET / HTTP/1.1\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nX: " + String(repeating: "x", count: 9000), "431"), ("\u{16}\u{3}\u{1}\r\n\r\n", "400"),
     ])
     func refusalsCloseTheConnection(_ request: String, _ status: String) throws {
@@ -192,7 +192,7 @@ import Testing
         let body = [UInt8](repeating: UInt8(ascii: "x"), count: 8 << 20)
         fixture.set(metrics: body)
         let client = try fixture.connect()
-        client.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         usleep(100_000)
         let other = try fixture.connect()
         other.send(get("/live"))

@@ -31,11 +31,11 @@ import Testing
             (11, .resourceExhausted), (12, .permissionDenied), (5, .internal), (99, .internal),
         ] as [(UInt32, GRPCStatus)])
     func X1resetCodesBecomeStatuses(code: UInt32, status: GRPCStatus) {
-        #expect(Fault.upstreamReset(ErrorCode(rawValue: code), nil, endpoint: "a:1").status == status)
+        #expect(Fault.upstreamReset(ErrorCode(rawValue: code), nil, upstream: "main").status == status)
     }
 
     @Test func C3aLostConnectionIsUnavailable() {
-        let fault = Fault.upstreamReset(.cancel, .peerClosed, endpoint: "a:1")
+        let fault = Fault.upstreamReset(.cancel, .peerClosed, upstream: "main")
         #expect(fault.status == .unavailable)
         #expect(fault.message.contains("closed by the peer"))
     }

@@ -47,6 +47,19 @@ import Testing
         #expect(text.unicodeScalars.dropFirst().dropLast().allSatisfy { $0 == "\u{FFFD}" })
     }
 
+    @Test func C1AndDirectionCharactersAreEscaped() throws {
+        let hidden = "a\u{80}\u{9B}31m\u{9F}\u{61C}\u{200E}\u{200F}\u{2028}\u{2029}\u{202A}\u{202E}\u{2066}\u{2069}z"
+        let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 4096)
+        defer { memory.deallocate() }
+        var line = JSONLine(memory)
+        hidden.withBytes { line.field(Bytes("v"), $0) }
+        let written = String(decoding: line.end().buffer, as: UTF8.self)
+        #expect(
+            written.hasPrefix(#"{"v":"a\u0080\u009b31m\u009f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069z"}"#)
+        )
+        #expect(try value(Array(hidden.utf8)) == hidden)
+    }
+
     @Test func longValuesAreCutAtACharacter() throws {
         for length in 3...40 {
             let text = try #require(

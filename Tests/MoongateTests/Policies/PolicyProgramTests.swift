@@ -67,7 +67,7 @@ import Testing
 
     private func configuration(_ policies: String, above: String = "") -> String {
         """
-        \(above)listeners: [{name: main, address: ":8080", policies: [{name: first, lua: "x = 1"}]}]
+        \(above)listeners: [{name: main, address: ":8080", policies: [{name: first, lua: "on_request = print"}]}]
         upstreams: {main: {endpoints: ["127.0.0.1:1"]}}
         routes:
           - name: all
@@ -87,7 +87,7 @@ import Testing
     }
 
     @Test func sourcesThatOnlyMoveLeaveTheRunningHostsAlone() throws {
-        let policies = "      - {name: second, lua: \"y = 1\"}"
+        let policies = "      - {name: second, lua: \"on_log = print y = 1\"}"
         let first = try make(configuration(policies))
         #expect(try make(configuration(policies, above: "\n\n"), previous: first.program).host == nil)
         let changed = policies.replacing("y = 1", with: "y = 2")
@@ -101,7 +101,7 @@ import Testing
         #expect(off.hasExceptions)
         #expect(off.listenerChain(0)?.count == 1 && off.listenerChain(0, route: -1)?.count == 1)
         #expect(off.listenerChain(0, route: 0)?.count == 0)
-        let on = try make(configuration("      - {name: second, lua: \"y = 1\"}")).program
+        let on = try make(configuration("      - {name: second, lua: \"on_log = print y = 1\"}")).program
         #expect(!on.hasExceptions && on.listenerChain(0, route: 0)?.count == 1)
     }
 
@@ -137,7 +137,7 @@ import Testing
         call.end()
         #expect(
             faults(["p.lua": "require 'none'"], [.init("p.lua")])
-                == ["/etc/p.lua:1: module 'none' not found in the policy path"])
+                == ["/etc/p.lua:1: module not found in the policy path (argument 1 of 'require')"])
     }
 
     @Test func dataFilesArePartOfTheProgram() throws {
@@ -154,7 +154,8 @@ import Testing
         call.end()
         #expect(Set(bench.program.answers.keys).isSuperset(of: ["/etc/users.yaml", "/etc/lines.txt", "/etc/p.lua"]))
         #expect(
-            faults(["p.lua": text], [.init("p.lua")]).first?.hasPrefix("/etc/p.lua:2: users.yaml: no such file") == true
+            faults(["p.lua": text], [.init("p.lua")]).first?.hasPrefix(
+                "/etc/p.lua:2: moon.file: argument 1: no such file") == true
         )
     }
 
@@ -263,7 +264,7 @@ import Testing
                 config, folder: "/etc", shipped: nil, loader: loader(text, data), previous: previous,
                 services: services)
         }
-        let text = "local d = require 'moon'.file('d.txt')"
+        let text = "local d = require 'moon'.file('d.txt') on_request = print"
         let first = try make(text, "1", 1, nil)
         #expect(first.host != nil)
         let second = try make(text, "1", 3, first.program)

@@ -1,5 +1,6 @@
 import CMoongate
 import Foundation
+import MoongateConfig
 import Testing
 
 @testable import Moongate
@@ -13,7 +14,7 @@ import Testing
         let folder = try TemporaryFolder()
         for (name, text) in policies { try folder.write(name, text) }
         var options = SpecRunner.Options()
-        options.paths = [try folder.write("a_spec.lua", spec)]
+        options.paths = [try #require(AbsolutePath(try folder.write("a_spec.lua", spec)))]
         options.filter = filter
         options.timeLimit = timeLimit
         return SpecRunner.run(options)
@@ -291,10 +292,10 @@ import Testing
     @Test func aFolderWithoutSpecsIsAFault() throws {
         let folder = try TemporaryFolder()
         var options = SpecRunner.Options()
-        options.paths = [folder.path]
+        options.paths = [try #require(AbsolutePath(folder.path))]
         #expect(
             SpecRunner.run(options).faults == ["there are no specs (files that end in _spec.lua) in \(folder.path)"])
-        options.paths = [folder.file("none")]
+        options.paths = [try #require(AbsolutePath(folder.file("none")))]
         #expect(SpecRunner.run(options).faults == ["\(folder.file("none")): there is no such file or folder"])
     }
 

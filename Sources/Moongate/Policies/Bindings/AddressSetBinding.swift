@@ -42,7 +42,8 @@ enum AddressSetBinding {
             call.pointee.created_size = texts.count * 64
             return MG_RETURN
         } catch {
-            return call.fail(error.message + (error.hint.map { " (\($0))" } ?? ""))
+            let place = texts.firstIndex { (try? CIDR($0)) == nil } ?? 0
+            return call.fail("moon.cidr: network \(place + 1) \(error.problem)")
         }
     }
 
@@ -61,7 +62,7 @@ enum AddressSetBinding {
         }
         let string = text.string
         guard let address = SocketAddress(host: string, port: 0) ?? SocketAddress(string) else {
-            return call.fail("'\(string)' is no IP address")
+            return call.fail("contains: argument 1 is no IP address")
         }
         call.give(set.contains(address))
         return MG_RETURN

@@ -141,9 +141,8 @@ extension UnsafeMutablePointer where Pointee == mg_call {
     // MARK: Errors
 
     /// Raises a script error.
-    func fail(_ message: StaticString) -> mg_action {
-        mg_call_fail(self, message.utf8Start, message.utf8CodeUnitCount)
-    }
+    func fail(_ message: CallMessage) -> mg_action { fail(telling: message.description) }
 
-    func fail(_ message: String) -> mg_action { message.withBytes { mg_call_fail(self, $0.base, $0.count) } }
+    /// Raises a script error whose message may quote: about files of the configuration, which no request can name, and in specs.
+    func fail(telling message: String) -> mg_action { message.withBytes { mg_call_fail(self, $0.base, $0.count) } }
 }

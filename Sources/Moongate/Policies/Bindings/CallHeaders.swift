@@ -6,7 +6,7 @@ struct CallHeaders {
     private var pseudo: [(name: [UInt8], value: [UInt8])] = []
     private var plain: [(name: [UInt8], value: [UInt8])] = []
     /// What is wrong with the table; `nil`: nothing.
-    private(set) var fault: String?
+    private(set) var fault: CallMessage?
 
     /// - Parameter table: texts, numbers or lists of them by name.
     init(_ table: LuaValue) {
@@ -32,7 +32,7 @@ struct CallHeaders {
 
     private mutating func add(_ name: [UInt8], _ value: LuaValue) {
         guard let text = CallHeaders.text(value) else {
-            fault = "header '\(String(decoding: name, as: UTF8.self))' must be a text, a number or a list of them"
+            fault = "the value of a header must be a text, a number or a list of them"
             return
         }
         set(name, text)

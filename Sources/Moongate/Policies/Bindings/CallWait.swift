@@ -33,7 +33,7 @@ extension UnsafeMutablePointer where Pointee == mg_call {
     }
 
     /// What keeps `count` more calls from being made by this run; `nil`: nothing.
-    func refusal(of count: Int) -> String? {
+    func refusal(of count: Int) -> CallMessage? {
         guard let host, let run else { return "calls are for hooks and timers" }
         let limit = host.program.calls.perRequest
         guard run.work.calls + count > limit else { return nil }
@@ -73,12 +73,13 @@ extension UnsafeMutablePointer where Pointee == mg_call {
                 host?.complete(token, with: answer(group.failures))
             }
             // The name was looked up before: only a directory that changed between could get here.
-            if !isStarted { return abandon(token.number, orders, work, "no upstream is called '\(order.upstream)'") }
+            if !isStarted { return abandon(token.number, orders, work, "the upstream is not there any more") }
         }
         return MG_WAIT
     }
 
-    private func abandon(_ wait: UInt64, _ orders: [CallOrder], _ work: PolicyWork, _ message: String) -> mg_action {
+    private func abandon(_ wait: UInt64, _ orders: [CallOrder], _ work: PolicyWork, _ message: CallMessage) -> mg_action
+    {
         work.waitEnded(wait)
         work.calls -= orders.count
         for order in orders { order.call.cancel() }

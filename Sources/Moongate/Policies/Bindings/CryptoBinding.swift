@@ -38,7 +38,7 @@ enum CryptoBinding {
         let data = call.bytes(0)
         guard data.count <= BindingCall.longestInput else { return call.fail("the text is longer than 16 MiB") }
         guard let target = mg_call_scratch(call, 64), let count = digest.hash(data, to: target) else {
-            return call.fail("this machine's OpenSSL has no \(digest.rawValue)")
+            return call.fail("this machine's OpenSSL has no \(digest)")
         }
         call.give(Bytes(UnsafePointer(target), count))
         return MG_RETURN
@@ -54,7 +54,7 @@ enum CryptoBinding {
         }
         guard let target = mg_call_scratch(call, 64),
             let count = digest.mac(key: call.bytes(1), call.bytes(2), to: target)
-        else { return call.fail("this machine's OpenSSL has no HMAC by \(digest.rawValue)") }
+        else { return call.fail("this machine's OpenSSL has no HMAC by \(digest)") }
         call.give(Bytes(UnsafePointer(target), count))
         return MG_RETURN
     }

@@ -118,7 +118,7 @@ enum DestinationBinding {
     private static let upstreams: mg_leaf = { call in
         guard let run = call.run, let view = run.view else { return call.fail("only hooks know the upstreams") }
         let index = run.upstreamIndex(of: call.bytes(0))
-        guard view.upstreams.indices.contains(index) else { return run.failUnknownUpstream(call.bytes(0), call) }
+        guard view.upstreams.indices.contains(index) else { return run.failUnknownUpstream(call) }
         return call.give(
             .list(
                 view.upstreams[index].report.map { endpoint in
@@ -162,8 +162,8 @@ enum DestinationBinding {
     /// Fills in the choices in their order; gives what is wrong with the table.
     private static func read(
         _ call: BindingCall, _ run: PolicyRun, _ choices: inout [Choice], _ fraction: inout Double
-    ) -> String? {
-        let form = "write { {\"stable\", 95}, {\"canary\", 5}, sticky = text }"
+    ) -> CallMessage? {
+        let form: CallMessage = "write { {\"stable\", 95}, {\"canary\", 5}, sticky = text }"
         var items: [(place: Int64, value: LuaValue)] = []
         switch call.value(0) {
         case .list(let values): items = values.enumerated().map { (Int64($0) + 1, $1) }
@@ -185,7 +185,7 @@ enum DestinationBinding {
                 let weight = weight(pair[1])
             else { return form }
             let index = name.withBytes { run.upstreamIndex(of: $0) }
-            guard index >= 0 else { return "there is no upstream called '\(name)'" }
+            guard index >= 0 else { return "choice \(item.place) names no upstream of the configuration" }
             choices.append(Choice(name: name, index: index, weight: weight))
         }
         return nil
@@ -214,7 +214,7 @@ extension Pooled where Record == PolicyRunRecord {
         pointer.pointee.subject.upstreamNames?._withUnsafeGuaranteedRef { $0.index(of: name) } ?? -1
     }
 
-    func failUnknownUpstream(_ name: Bytes, _ call: BindingCall) -> mg_action {
-        call.fail("there is no upstream called '\(name.string)'")
+    func failUnknownUpstream(_ call: BindingCall) -> mg_action {
+        call.fail("argument 1 names no upstream of the configuration")
     }
 }

@@ -78,22 +78,20 @@ enum DictBinding {
         guard SharedName.isValid(name) else {
             return call.fail("moon.dict: a name has letters, digits, '.', '_', ':', '/' and '-', at most 128")
         }
-        do {
+        do throws(StateFault) {
             let dict: SharedDict
             if let known = host.holdings.dicts[name.string], call.isAbsent(1) {
                 dict = known
             } else if call.run != nil {
                 return call.fail(
-                    "moon.dict: hooks find dicts that were made while the policies loaded; make '\(name.string)' there")
+                    "moon.dict: hooks find dicts that were made while the policies loaded; make it there")
             } else {
                 dict = try host.holdings.dict(name.string, call.isAbsent(1) ? nil : try limits(call))
             }
             call.pointee.created = Unmanaged.passRetained(dict).toOpaque()
             return MG_RETURN
-        } catch let fault as StateFault {
-            return call.fail("moon.dict: \(fault.message)")
         } catch {
-            return call.fail("moon.dict: \(error)")
+            return call.fail("moon.dict: \(error.message)")
         }
     }
 
@@ -111,7 +109,7 @@ enum DictBinding {
                     throw StateFault("ttl must be a number of seconds, not negative")
                 }
                 limits.life = life
-            default: throw StateFault("unknown option '\(name)' (known: bytes, max, ttl)")
+            default: throw StateFault(.unknown("option", name, among: ["bytes", "max", "ttl"]))
             }
         }
         return limits
@@ -233,8 +231,8 @@ enum DictBinding {
         }
         switch dict.increment(key, by: step, initial: initial, life: life) {
         case .value(let sum): _ = give(call, sum)
-        case .notANumber: return call.fail("the value of '\(key.string)' is no number")
-        case .tooLarge: return call.fail("the key '\(key.string)' does not fit into the dict")
+        case .notANumber: return call.fail("the value of the key is no number")
+        case .tooLarge: return call.fail("the key does not fit into the dict")
         }
         return MG_RETURN
     }

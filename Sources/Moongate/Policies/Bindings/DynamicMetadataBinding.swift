@@ -76,10 +76,10 @@ enum DynamicMetadataBinding {
     private static let set: mg_leaf = { call in
         guard let run = call.run else { return MG_RETURN }
         guard let value = call.value(2) else {
-            return call.fail("unexpected type '\(foreignType(call))' in dynamicMetadata")
+            return call.fail("unexpected type '\(known: foreignType(call))' in dynamicMetadata")
         }
         if let type = foreignKey(value) {
-            return call.fail("unexpected type \(type) in table key (only string keys are supported)")
+            return call.fail("unexpected type \(known: type) in table key (only string keys are supported)")
         }
         if run.pointer.pointee.dynamicMetadata == nil { run.pointer.pointee.dynamicMetadata = DynamicMetadata() }
         let metadata = run.pointer.pointee.dynamicMetadata

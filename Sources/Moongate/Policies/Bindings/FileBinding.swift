@@ -58,9 +58,9 @@ enum FileBinding {
             // Up to the tape: what Lua makes of it is the script's.
             return try call.withoutClock { try give(call, host, bytes, path, format) }
         } catch let fault as PolicyFileFault {
-            return call.fail("\(name): \(fault.message)")
+            return call.fail(telling: "moon.file: argument 1: \(fault.message(hiding: path))")
         } catch {
-            return call.fail("\(error)")
+            return call.fail(telling: "\(error)")
         }
     }
 
@@ -80,7 +80,7 @@ enum FileBinding {
         case .json:
             let document = try json(bytes, path)
             guard let root = document.root, root.copy(to: call.pointee.output) else {
-                return call.fail("\(path): too large")
+                return call.fail(telling: "\(path): too large")
             }
             host.kept = document
             return MG_RETURN
@@ -100,7 +100,8 @@ enum FileBinding {
             let column = before.count - (before.lastIndex(of: 0x0a).map { $0 + 1 } ?? 0) + 1
             throw DiagnosticList([
                 Diagnostic(
-                    location: SourceLocation(file: path, line: line, column: column), message: fault.message)
+                    location: SourceLocation(file: path, line: line, column: column), message: fault.message.description
+                )
             ])
         }
     }
@@ -108,7 +109,8 @@ enum FileBinding {
     private static let secret: mg_leaf = { call in
         let name = call.bytes(0).string
         guard let secret = call.host?.secrets[name] else {
-            return call.fail("no secret is called '\(name)': `secrets` in the configuration defines them")
+            let known = call.host?.secrets.keys.sorted() ?? []
+            return call.fail("\(.unknown("secret", name, among: known)): `secrets` in the configuration defines them")
         }
         return call.give(copyOf: secret)
     }

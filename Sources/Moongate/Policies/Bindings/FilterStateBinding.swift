@@ -56,7 +56,7 @@ enum FilterStateBinding {
         guard let run = call.run else { return MG_RETURN }
         let factory = call.bytes(1)
         guard factory.equals("envoy.string") || factory.equals("envoy.hashable_string") else {
-            return call.fail("'\(factory.string)' does not have an object factory")
+            return call.fail("'(hidden)' does not have an object factory")
         }
         if run.pointer.pointee.filterState == nil { run.pointer.pointee.filterState = FilterState() }
         let state = run.pointer.pointee.filterState

@@ -32,7 +32,7 @@ enum GRPCBinding {
         let made = call.makeCall()
         let upstream = call.bytes(0).string
         guard call.upstreams?.has(upstream) ?? false else {
-            return call.fail("moon.grpc.call: there is no upstream called '\(upstream)'")
+            return call.fail("moon.grpc.call: argument 1 names no upstream of the configuration")
         }
         if let fault = fill(made, upstream, call, options) { return call.fail("moon.grpc.call: \(fault)") }
         return call.wait(for: [CallOrder(upstream: upstream, call: made)]) { results(made, $0[0]) }
@@ -40,7 +40,7 @@ enum GRPCBinding {
 
     // MARK: The request
 
-    private static func read(_ value: LuaValue?, _ options: inout Options) -> String? {
+    private static func read(_ value: LuaValue?, _ options: inout Options) -> CallMessage? {
         guard case .table(let entries) = value else { return "options must be a table" }
         for entry in entries {
             switch entry.key {
@@ -51,8 +51,8 @@ enum GRPCBinding {
                 }
                 options.timeout = seconds
             default:
-                let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? "\(entry.key)"
-                return "there is no option called '\(key)'"
+                let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
+                return .unknown("option", key, among: ["metadata", "timeout"])
             }
         }
         return nil
@@ -60,7 +60,7 @@ enum GRPCBinding {
 
     private static func fill(
         _ made: UpstreamCall, _ upstream: String, _ call: BindingCall, _ options: Options
-    ) -> String? {
+    ) -> CallMessage? {
         var headers = CallHeaders(encoded(options.metadata))
         headers.set(":method", "POST")
         headers.set(":scheme", "http")

@@ -89,7 +89,7 @@ enum GRPCReplyBinding {
 
     // MARK: The table
 
-    private static func read(_ value: LuaValue?, _ answer: inout Answer) -> String? {
+    private static func read(_ value: LuaValue?, _ answer: inout Answer) -> CallMessage? {
         guard case .table(let entries) = value else { return "needs a table with status" }
         for entry in entries {
             guard let key = entry.key.stringBytes.map({ String(decoding: $0, as: UTF8.self) }) else {
@@ -100,7 +100,7 @@ enum GRPCReplyBinding {
         return nil
     }
 
-    private static func read(_ key: String, _ value: LuaValue, _ answer: inout Answer) -> String? {
+    private static func read(_ key: String, _ value: LuaValue, _ answer: inout Answer) -> CallMessage? {
         switch key {
         case "status":
             answer.status = status(value)
@@ -114,7 +114,7 @@ enum GRPCReplyBinding {
         case "metadata":
             answer.metadata = value
             return fault(ofMetadata: value)
-        default: return "there is no field called '\(key)'"
+        default: return .unknown("field", key, among: ["details", "message", "metadata", "status"])
         }
         return nil
     }
@@ -128,13 +128,15 @@ enum GRPCReplyBinding {
         }
     }
 
-    private static func fault(ofMetadata value: LuaValue) -> String? {
+    private static func fault(ofMetadata value: LuaValue) -> CallMessage? {
         switch value {
         case .null: return nil
         case .table(let entries):
             for entry in entries {
                 let name = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self).lowercased() } ?? ""
-                guard !reserved.contains(name), !name.hasPrefix(":") else { return "metadata must not have '\(name)'" }
+                guard !reserved.contains(name), !name.hasPrefix(":") else {
+                    return "metadata must not have pseudo-headers and fields that gRPC has itself, such as grpc-status"
+                }
             }
             return nil
         default: return "metadata must be a table of values by name"

@@ -66,7 +66,7 @@ enum HTTPBinding {
     }
 
     private static func send(
-        _ call: BindingCall, _ order: inout HTTPOrder, options: Int, as name: String
+        _ call: BindingCall, _ order: inout HTTPOrder, options: Int, as name: StaticString
     ) -> mg_action {
         if !call.isAbsent(options), let fault = order.read(call.value(options), isWhole: false) {
             return call.fail("\(name): \(fault)")
@@ -74,7 +74,7 @@ enum HTTPBinding {
         return send(call, order, as: name)
     }
 
-    private static func send(_ call: BindingCall, _ order: HTTPOrder, as name: String) -> mg_action {
+    private static func send(_ call: BindingCall, _ order: HTTPOrder, as name: StaticString) -> mg_action {
         let made = call.makeCall()
         if let fault = order.fill(made, call) { return call.fail("\(name): \(fault)") }
         return call.wait(for: [CallOrder(upstream: order.upstream, call: made)]) { failures in
@@ -130,7 +130,7 @@ enum HTTPBinding {
             isKnown = call.upstreams?.has(name) ?? false
         }
         guard isKnown else {
-            let failure = call.fail("there is no upstream called '\(name)'")
+            let failure = call.fail(.unknown("upstream", name, among: host.program.upstreams.sorted()))
             // The name stands in the settings: no line of the script is at fault.
             return host.loading >= 0 ? MG_REFUSE : failure
         }
@@ -159,17 +159,17 @@ struct HTTPOrder {
     /// Takes over the fields of a table. Gives what is wrong with it.
     ///
     /// - Parameter isWhole: upstream and path stand in the table, too.
-    mutating func read(_ value: LuaValue?, isWhole: Bool) -> String? {
+    mutating func read(_ value: LuaValue?, isWhole: Bool) -> CallMessage? {
         guard case .table(let entries) = value else { return "a table with fields is needed" }
         for entry in entries {
-            let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? "\(entry.key)"
+            let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
             if let fault = read(key, entry.value, isWhole) { return fault }
         }
         if upstream.isEmpty { return "upstream is missing" }
         return path.isEmpty ? "path is missing" : nil
     }
 
-    private mutating func read(_ key: String, _ value: LuaValue, _ isWhole: Bool) -> String? {
+    private mutating func read(_ key: String, _ value: LuaValue, _ isWhole: Bool) -> CallMessage? {
         switch key {
         case "headers":
             headers = value
@@ -181,10 +181,12 @@ struct HTTPOrder {
             timeout = seconds
             return nil
         case "upstream" where isWhole, "path" where isWhole, "method", "authority", "body":
-            guard let text = value.stringBytes else { return "\(key) must be a text" }
+            guard let text = value.stringBytes else { return "\(known: key) must be a text" }
             set(key, text)
             return nil
-        default: return "there is no field called '\(key)'"
+        default:
+            let known = ["authority", "body", "headers", "method", "timeout"]
+            return .unknown("field", key, among: isWhole ? known + ["path", "upstream"] : known)
         }
     }
 
@@ -199,8 +201,8 @@ struct HTTPOrder {
     }
 
     /// Writes the request. Gives what is wrong with it.
-    func fill(_ made: UpstreamCall, _ call: UnsafeMutablePointer<mg_call>) -> String? {
-        guard call.upstreams?.has(upstream) ?? false else { return "there is no upstream called '\(upstream)'" }
+    func fill(_ made: UpstreamCall, _ call: UnsafeMutablePointer<mg_call>) -> CallMessage? {
+        guard call.upstreams?.has(upstream) ?? false else { return "upstream names no upstream of the configuration" }
         var fields = CallHeaders(headers)
         fields.set(":method", method)
         fields.set(":scheme", Array("http".utf8))

@@ -69,7 +69,7 @@ enum HTTPCallBinding {
 
     // MARK: Arguments
 
-    private static func read(_ call: BindingCall, _ options: inout Options) -> String? {
+    private static func read(_ call: BindingCall, _ options: inout Options) -> CallMessage? {
         guard call.pointee.passed >= 4 else { return "bad argument #4 to 'httpCall' (number expected, got no value)" }
         if case .some(.table(let entries)) = call.value(3) {
             for entry in entries {
@@ -86,13 +86,14 @@ enum HTTPCallBinding {
         return nil
     }
 
-    private static func read(_ entry: LuaValue.Entry, _ options: inout Options) -> String? {
-        let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? "\(entry.key)"
+    private static func read(_ entry: LuaValue.Entry, _ options: inout Options) -> CallMessage? {
+        let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
         if key == "timeout_ms" { return readTimeout(entry.value, &options) }
         guard ["asynchronous", "return_duplicate_headers", "send_xff", "trace_sampled"].contains(key) else {
-            return "\"\(key)\" is not valid key for httpCall() options"
+            return
+                "\"(hidden)\" is not valid key for httpCall() options"
         }
-        guard case .bool(let flag) = entry.value else { return "httpCall() option \"\(key)\" must be a boolean" }
+        guard case .bool(let flag) = entry.value else { return "httpCall() option \"\(known: key)\" must be a boolean" }
         switch key {
         case "asynchronous": options.isAsynchronous = flag
         case "return_duplicate_headers": options.returnsDuplicates = flag
@@ -104,7 +105,7 @@ enum HTTPCallBinding {
     }
 
     /// Whole milliseconds; fractions are cut off, and a text that is a number will do.
-    private static func readTimeout(_ value: LuaValue?, _ options: inout Options) -> String? {
+    private static func readTimeout(_ value: LuaValue?, _ options: inout Options) -> CallMessage? {
         let number: Double?
         switch value {
         case .integer(let integer): number = Double(integer)
@@ -113,14 +114,15 @@ enum HTTPCallBinding {
         default: number = nil
         }
         guard let number, number.isFinite else {
-            return "bad argument #4 to 'httpCall' (number expected, got \(value.map(typeName) ?? "function"))"
+            return
+                "bad argument #4 to 'httpCall' (number expected, got \(value.map(typeName) ?? "function" as StaticString))"
         }
         guard number >= 0 else { return "http call timeout must be >= 0" }
         options.timeout = UInt64(exactly: min(number, 1e12).rounded(.towardZero)) ?? 0
         return nil
     }
 
-    private static func typeName(_ value: LuaValue) -> String {
+    private static func typeName(_ value: LuaValue) -> StaticString {
         switch value {
         case .null: "nil"
         case .bool: "boolean"

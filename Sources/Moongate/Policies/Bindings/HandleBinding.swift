@@ -190,7 +190,7 @@ enum HandleBinding {
         }
         let name = call.bytes(0)
         let index = run.upstreamIndex(of: name)
-        guard index >= 0 else { return run.failUnknownUpstream(name, call) }
+        guard index >= 0 else { return run.failUnknownUpstream(call) }
         run.pointer.pointee.subject.upstream = index
         return MG_RETURN
     }

@@ -19,25 +19,27 @@ enum HeaderRules {
     }
 
     /// What is wrong with a field; `nil`: nothing.
-    static func fault(name: Bytes, value: Bytes, isRequest: Bool) -> String? {
-        guard isName(name, isRequest: isRequest) else { return "'\(name.string)' is no header name" }
+    static func fault(name: Bytes, value: Bytes, isRequest: Bool) -> CallMessage? {
+        guard isName(name, isRequest: isRequest) else {
+            return "a name is no header name: lower-case letters, digits and '-'"
+        }
         for index in 0..<value.count where value[index] < 32 && value[index] != 9 || value[index] == 127 {
-            return "the value of header '\(name.string)' contains a control character"
+            return "the value of a header contains a control character"
         }
         switch FieldName.identify(name) {
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade:
             // RFC 9113 §8.2.2.
-            return "header '\(name.string)' does not exist in HTTP/2"
+            return "'connection', 'keep-alive', 'transfer-encoding' and 'upgrade' do not exist in HTTP/2"
         case .te where !value.equals("trailers"): return "header 'te' can only be 'trailers' in HTTP/2"
         case .path where !(value.count > 0 && (value[0] == UInt8(ascii: "/") || value.equals("*"))):
             return "':path' must begin with a slash"
         case .path where !FieldSyntax.isPath(value) || value.firstIndex(of: UInt8(ascii: "#")) != nil:
             return "':path' must not contain blanks or a fragment"
         case .method where value.isEmpty: return "':method' must not be empty"
-        case .method where !FieldSyntax.isToken(value): return "'\(value.string)' is no method"
-        case .scheme where !FieldSyntax.isScheme(value): return "'\(value.string)' is no scheme"
+        case .method where !FieldSyntax.isToken(value): return "':method' must be a token"
+        case .scheme where !FieldSyntax.isScheme(value): return "':scheme' must be a scheme such as https"
         case .authority where !FieldSyntax.isAuthority(value), .host where !FieldSyntax.isAuthority(value):
-            return "'\(value.string)' is no authority"
+            return "':authority' must be a host, with a port or without"
         case .contentLength where !isNumber(value): return "'content-length' must be a number"
         case .status where status(value) == nil: return ":status must be between 200-599"
         default: return nil

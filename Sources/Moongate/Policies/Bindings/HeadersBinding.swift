@@ -152,7 +152,7 @@ enum HeadersBinding {
                 if name[0] == UInt8(ascii: ":") {
                     list.pointee.set(name: name, value: value)
                 } else if HeaderRules.isSingle(name), list.pointee.index(of: name) != nil {
-                    return call.fail("header '\(name.string)' is there already, and occurs once")
+                    return call.fail("header 'content-length' is there already, and occurs once")
                 } else {
                     list.pointee.removeTwins(of: name)
                     list.pointee.add(name: name, value: value)
@@ -187,7 +187,11 @@ enum HeadersBinding {
         guard let list = list(call) else { return MG_RETURN }
         if let refusal = refuseWrite(call) { return refusal }
         return withName(call) { name in
-            guard !HeaderRules.isRequired(name) else { return call.fail("header '\(name.string)' cannot be removed") }
+            guard !HeaderRules.isRequired(name) else {
+                return call.fail(
+                    "headers without which a message is malformed cannot be removed: ':method', ':path', ':scheme', ':status'"
+                )
+            }
             list.pointee.remove(name: name)
             noteWrite(call, name)
             return MG_RETURN

@@ -34,7 +34,7 @@ enum JSONBinding {
         do throws(JSONFault) {
             try writer.write(TapeView(argument: 0, of: call))
         } catch {
-            return call.fail(error.description)
+            return call.fail(error.text)
         }
         return call.give(copyOf: writer.text)
     }

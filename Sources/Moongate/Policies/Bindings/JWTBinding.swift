@@ -68,7 +68,7 @@ enum JWTBinding {
             call.pointee.created_size = verifier.size
             return MG_RETURN
         } catch {
-            return call.fail(error.description)
+            return call.fail(error.message)
         }
     }
 
@@ -90,7 +90,7 @@ enum JWTBinding {
             let options = try JWTOptions(TapeView(argument: 1, of: call), "moon.jwt.verify")
             return verify(call, try options.verifier(cacheCapacity: 0))
         } catch {
-            return call.fail(error.description)
+            return call.fail(error.message)
         }
     }
 
@@ -132,7 +132,7 @@ enum JWTBinding {
         do throws(JWTFault) {
             return call.give(copyOf: try token(TapeView(argument: 0, of: call), TapeView(argument: 1, of: call)))
         } catch {
-            return call.fail("moon.jwt.sign: \(error)")
+            return call.fail("moon.jwt.sign: \(error.message)")
         }
     }
 
@@ -143,7 +143,7 @@ enum JWTBinding {
             }
         }
         guard let algorithm = options.member("alg")?.bytes.flatMap(JWTAlgorithm.init) else {
-            throw JWTFault("alg must be one of \(JWTAlgorithm.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw JWTFault("alg must be one of \(known: JWTAlgorithm.allCases.map(\.rawValue))")
         }
         let key = try signingKey(options)
         guard key.fits(algorithm) else { throw key.misfit(algorithm) }
@@ -180,7 +180,7 @@ enum JWTBinding {
         do throws(JSONFault) {
             try writer.write(value)
         } catch {
-            throw JWTFault(error.description)
+            throw JWTFault(error.text)
         }
         return writer.text
     }

@@ -71,12 +71,12 @@ enum LimitBinding {
         var max: Int64?
     }
 
-    private static func options(_ call: BindingCall, known: String) throws(StateFault) -> Options {
+    private static func options(_ call: BindingCall, known: [String]) throws(StateFault) -> Options {
         guard let table = call.value(0) else { throw StateFault("options must be plain values") }
         var options = Options()
         for (name, value) in try table.options() {
-            guard known.split(separator: " ").contains(Substring(name)) else {
-                throw StateFault("unknown option '\(name)' (known: \(known))")
+            guard known.contains(name) else {
+                throw StateFault(.unknown("option", name, among: known))
             }
             switch (name, value) {
             case ("name", .string(let text)): options.name = text
@@ -85,13 +85,13 @@ enum LimitBinding {
             case ("max", .integer(let number)) where number >= 0: options.max = number
             case ("rate", _), ("burst", _), ("cost", _):
                 guard let number = value.double, number > 0, number.isFinite else {
-                    throw StateFault("\(name) must be a number above 0")
+                    throw StateFault("\(known: name) must be a number above 0")
                 }
                 if name == "rate" { options.rate = number }
                 if name == "burst" { options.burst = number }
                 if name == "cost" { options.cost = number }
             case ("max", _): throw StateFault("max must be a whole number, not negative")
-            default: throw StateFault("\(name) must be a text")
+            default: throw StateFault("\(known: name) must be a text")
             }
         }
         return options
@@ -108,14 +108,16 @@ enum LimitBinding {
         let burst = options.burst ?? max(1, rate.rounded(.up))
         guard burst >= 1, burst / rate <= 1e9 else { throw StateFault("burst must be at least 1") }
         let name = options.dict ?? ownDict
-        guard name.withBytes(SharedName.isValid) else { throw StateFault("'\(name)' is no name of a dict") }
+        guard name.withBytes(SharedName.isValid) else {
+            throw StateFault("dict is no name of a dict: letters, digits, '.', '_', ':', '/' and '-'")
+        }
         let dict: SharedDict
         if let known = host.holdings.dicts[name] {
             dict = known
         } else if call.run == nil || options.dict == nil {
             dict = try host.holdings.dict(name, options.dict == nil ? SharedDict.Limits(entries: 100_000) : nil)
         } else {
-            throw StateFault("there is no dict '\(name)': make it with moon.dict while the policy loads")
+            throw StateFault("dict names no dict: make it with moon.dict while the policy loads")
         }
         let owner = options.name ?? file(call, host)
         return Limit(
@@ -131,7 +133,7 @@ enum LimitBinding {
 
     private static let makeRate: mg_leaf = { call in
         do throws(StateFault) {
-            let options = try options(call, known: "burst cost dict key name rate")
+            let options = try options(call, known: ["burst", "cost", "dict", "key", "name", "rate"])
             let limit = try limit(call, options)
             guard let key = options.key else {
                 guard options.cost == nil else { return call.fail("moon.limit: cost is for limits with a key") }
@@ -147,7 +149,7 @@ enum LimitBinding {
     private static let makeConcurrency: mg_leaf = { call in
         guard let host = call.host else { return MG_RETURN }
         do throws(StateFault) {
-            let options = try options(call, known: "max name")
+            let options = try options(call, known: ["max", "name"])
             guard let most = options.max else { return call.fail("moon.concurrency: max is missing") }
             let limit = Limit(.concurrency(Int(clamping: most)), prefix: "\(options.name ?? file(call, host))\u{1f}")
             call.pointee.created = Unmanaged.passRetained(limit).toOpaque()
@@ -182,7 +184,7 @@ enum LimitBinding {
             (base + limit.prefix.count).update(from: key.base, count: key.count)
             return dict.take(Bytes(UnsafePointer(base), buffer.count), interval: interval, burst: burst, cost: cost)
         }
-        guard let answer else { return call.fail("the key does not fit into the dict '\(dict.name)'") }
+        guard let answer else { return call.fail("the key does not fit into the dict '\(known: dict.name)'") }
         call.give(answer.isAllowed)
         call.give(answer.wait / 1e9)
         call.give(answer.remaining)

@@ -44,8 +44,8 @@ enum MethodSetBinding {
             call.pointee.created_size = texts.reduce(0) { $0 + $1.utf8.count + 96 }
             return MG_RETURN
         } catch {
-            if let reason = error.reason { return call.fail("'\(error.pattern)' fits no method: \(reason)") }
-            return call.fail("'\(error.pattern)' is no pattern such as shop.Cart/Get* or *")
+            let number = (texts.firstIndex(of: error.pattern) ?? 0) + 1
+            return call.fail("moon.methods: pattern \(number) \(error.problem)")
         }
     }
 

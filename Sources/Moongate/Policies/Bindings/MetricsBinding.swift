@@ -116,7 +116,9 @@ enum MetricsBinding {
                 case ("help", .string(let text)): help = text
                 case ("labels", let list): definition.labels = try texts(list)
                 case ("buckets", let list) where kind == .histogram: definition.buckets = try bounds(list)
-                default: throw StateFault("unknown option '\(name)' (known: buckets of histograms, help, labels)")
+                default:
+                    let known = kind == .histogram ? ["buckets", "help", "labels"] : ["help", "labels"]
+                    throw StateFault(.unknown("option", name, among: known))
                 }
             }
         case nil: throw StateFault("help must be a text, or a table of options")
@@ -152,17 +154,17 @@ enum MetricsBinding {
     /// Prometheus' rules for names, and ours: what the edge counts itself is not to be confused with anything.
     private static func check(_ definition: ScriptMetric.Definition) throws(StateFault) {
         guard isName(definition.name, colon: true), definition.name.utf8.count <= 128 else {
-            throw StateFault("'\(definition.name)' is no name of a metric: letters, digits and '_'")
+            throw StateFault("argument 1 is no name of a metric: letters, digits and '_'")
         }
         for prefix in ["moongate_", "process_", "lua_"] where definition.name.hasPrefix(prefix) {
-            throw StateFault("names that begin with \(prefix) are the edge's own")
+            throw StateFault("names that begin with \(known: prefix) are the edge's own")
         }
         guard definition.labels.count <= 8 else { throw StateFault("at most 8 labels") }
         for (index, label) in definition.labels.enumerated() {
             guard isName(label, colon: false), !label.hasPrefix("__"), label != "le", label.utf8.count <= 64 else {
-                throw StateFault("'\(label)' is no name of a label")
+                throw StateFault("label \(index + 1) is no name of a label")
             }
-            if definition.labels[..<index].contains(label) { throw StateFault("the label '\(label)' occurs twice") }
+            if definition.labels[..<index].contains(label) { throw StateFault("label \(index + 1) occurs twice") }
         }
     }
 
@@ -186,18 +188,20 @@ enum MetricsBinding {
 
     private static func refuseLabels(_ call: BindingCall, _ cells: ScriptCells) -> mg_action {
         let definition = cells.metric.definition
-        guard !definition.labels.isEmpty else { return call.fail("the metric '\(definition.name)' has no labels") }
+        guard !definition.labels.isEmpty else {
+            return call.fail("the metric '\(known: definition.name)' has no labels")
+        }
         return call.fail(
-            "the metric '\(definition.name)' needs the labels \(definition.labels.joined(separator: ", "))")
+            "the metric '\(known: definition.name)' needs the labels \(known: definition.labels)")
     }
 
-    private static func add(_ call: BindingCall, sign: Double, _ method: String) -> mg_action {
+    private static func add(_ call: BindingCall, sign: Double, _ method: StaticString) -> mg_action {
         guard let cells = cells(call) else { return MG_RETURN }
         let kind = cells.metric.definition.kind
         var amount = call.isAbsent(0) ? 1 : call.pointee.arguments[0].number
-        guard amount.isFinite else { return call.fail("\(kind.rawValue) \(method) amount must be a finite number") }
+        guard amount.isFinite else { return call.fail("\(kind) \(method) amount must be a finite number") }
         if amount < 0 && (kind == .counter || cells.isEnvoy) {
-            return call.fail("\(kind.rawValue) \(method) amount must be non-negative")
+            return call.fail("\(kind) \(method) amount must be non-negative")
         }
         if cells.isEnvoy { amount = amount.rounded(.towardZero) }
         guard let block = cells.block(call, labelsAt: 1) else { return refuseLabels(call, cells) }

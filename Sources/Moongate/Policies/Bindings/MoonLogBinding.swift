@@ -39,11 +39,11 @@ enum MoonLogBinding {
         for entry in TapeView(argument: 1, of: call).entries {
             guard let name = entry.key.bytes, isName(name), !reserved.contains(name.string) else {
                 return call.fail(
-                    "moon.log: '\(String(decoding: entry.key.plainText ?? [], as: UTF8.self).prefix(64))' "
-                        + "cannot be the name of a field")
+                    "moon.log: a name cannot be the name of a field: letters, digits and '_', and none of the log's own"
+                )
             }
             guard let value = metadata(entry.value) else {
-                return call.fail("moon.log: field '\(name.string)' must be a text, a number or a boolean")
+                return call.fail("moon.log: the value of a field must be a text, a number or a boolean")
             }
             fields[name.string] = value
         }

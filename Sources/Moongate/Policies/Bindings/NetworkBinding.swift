@@ -17,7 +17,7 @@ enum NetworkBinding {
     private static let network: mg_leaf = { call in
         let text = call.bytes(0).string
         guard let address = SocketAddress(host: text, port: 0) ?? SocketAddress(text) else {
-            return call.fail("'\(text)' is no IP address")
+            return call.fail("moon.network: argument 1 is no IP address")
         }
         let isV4 = address.family == .v4
         let given = call.isAbsent(isV4 ? 1 : 2) ? (isV4 ? 32 : 64) : call.integer(isV4 ? 1 : 2)

@@ -48,10 +48,10 @@ enum PasswordsBinding {
             guard case .string(let name) = entry.key, case .string(let text) = entry.value else {
                 return call.fail("moon.passwords: users and hashes must be texts")
             }
-            do {
+            do throws(PasswordFault) {
                 users.append((name, try PasswordHash(text)))
             } catch {
-                return call.fail("user \"\(name)\": \(error)")
+                return call.fail("user \(user: name): \(error.message)")
             }
         }
         call.pointee.created = Unmanaged.passRetained(Passwords(users)).toOpaque()
@@ -82,11 +82,11 @@ enum PasswordsBinding {
 
     /// `moon.password.verify(hash, password)`: one hash, without a list of users.
     static let verifyHash: mg_leaf = { call in
-        do {
+        do throws(PasswordFault) {
             let text = call.bytes(0)
             return check(call, .empty, try PasswordHash(text.string), text, isKnown: true)
         } catch {
-            return call.fail("\(error)")
+            return call.fail("moon.password.verify: argument 1: \(error.message)")
         }
     }
 

@@ -36,7 +36,7 @@ enum ReplyBinding {
     // MARK: Checking
 
     /// Why the hook that runs cannot answer; `nil`: it can.
-    static func refusal(_ run: PolicyRun) -> StaticString? {
+    static func refusal(_ run: PolicyRun) -> CallMessage? {
         switch run.pointer.pointee.phase {
         case .idle, .request: break
         case .response:
@@ -61,8 +61,8 @@ enum ReplyBinding {
         run.pointer.pointee.subject.responseFlow.headSent?.pointee ?? false
     }
 
-    private static func check(_ call: BindingCall, _ outline: inout Outline) -> String? {
-        var fault: String?
+    private static func check(_ call: BindingCall, _ outline: inout Outline) -> CallMessage? {
+        var fault: CallMessage?
         let isComplete = forEachField(call) { name, value in
             guard fault == nil else { return }
             outline.size += name.count + value.count + 64

@@ -66,9 +66,9 @@ enum SharedListBinding {
         do {
             return try call.withoutClock { try files.list(key) { try make($0, key.path) } }
         } catch let fault as PolicyFileFault {
-            _ = call.fail("\(name): \(fault.message)")
+            _ = call.fail(telling: "moon.\(List.kind.rawValue): argument 1: \(fault.message(hiding: key.path))")
         } catch {
-            _ = call.fail("\(error)")
+            _ = call.fail(telling: "\(error)")
         }
         return nil
     }
@@ -79,7 +79,7 @@ enum SharedListBinding {
         if call.pointee.arguments[0].kind == MG_STRING {
             let name = call.bytes(0).string
             guard (try? CIDR(name)) == nil else {
-                return call.fail("\(name) is a network: write a list, [\(name)], or the path of a file")
+                return call.fail("moon.networks: argument 1 is a network: write a list of networks, or the path of a file")
             }
             guard let list = load(call, form: "", { try NetworkList($0, path: $1) }) else { return MG_FAIL }
             hand(Unmanaged.passRetained(AddressSetBinding.AddressSet(list.set)).toOpaque(), to: call)
@@ -92,7 +92,7 @@ enum SharedListBinding {
         do throws(CIDRFault) {
             for element in elements { try builder.add(element) }
         } catch {
-            return call.fail(error.message + (error.hint.map { " (\($0))" } ?? ""))
+            return call.fail("moon.networks: network \(builder.count + 1) \(error.problem)")
         }
         call.pointee.created = Unmanaged.passRetained(AddressSetBinding.AddressSet(builder.set)).toOpaque()
         call.pointee.created_size = elements.count * 64
@@ -127,8 +127,7 @@ enum UserListBinding {
     static let make: mg_leaf = { call in
         let name = call.isAbsent(1) ? UserList.Form.any.rawValue : call.bytes(1).string
         guard let form = UserList.Form(rawValue: name) else {
-            return call.fail(
-                "moon.users: the forms are \(UserList.Form.allCases.map(\.rawValue).joined(separator: ", "))")
+            return call.fail("moon.users: the forms are \(known: UserList.Form.allCases.map(\.rawValue))")
         }
         return SharedListBinding.construct(call, form: form.rawValue) { try UserList($0, path: $1, form: form) }
     }

@@ -53,8 +53,10 @@ enum StatsBinding {
         let unit = call.bytes(1).string
         guard units.contains(unit) else {
             return call.fail(
-                "invalid histogram unit '\(unit)', expected 'ms', 'milliseconds', 'microseconds', 'nanoseconds', "
-                    + "'bytes', or 'unspecified'")
+                """
+                invalid histogram unit, expected 'ms', 'milliseconds', 'microseconds', 'nanoseconds', 'bytes', or \
+                'unspecified'
+                """)
         }
         return make(call, .histogram, buckets: bounds)
     }

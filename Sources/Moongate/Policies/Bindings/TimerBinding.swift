@@ -40,10 +40,10 @@ enum TimerBinding {
 
     private static func add(_ call: BindingCall, repeats: Bool, from shortest: Double) -> mg_action {
         guard let host = call.host else { return call.fail("there are no timers here") }
-        let name = repeats ? "moon.timer.every" : "moon.timer.after"
+        let name: StaticString = repeats ? "moon.timer.every" : "moon.timer.after"
         let seconds = call.pointee.arguments[0].number
         guard seconds >= shortest, seconds <= longest else {
-            return call.fail("\(name): seconds must be between \(shortest) and \(Int64(longest))")
+            return call.fail("\(name): seconds must be between \(limit: shortest) and \(Int64(longest))")
         }
         var runsEverywhere = false
         if let fault = readWorker(call, &runsEverywhere) { return call.fail("\(name): \(fault)") }
@@ -51,6 +51,7 @@ enum TimerBinding {
             return call.fail("\(name): more than \(PolicyTimers.limit) timers on one worker")
         }
         let isLoading = host.loading >= 0
+        if isLoading { host.hasLoadTimers = true }
         let instance = isLoading ? host.loading : call.run?.pointer.pointee.current ?? -1
         guard instance >= 0, isLoading || call.run != nil else { return call.fail("\(name) is for policies") }
         if isLoading && !runsEverywhere && host.services.worker != 0 {
@@ -65,7 +66,7 @@ enum TimerBinding {
     }
 
     /// `worker`: 0, or `"all"`.
-    private static func readWorker(_ call: BindingCall, _ runsEverywhere: inout Bool) -> String? {
+    private static func readWorker(_ call: BindingCall, _ runsEverywhere: inout Bool) -> CallMessage? {
         guard !call.isAbsent(2) else { return nil }
         guard case .table(let entries) = call.value(2) else { return "options must be a table" }
         for entry in entries {

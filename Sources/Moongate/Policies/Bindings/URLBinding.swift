@@ -113,7 +113,7 @@ enum URLBinding {
         return call.give(copyOf: Array(pairs.joined(separator: [UInt8(ascii: "&")])))
     }
 
-    private static let badQuery = "moon.url.query: values must be texts, numbers or lists of them by name"
+    private static let badQuery: CallMessage = "moon.url.query: values must be texts, numbers or lists of them by name"
 
     private static func escaped(_ buffer: UnsafeBufferPointer<UInt8>) -> [UInt8] {
         buffer.baseAddress.map { escaped(Bytes($0, buffer.count)) } ?? []

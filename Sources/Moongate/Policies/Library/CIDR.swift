@@ -11,7 +11,7 @@ struct CIDR: Sendable, Hashable {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let host = parts.first, let address = SocketAddress(host: String(host), port: 0), address.scope == 0
         else {
-            throw CIDRFault("\"\(text)\" is no IP address or CIDR block", hint: "write 10.0.0.0/8 or 2001:db8::/32")
+            throw CIDRFault(text, "is no IP address or CIDR block", hint: "write 10.0.0.0/8 or 2001:db8::/32")
         }
         family = address.family
         let width = address.family == .v4 ? 32 : 128
@@ -20,7 +20,7 @@ struct CIDR: Sendable, Hashable {
         var length = width
         if parts.count == 2 {
             guard let prefix = CIDR.prefix(parts[1]), (offset...offset + width).contains(prefix) else {
-                throw CIDRFault("\"\(text)\": the prefix must be a number from \(offset) to \(offset + width)")
+                throw CIDRFault(text, "has a prefix that is no number from \(offset) to \(offset + width)")
             }
             length = prefix - offset
         }
@@ -29,7 +29,7 @@ struct CIDR: Sendable, Hashable {
         guard number & hostMask == 0 else {
             let network = CIDR.text(number & ~hostMask, address.family)
             throw CIDRFault(
-                "\"\(text)\" has bits set outside its prefix",
+                text, "has bits set outside its prefix",
                 hint: "write \(network)/\(length) for the block, or \(address.host) for the one address")
         }
         first = number
@@ -50,12 +50,23 @@ struct CIDR: Sendable, Hashable {
 
 /// What is wrong with the text of a block.
 struct CIDRFault: Error, Sendable, Hashable {
+    /// Without the text, which may be anything where a script gives it.
+    let problem: CallMessage
+    /// With the text, for a field of the configuration that may be shown.
     let message: String
     let hint: String?
 
-    init(_ message: String, hint: String? = nil) {
-        self.message = message
+    init(_ text: String, _ problem: CallMessage, hint: String? = nil) {
+        self.problem = problem
+        message = "\"\(text)\" \(problem)"
         self.hint = hint
+    }
+
+    /// Of an entry that has no text of its own.
+    init(_ problem: CallMessage) {
+        self.problem = problem
+        message = "a network \(problem)"
+        hint = nil
     }
 }
 

@@ -17,17 +17,15 @@ struct MethodSet: Sendable {
     }
 
     private static func compile(_ text: String) throws(MethodFault) -> [UInt8] {
+        let pattern: PathPattern
         do throws(PathPattern.Fault) {
-            let pattern = try PathPattern("/" + text)
-            // A star that is meant would be one that stands for others.
-            guard !pattern.canonical.contains("%2A") else {
-                throw PathPattern.Fault(message: "a star always stands for other characters", hint: nil)
-            }
-            return Array(pattern.key.utf8.dropFirst())
+            pattern = try PathPattern("/" + text)
         } catch {
-            throw MethodFault(
-                pattern: text, reason: [error.message, error.hint].compactMap { $0 }.joined(separator: "; "))
+            throw MethodFault(pattern: text, reason: error.reason)
         }
+        // A star that is meant would be one that stands for others.
+        guard !pattern.canonical.contains("%2A") else { throw MethodFault(pattern: text, reason: .literalStar) }
+        return Array(pattern.key.utf8.dropFirst())
     }
 
     /// - Parameter path: `/shop.Cart/GetItem`, the query apart.
@@ -83,5 +81,11 @@ struct MethodSet: Sendable {
 struct MethodFault: Error {
     let pattern: String
     /// Why no request can have it; `nil`: it has not the form of a pattern.
-    let reason: String?
+    let reason: PathPattern.Reason?
+
+    /// Without the pattern, which may be anything where a script gives it.
+    var problem: CallMessage {
+        guard let reason else { return "is no pattern such as shop.Cart/Get* or *" }
+        return "fits no method: \(reason)"
+    }
 }

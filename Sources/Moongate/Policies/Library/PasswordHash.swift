@@ -20,7 +20,7 @@ public struct PasswordHash: Sendable, Hashable {
             if password.isEmpty { return PasswordFault("the password is empty") }
             if password.contains(0) { return PasswordFault("the password contains a zero byte") }
             guard password.count > longestPassword else { return nil }
-            return PasswordFault("\(rawValue) takes passwords of at most \(longestPassword) bytes")
+            return PasswordFault("\(self) takes passwords of at most \(longestPassword) bytes")
         }
     }
 
@@ -86,14 +86,14 @@ extension PasswordHash {
         let cost = cost ?? method.defaultCost
         guard method.costs.contains(cost) else {
             throw PasswordFault(
-                "\(method.rawValue) takes a cost from \(method.costs.lowerBound) to \(method.costs.upperBound)")
+                "\(method) takes a cost from \(method.costs.lowerBound) to \(method.costs.upperBound)")
         }
         if let refusal = method.refusal(of: password) { throw refusal }
         var setting = [CChar](repeating: 0, count: Int(CRYPT_GENSALT_OUTPUT_SIZE))
         let prefix = method == .bcrypt ? "$2b$" : "$y$"
         let made = crypt_gensalt_rn(prefix, UInt(cost), nil, 0, &setting, Int32(setting.count))
         guard let made, let text = crypt(password, setting: String(cString: made)) else {
-            throw PasswordFault("the system cannot hash by \(method.rawValue): \(SystemError.text(of: errno))")
+            throw PasswordFault("the system cannot hash by \(method): \(system: SystemError("crypt"))")
         }
         return try PasswordHash(text)
     }
@@ -156,6 +156,7 @@ extension PasswordHash {
 
 /// Why a hash is not taken or not made, for people.
 public struct PasswordFault: Error, Sendable, Hashable, CustomStringConvertible {
-    public let description: String
-    init(_ description: String) { self.description = description }
+    let message: CallMessage
+    init(_ message: CallMessage) { self.message = message }
+    public var description: String { message.description }
 }

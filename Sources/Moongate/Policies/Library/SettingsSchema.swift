@@ -9,9 +9,9 @@ import MoongateConfig
 struct SettingsSchema {
     enum Fault: Error {
         /// What is wrong with the settings: for who wrote the configuration.
-        case settings(String)
+        case settings(CallMessage)
         /// What is wrong with the description: for who wrote the policy.
-        case description(String)
+        case description(CallMessage)
     }
 
     let output: UnsafeMutablePointer<mg_tape>
@@ -20,13 +20,12 @@ struct SettingsSchema {
     func check(table: TapeView, _ fields: TapeView, path: String) throws(Fault) {
         let known = SettingsSchema.named(fields)
         for (name, _) in SettingsSchema.named(table) where !known.contains(where: { $0.name == name }) {
-            let names = known.map(\.name).joined(separator: ", ")
             let place = path.isEmpty ? "" : " in \(path)"
-            throw .settings("unknown setting \"\(name)\"\(place) (known: \(names))")
+            throw .settings("unknown setting \(setting: name)\(known: place) (known: \(known: known.map(\.name)))")
         }
         // A list where names are wanted has keys that are no names.
         guard table.entries.allSatisfy({ $0.key.bytes != nil }) else {
-            throw .settings("\(path.isEmpty ? "the settings" : path) must have names")
+            throw .settings("\(known: path.isEmpty ? "the settings" : path) must have names")
         }
         try mark(MG_TABLE)
         for (name, field) in known {
@@ -38,7 +37,7 @@ struct SettingsSchema {
                 try copyName(name, of: fields)
                 try copy(fallback)
             } else if field.member("required")?.bool == true {
-                throw .settings("\(full) is missing")
+                throw .settings("\(known: full) is missing")
             }
         }
         try mark(MG_END)
@@ -48,34 +47,34 @@ struct SettingsSchema {
 
     private func check(_ value: TapeView, _ field: TapeView, _ path: String) throws(Fault) {
         guard let type = field.bytes ?? field.entries.first(where: { $0.key.integer == 1 })?.value.bytes else {
-            throw .description("moon.settings: \(path) has no type")
+            throw .description("moon.settings: \(known: path) has no type")
         }
         switch type.string {
         case "string":
-            guard value.bytes != nil else { throw .settings("\(path) must be a string") }
+            guard value.bytes != nil else { throw .settings("\(known: path) must be a string") }
             try checkChoice(value, field, path)
             try copy(value)
         case "number":
-            guard let number = value.number else { throw .settings("\(path) must be a number") }
+            guard let number = value.number else { throw .settings("\(known: path) must be a number") }
             try checkRange(number, field, path)
             try copy(value)
         case "integer":
-            guard let integer = value.integer else { throw .settings("\(path) must be a whole number") }
+            guard let integer = value.integer else { throw .settings("\(known: path) must be a whole number") }
             try checkRange(Double(integer), field, path)
             try copy(value)
         case "boolean":
-            guard value.bool != nil else { throw .settings("\(path) must be true or false") }
+            guard value.bool != nil else { throw .settings("\(known: path) must be true or false") }
             try copy(value)
         case "duration": try checkDuration(value, field, path)
         case "size": try checkSize(value, field, path)
         case "list": try checkList(value, field, path)
         case "map": try checkMap(value, field, path)
         case "table":
-            guard value.kind == MG_TABLE else { throw .settings("\(path) must be a map") }
+            guard value.kind == MG_TABLE else { throw .settings("\(known: path) must be a map") }
             guard let fields = field.member("fields") else { return try copy(value) }
             try check(table: value, fields, path: path)
         case "any": try copy(value)
-        default: throw .description("moon.settings: \(path) has the unknown type '\(type.string)'")
+        default: throw .description("moon.settings: \(known: path) has an unknown type")
         }
     }
 
@@ -84,7 +83,7 @@ struct SettingsSchema {
             return
         }
         guard choices.contains(where: { $0.equals(text) }) else {
-            throw .settings("\(path) must be one of \(choices.map(\.string).joined(separator: ", "))")
+            throw .settings("\(known: path) must be one of \(known: choices.map(\.string))")
         }
     }
 
@@ -95,14 +94,17 @@ struct SettingsSchema {
         }
         let low = String(decoding: least?.plainText ?? [], as: UTF8.self)
         let high = String(decoding: most?.plainText ?? [], as: UTF8.self)
-        if most == nil { throw .settings("\(path) must be at least \(low)") }
-        throw .settings(least == nil ? "\(path) must be at most \(high)" : "\(path) must be \(low) to \(high)")
+        if most == nil { throw .settings("\(known: path) must be at least \(known: low)") }
+        throw .settings(
+            least == nil
+                ? "\(known: path) must be at most \(known: high)"
+                : "\(known: path) must be \(known: low) to \(known: high)")
     }
 
     /// Given on as seconds.
     private func checkDuration(_ value: TapeView, _ field: TapeView, _ path: String) throws(Fault) {
         guard let text = value.bytes, let milliseconds = SettingSyntax.milliseconds(text.string) else {
-            throw .settings("\(path) must be a duration such as 250ms or 5s")
+            throw .settings("\(known: path) must be a duration such as 250ms or 5s")
         }
         try checkRange(Double(milliseconds) / 1000, field, path)
         var seconds = mg_value()
@@ -119,7 +121,7 @@ struct SettingsSchema {
     private func checkSize(_ value: TapeView, _ field: TapeView, _ path: String) throws(Fault) {
         let text = value.bytes?.string ?? value.integer.map(String.init)
         guard let text, let bytes = SettingSyntax.bytes(text) else {
-            throw .settings("\(path) must be a size such as 64KiB or 4MiB")
+            throw .settings("\(known: path) must be a size such as 64KiB or 4MiB")
         }
         try checkRange(Double(bytes), field, path)
         var size = mg_value()
@@ -132,8 +134,12 @@ struct SettingsSchema {
 
     private func checkList(_ value: TapeView, _ field: TapeView, _ path: String) throws(Fault) {
         let isSingle = !value.isContainer && field.member("single")?.bool == true
-        guard let elements = isSingle ? [value] : value.elements else { throw .settings("\(path) must be a list") }
-        guard !elements.isEmpty || field.member("empty")?.bool != false else { throw .settings("\(path) is empty") }
+        guard let elements = isSingle ? [value] : value.elements else {
+            throw .settings("\(known: path) must be a list")
+        }
+        guard !elements.isEmpty || field.member("empty")?.bool != false else {
+            throw .settings("\(known: path) is empty")
+        }
         try mark(MG_LIST)
         for (index, element) in elements.enumerated() {
             try check(element, of: field, isSingle ? path : "\(path)[\(index + 1)]")
@@ -143,12 +149,13 @@ struct SettingsSchema {
 
     private func checkMap(_ value: TapeView, _ field: TapeView, _ path: String) throws(Fault) {
         guard value.kind == MG_TABLE, value.entries.allSatisfy({ $0.key.bytes != nil }) else {
-            throw .settings("\(path) must be a map")
+            throw .settings("\(known: path) must be a map")
         }
         try mark(MG_TABLE)
-        for (name, element) in SettingsSchema.named(value) {
+        // Names of a map may be keys that let somebody in: messages have their place instead.
+        for (index, (name, element)) in SettingsSchema.named(value).enumerated() {
             try copyName(name, of: value)
-            try check(element, of: field, "\(path).\(name)")
+            try check(element, of: field, "\(path)[name \(index + 1)]")
         }
         try mark(MG_END)
     }

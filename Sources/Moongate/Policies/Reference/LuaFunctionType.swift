@@ -13,6 +13,28 @@ struct LuaFunctionType: Equatable {
     /// The names of types that stand anywhere in it.
     var names: [String] = []
 
+    /// The members of a union, without the mark of what may be missing: `string|number[]?` has `string`, `number[]` and `nil`.
+    static func members(of type: String) -> [String] {
+        var members = [""]
+        var depth = 0
+        for character in type {
+            switch character {
+            case "(", "{", "<": depth += 1
+            case ")", "}", ">": depth -= 1
+            default: break
+            }
+            if character == "|" && depth == 0 {
+                members.append("")
+            } else {
+                members[members.count - 1].append(character)
+            }
+        }
+        return members.flatMap { member -> [String] in
+            let plain = member.trimmingBlanks
+            return plain.hasSuffix("?") ? [String(plain.dropLast()), "nil"] : [plain]
+        }
+    }
+
     /// - Throws: what is wrong with the notation, and where.
     init(parsing text: String) throws(LuaTypeFault) {
         var reader = LuaTypeReader(text)

@@ -31,14 +31,14 @@ final class PolicyHoldings {
         if let limits {
             if let known = self.limits[name], known.limits != limits {
                 throw StateFault(
-                    "the dict '\(name)' has other limits in \(known.file): they must be the same wherever they are given"
+                    "the dict '\(known: name)' has other limits in \(known: known.file): they must be the same wherever they are given"
                 )
             }
             self.limits[name] = (limits, file)
         }
         if let dict = dicts[name] { return dict }
         guard let dict = state.dicts.dict(name, limits ?? SharedDict.Limits()) else {
-            throw StateFault("there is not enough memory for the dict '\(name)'")
+            throw StateFault("there is not enough memory for the dict '\(known: name)'")
         }
         dicts[name] = dict
         return dict
@@ -51,14 +51,15 @@ final class PolicyHoldings {
         if let known = metrics[definition.name] {
             guard known.definition == definition else {
                 throw StateFault(
-                    "the metric '\(definition.name)' is a \(known.definition.shape) already, not a \(definition.shape)")
+                    "the metric '\(known: known.definition.name)' is a \(known: known.definition.shape) already; this one has another shape"
+                )
             }
             return known
         }
         for name in definition.seriesNames {
             for known in metrics.values where known.definition.seriesNames.contains(name) {
                 throw StateFault(
-                    "the metric '\(definition.name)' and '\(known.definition.name)' share the series '\(name)'")
+                    "the metric and '\(known: known.definition.name)' share the series '\(known: name)'")
             }
         }
         let metric = make()
@@ -69,6 +70,6 @@ final class PolicyHoldings {
 
 /// Why a policy cannot have what it asks for.
 struct StateFault: Error {
-    let message: String
-    init(_ message: String) { self.message = message }
+    let message: CallMessage
+    init(_ message: CallMessage) { self.message = message }
 }

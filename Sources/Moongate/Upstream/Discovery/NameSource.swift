@@ -44,7 +44,16 @@ struct ServiceRecords: Equatable {
 
 /// Why a question about a name has no answer.
 struct NameFailure: Error, Equatable, Sendable, CustomStringConvertible {
-    /// `Domain name not found`
-    let description: String
-    init(_ description: String) { self.description = description }
+    /// For clients, without a name: `Domain name not found`.
+    let told: String
+    /// The name that could not be resolved, where it is another than the one that was asked for.
+    let name: String?
+
+    init(_ told: String, of name: String? = nil) {
+        self.told = told
+        self.name = name
+    }
+
+    /// For operators: `one.greeter.test: Domain name not found`.
+    var description: String { name.map { "\($0): \(told)" } ?? told }
 }

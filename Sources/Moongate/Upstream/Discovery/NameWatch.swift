@@ -112,7 +112,7 @@ final class NameWatch {
             hosts[name] = Array(answer.addresses.prefix(share))
             countdown.timeToLive = min(countdown.timeToLive, answer.timeToLive ?? countdown.timeToLive)
         case .failure(let failure):
-            countdown.failure = NameFailure("\(name): \(failure)")
+            countdown.failure = NameFailure(failure.told, of: name)
             // Not at the end of the service's time: the host may be back sooner.
             countdown.timeToLive = 0
         }

@@ -11,7 +11,7 @@ final class ResolvedHost {
 
     let identity: Identity
     private(set) var endpoints: [NamedEndpoint] = []
-    /// Why the last look-up failed.
+    /// Why the last look-up failed, for clients, so without the name.
     private(set) var failure: String?
     private(set) var isFirstAnswerPending = false
 
@@ -85,7 +85,7 @@ final class ResolvedHost {
             setEndpoints()
             if hasChanged || wasPending { changed() }
         case .failure(let reason):
-            failure = "cannot resolve \(identity.address.host): \(reason)"
+            failure = "cannot resolve a name: \(reason.told)"
             if wasPending { changed() }
         }
     }

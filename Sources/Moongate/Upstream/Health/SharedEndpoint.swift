@@ -84,14 +84,14 @@ final class SharedEndpoint: Sendable {
 
     func note(_ change: (inout Details) -> Void) { details.withLock { change(&$0) } }
 
-    /// Why it is not used, for people; `nil`: it is.
+    /// Why it is not used, for clients, so without its address; `nil`: it is.
     var complaint: String? {
         let ailments = ailments
         if ailments.contains(.failedCheck) {
-            return "\(name) fails its health check: \(currentDetails.checkFailure ?? "no answer")"
+            return "an endpoint fails its health check: \(currentDetails.checkFailure ?? "no answer")"
         }
         if ailments.contains(.ejected) {
-            return "\(name) is ejected: \(currentDetails.ejectionReason ?? "requests to it fail")"
+            return "an endpoint is ejected: \(currentDetails.ejectionReason ?? "requests to it fail")"
         }
         return nil
     }

@@ -59,12 +59,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ("h:setUpstream('none')", "there is no upstream called 'none'"),
+        ("h:setUpstream('none')", "argument 1 names no upstream"),
         ("h:timestamp(5)", "timestamp format must be MILLISECOND."),
         ("h:logInfo({})", "bad argument #1 to 'logInfo' (string expected, got table)"),
         ("h:logInfo(nil)", "bad argument #1 to 'logInfo' (string expected, got nil)"),
         ("moon.cidr('x')", "is no IP address or CIDR block"),
-        ("moon.cidr('::/0'):contains('x')", "'x' is no IP address"),
+        ("moon.cidr('::/0'):contains('x')", "argument 1 is no IP address"),
         ("moon.file('x')", "moon.file is for loading and on_init"),
         ("h:streamInfo():dynamicMetadata():set('a', 'b', {1, x = 2})", "unexpected type number in table key"),
         ("h:streamInfo():dynamicMetadata():set('a', 'b', print)", "unexpected type 'function' in dynamicMetadata"),

@@ -226,14 +226,14 @@ import Testing
         ("h:setTimeout(-1)", "setTimeout: the time must be 0 to 86400000"),
         ("h:setTimeout(0/0)", "setTimeout: the time"),
         ("h:setTimeout('x')", "bad argument #1 to 'setTimeout' (number expected, got string)"),
-        ("h:upstreams('none')", "there is no upstream called 'none'"),
-        ("h:canary{ {'none', 1} }", "canary: there is no upstream called 'none'"),
+        ("h:upstreams('none')", "argument 1 names no upstream"),
+        ("h:canary{ {'none', 1} }", "canary: choice 1 names no upstream"),
         ("h:canary{}", "canary: 1 to 64 upstreams are needed"),
         ("h:canary{ {'stable', 0} }", "canary: every weight is 0"),
         ("h:canary{ {'stable', -1} }", "canary: write"), ("h:canary{ {'stable'} }", "canary: write"),
         ("h:canary{ {'stable', 1}, sticky = 5 }", "canary: sticky must be a text"),
         ("h:canary{ {'stable', 1}, stiky = 'x' }", "canary: write"), ("h:canary{ {print, 1} }", "canary: write"),
-        ("h:streamInfo():filterState():set('a', 'nope', 'x')", "'nope' does not have an object factory"),
+        ("h:streamInfo():filterState():set('a', 'nope', 'x')", "does not have an object factory"),
         ("h:streamInfo():filterState():set('a', 'envoy.string', ('x'):rep(300000))", "filterState has grown too large"),
     ])
     func mistakesAreScriptErrors(expression: String, message: String) throws {

@@ -7,7 +7,9 @@ import Testing
 enum MoonScript {
     @discardableResult
     static func run(_ script: String, data: [String: String] = [:]) throws -> PolicyBench {
-        try PolicyBench(["p.lua": "local moon = require 'moon'\n" + script], [.init("p.lua")], data: data)
+        try PolicyBench(
+            ["p.lua": "local moon = require 'moon'\n\(script)\non_request = on_request or print"], [.init("p.lua")],
+            data: data)
     }
 
     /// What the script fails with; empty if it does not.

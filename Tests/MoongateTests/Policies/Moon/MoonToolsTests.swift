@@ -141,9 +141,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{ policy = 1 }", "'policy' cannot be the name"), ("{ ['a b'] = 1 }", "'a b' cannot be the name"),
-        ("{ 'x' }", "'1' cannot be the name"), ("{ a = {} }", "'a' must be a text"),
-        ("{ a = print }", "'a' must be a text"),
+        ("{ policy = 1 }", "cannot be the name"), ("{ ['a b'] = 1 }", "cannot be the name"),
+        ("{ 'x' }", "cannot be the name"), ("{ a = {} }", "the value of a field must be a text"),
+        ("{ a = print }", "the value of a field must be a text"),
         ("(function() local t = {} for i = 1, 17 do t['f' .. i] = i end return t end)()", "more than 16 fields"),
         ("{ [('n'):rep(65)] = 1 }", "cannot be the name"),
     ])

@@ -35,7 +35,7 @@ import Testing
         ("{ a = { 1 } }", "{ a = { 'list', of = 'string' } }", "a[1] must be a string"),
         ("{ a = {} }", "{ a = { 'list', empty = false } }", "a is empty"),
         ("{ a = { 1 } }", "{ a = 'map' }", "a must be a map"),
-        ("{ a = { k = {} } }", "{ a = { 'map', of = 'string' } }", "a.k must be a string"),
+        ("{ a = { k = {} } }", "{ a = { 'map', of = 'string' } }", "a[name 1] must be a string"),
         ("{ a = 5 }", "{ a = 'duration' }", "a must be a duration such as 250ms or 5s"),
         ("{ a = '5x' }", "{ a = 'size' }", "a must be a size such as 64KiB or 4MiB"),
         ("{ 'x' }", "{ a = 'any' }", "the settings must have names"),
@@ -45,7 +45,7 @@ import Testing
         #expect(complaint == "moongate.yaml:7:3: policy p: \(message)")
     }
 
-    @Test(arguments: [("{ a = 'strng' }", "unknown type 'strng'"), ("{ a = {} }", "a has no type")])
+    @Test(arguments: [("{ a = 'strng' }", "a has an unknown type"), ("{ a = {} }", "a has no type")])
     func aMistakeInTheDescriptionIsThePolicys(schema: String, message: String) throws {
         let complaint = MoonScript.complaint("function on_init() moon.settings({ a = 1 }, \(schema)) end")
         #expect(complaint.hasPrefix("/etc/p.lua:2") && complaint.contains(message))

@@ -120,7 +120,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{}", "users is missing"), ("{users: none.yaml}", "none.yaml: no such file"),
+        ("{}", "users is missing"), ("{users: none.yaml}", "moon.file: argument 1: no such file"),
         ("{users: 3}", "users must be a string"),
         ("{users: text.yaml}", "text.yaml must hold users by name"),
         ("{users: empty.yaml}", "empty.yaml must hold users by name"),
@@ -129,7 +129,7 @@ import Testing
         ("{users: b.yaml}", "user \"ada\": unknown key \"role\" (known: allow, password)"),
         ("{users: c.yaml}", "user \"ada\": password is missing (`moongate hash-password` makes one)"),
         ("{users: d.yaml}", "user \"ada\": allow is missing ([\"*\"] is every method)"),
-        ("{users: e.yaml}", "user \"ada\": 'shop.Cart' is no pattern such as shop.Cart/Get* or *"),
+        ("{users: e.yaml}", "user \"ada\": moon.methods: pattern 1 is no pattern such as shop.Cart/Get* or *"),
     ])
     func mistakesAreRefused(settings: String, complaint: String) throws {
         let data = [

@@ -1,8 +1,9 @@
 /// What is wrong with a JSON text, or with a value that should become one.
 struct JSONFault: Error, CustomStringConvertible {
-    let message: String
+    let message: CallMessage
     /// Bytes before the place; `nil`: the fault has none.
     var offset: Int?
 
-    var description: String { offset.map { "\(message) at byte \($0 + 1)" } ?? message }
+    var description: String { text.description }
+    var text: CallMessage { offset.map { "\(message) at byte \($0 + 1)" } ?? message }
 }

@@ -317,5 +317,5 @@ struct JSONReader {
         return value
     }
 
-    private func fault(_ message: String) -> JSONFault { JSONFault(message: message, offset: place) }
+    private func fault(_ message: CallMessage) -> JSONFault { JSONFault(message: message, offset: place) }
 }

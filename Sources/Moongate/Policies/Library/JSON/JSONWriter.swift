@@ -25,7 +25,7 @@ struct JSONWriter {
     }
 
     private mutating func write(_ number: Double) throws(JSONFault) {
-        guard number.isFinite else { throw JSONFault(message: "JSON has no \(number)") }
+        guard number.isFinite else { throw JSONFault(message: "JSON has no infinite numbers and no nan") }
         // The shortest text that reads as the same number; Swift's form is JSON's.
         append(number.description)
     }

@@ -218,6 +218,7 @@ final class JWTKey {
 
 /// Why a key, a key set or an option for JWTs is not taken.
 struct JWTFault: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
+    let message: CallMessage
+    init(_ message: CallMessage) { self.message = message }
+    var description: String { message.description }
 }

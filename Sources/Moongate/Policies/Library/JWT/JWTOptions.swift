@@ -6,17 +6,16 @@ struct JWTOptions {
     ]
 
     private let options: TapeView
-    private let caller: String
+    private let caller: StaticString
 
     /// - Throws: what is unknown.
-    init(_ options: TapeView, _ caller: String) throws(JWTFault) {
+    init(_ options: TapeView, _ caller: StaticString) throws(JWTFault) {
         self.options = options
         self.caller = caller
         for entry in options.entries {
             let name = entry.key.bytes?.string ?? "a list"
             guard JWTOptions.known.contains(name) else {
-                throw JWTFault(
-                    "\(caller): unknown option '\(name)' (known: \(JWTOptions.known.joined(separator: ", ")))")
+                throw JWTFault("\(caller): \(.unknown("option", name, among: JWTOptions.known))")
             }
         }
     }
@@ -34,7 +33,7 @@ struct JWTOptions {
             let capacity = try number("cache", 1024, upTo: 65536)
             return JWTVerifier(rules, keys: try keys(rules.algorithms), cacheCapacity: cacheCapacity ?? Int(capacity))
         } catch {
-            throw JWTFault("\(caller): \(error)")
+            throw JWTFault("\(caller): \(error.message)")
         }
     }
 
@@ -49,8 +48,10 @@ struct JWTOptions {
             return try JWTKeySet(jwks: root, kind: kind, algorithms: algorithms)
         } catch let fault as JWTFault {
             throw fault
+        } catch let fault as JSONFault {
+            throw JWTFault("jwks: \(fault.text)")
         } catch {
-            throw JWTFault("jwks: \(error)")
+            throw JWTFault("jwks is not taken")
         }
     }
 
@@ -80,8 +81,7 @@ struct JWTOptions {
         var found: [JWTAlgorithm] = []
         for name in try texts("algorithms") {
             guard let algorithm = JWTAlgorithm(rawValue: String(decoding: name, as: UTF8.self)) else {
-                let all = JWTAlgorithm.allCases.map(\.rawValue).joined(separator: ", ")
-                throw JWTFault("unknown algorithm '\(String(decoding: name, as: UTF8.self))' (known: \(all))")
+                throw JWTFault("unknown algorithm (known: \(known: JWTAlgorithm.allCases.map(\.rawValue)))")
             }
             found.append(algorithm)
         }

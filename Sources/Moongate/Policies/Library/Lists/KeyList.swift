@@ -155,7 +155,7 @@ private struct Builder {
             do throws(MethodFault) {
                 place = try pool.place(of: allow)
             } catch {
-                throw KeyFault(": '\(error.pattern)' is no pattern such as shop.Cart/Get* or *")
+                throw KeyFault(": allow: pattern \((allow.firstIndex(of: error.pattern) ?? 0) + 1) \(error.problem)")
             }
         }
         guard names.append(name) else { throw KeyFault(": the list is too large") }

@@ -45,23 +45,23 @@ struct NetworkBuilder {
         case .string(let text): plain.append(try CIDR(text))
         case .table(let entries):
             if let key = entries.first(where: { $0.key != "cidr" && $0.key != "except" })?.key {
-                throw CIDRFault("unknown key \"\(key)\" in a network (known: cidr, except)")
+                throw CIDRFault("has the unknown key \(setting: key) (known: cidr, except)")
             }
-            guard !SettingValue.isMissing(value["cidr"]) else { throw CIDRFault("a network without cidr") }
+            guard !SettingValue.isMissing(value["cidr"]) else { throw CIDRFault("has no cidr") }
             let inside = try NetworkBuilder.blocks(value["cidr"], "cidr")
             let outside = try NetworkBuilder.blocks(value["except"], "except")
             rests.append(CIDRSet(inside).subtracting(CIDRSet(outside)))
-        default: throw CIDRFault("a network must be a text, or a map with cidr and except")
+        default: throw CIDRFault("is no text, and no map with cidr and except")
         }
         count += 1
     }
 
-    private static func blocks(_ value: SettingValue?, _ key: String) throws(CIDRFault) -> [CIDR] {
+    private static func blocks(_ value: SettingValue?, _ key: StaticString) throws(CIDRFault) -> [CIDR] {
         guard let value, value != .null else { return [] }
         if case .string(let text) = value { return [try CIDR(text)] }
-        guard let elements = value.elements else { throw CIDRFault("\(key) must be a network or a list of networks") }
+        guard let elements = value.elements else { throw CIDRFault("has \(key) that is no network and no list") }
         return try elements.map { element throws(CIDRFault) in
-            guard case .string(let text) = element else { throw CIDRFault("a network in \(key) must be a text") }
+            guard case .string(let text) = element else { throw CIDRFault("has something in \(key) that is no text") }
             return try CIDR(text)
         }
     }

@@ -114,7 +114,7 @@ private struct Builder {
             do throws(MethodFault) {
                 place = try pool.place(of: allow)
             } catch {
-                throw UserFault("'\(error.pattern)' is no pattern such as shop.Cart/Get* or *")
+                throw UserFault("allow: pattern \((allow.firstIndex(of: error.pattern) ?? 0) + 1) \(error.problem)")
             }
         }
         guard names.append(name), hashes.append(user.hash) else { throw UserFault("the list is too large") }
