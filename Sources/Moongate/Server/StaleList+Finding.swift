@@ -13,6 +13,6 @@ extension StaleList {
 
     private static func isStale(_ path: String, _ program: PolicyProgram, _ snapshot: FileSnapshot) -> Bool {
         guard let bytes = snapshot.entries[path]?.content?.bytes ?? (try? FileReader.read(path)) else { return true }
-        return program.answers[path] != .contents(bytes)
+        return program.answers[path] != .contents(bytes, as: .policyData)
     }
 }

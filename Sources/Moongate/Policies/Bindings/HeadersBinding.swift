@@ -219,7 +219,7 @@ enum HeadersBinding {
             let action = body(list, name, value)
             if isPath, let fault = settlePath(list, map.pointee.run) {
                 if let old { list.pointee.set(name: Bytes(":path"), value: old) }
-                return call.fail("':path' cannot be '\(value.string)': \(fault.text)")
+                return call.fail("':path' cannot be set to this: \(fault)")
             }
             noteWrite(call, name)
             return action

@@ -101,7 +101,7 @@ enum MoonLibrary {
                 do throws(PolicyFileFault) {
                     source = try files.read("\(folder)/\(candidate)", as: .policy)
                 } catch {
-                    return call.fail("require: \(error.message)")
+                    return call.fail(telling: "require: \(error.message)")
                 }
                 let keeper = LuaTextKeeper()
                 _ = LuaValue.string(String(decoding: source, as: UTF8.self)).write(

@@ -23,6 +23,7 @@ struct CallMessage: Sendable, Hashable, CustomStringConvertible, ExpressibleBySt
         mutating func appendInterpolation(_ number: some BinaryInteger) { text += number.description }
         mutating func appendInterpolation(_ fixed: StaticString) { text += fixed.description }
         mutating func appendInterpolation(_ message: CallMessage) { text += message.text }
+        mutating func appendInterpolation(_ fault: PathFault) { text += fault.text }
         mutating func appendInterpolation(_ reason: PathPattern.Reason) { text += reason.text }
 
         /// One of a few words.

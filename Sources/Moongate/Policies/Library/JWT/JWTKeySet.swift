@@ -74,8 +74,8 @@ extension JWTKey {
         switch kind {
         case .secret where JWTKey.Kind.secret(.max).fits(algorithm):
             JWTFault(
-                "\(algorithm.rawValue) needs a secret of at least \(algorithm.shortestSecret) bytes (RFC 7518 §3.2)")
-        default: JWTFault("\(algorithm.rawValue) does not fit the key")
+                "\(algorithm) needs a secret of at least \(algorithm.shortestSecret) bytes (RFC 7518 §3.2)")
+        default: JWTFault("\(algorithm) does not fit the key")
         }
     }
 }
