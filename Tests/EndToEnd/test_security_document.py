@@ -33,7 +33,7 @@ def test_defaults_are_those_of_the_reference(key, title, anchor, default):
 
 
 def test_settings_that_are_named_exist():
-    for key, title in (("trusted", "proxy protocol"), ("trusted_hops", "forwarded"), ("sandbox", "process"),
+    for key, title in (("trusted", "proxy protocol"), ("trusted", "forwarded"), ("sandbox", "process"),
                        ("allow_new_privileges", "process"), ("core_dumps", "process"), ("allow_remote", "admin"),
                        ("never_index", "listener")):
         assert f"`{key}" in SECURITY and key in section(title)

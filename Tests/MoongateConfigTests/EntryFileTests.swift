@@ -48,7 +48,7 @@ import Testing
         let found = read("ada: 1\nbob: 2\n\"ada\": 3\n")
         #expect(
             found.faults == [
-                "list.yaml:3:1: the key \"ada\" is given more than once (hint: it stands in line 1 already)"
+                "list.yaml:3:1: a key is given more than once (hint: it stands in line 1 already)"
             ])
     }
 
@@ -67,7 +67,7 @@ import Testing
         #expect(read("a: 1\nb: [\n").faults.first?.hasPrefix("list.yaml:3:1: not YAML: ") == true)
         #expect(
             read("a: !x 1\n").faults == [
-                "list.yaml:1:4: the tag \"!x\" is not supported (hint: write the value without a tag)"
+                "list.yaml:1:4: tags are not supported (hint: write the value without its tag)"
             ])
         #expect(read("a: 1\n---\nb: 1\n").faults == ["list.yaml:2:1: not YAML: the file holds more than one document"])
         #expect(read("a: 99999999999999999999\n").faults.first?.hasPrefix("list.yaml:1:4: ") == true)

@@ -87,7 +87,9 @@ final class PolicyFileRecord {
     func list<List: SharedList>(_ key: SharedListKey, make: (_ bytes: [UInt8]) throws -> List) throws -> List {
         if let known = lists[key] as? List { return known }
         let bytes = try read(key.path, as: .policyData)
-        if let previous, previous.answers[key.path] == .contents(bytes, as: .policyData), let known = previous.lists[key] as? List {
+        if let previous, previous.answers[key.path] == .contents(bytes, as: .policyData),
+            let known = previous.lists[key] as? List
+        {
             lists[key] = known
             return known
         }

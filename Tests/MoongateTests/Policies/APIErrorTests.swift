@@ -17,15 +17,20 @@ import Testing
         "Connection": "h:connection()", "ConnectionStreamInfo": "h:connectionStreamInfo()",
         "ConnectionMetadata": "h:connectionStreamInfo():dynamicMetadata()",
         "AddressSet": "moon.cidr('10.0.0.0/8')", "Passwords": "moon.passwords({})", "MethodSet": "moon.methods('*')",
-        "JwtVerifier": "moon.jwt.verifier({key = ('k'):rep(64)})", "Dict": "dict", "Limit": "limit",
-        "Counter": "counter",
+        "JwtVerifier": "moon.jwt.verifier({secret = ('k'):rep(64)})", "Dict": "dict", "Limit": "limit",
+        "Counter": "counter", "Users": "users", "Keys": "keys", "Lines": "lines",
         "Gauge": "gauge", "Histogram": "histogram", "Stats": "h:stats()", "Buffer": "h:body()",
+    ]
+    private static let data = [
+        "/etc/users.yaml": "ada: \((try? PasswordHash.make(password: [0x78], method: .bcrypt, cost: 4).text) ?? "")\n",
+        "/etc/keys.yaml": "web: \(String(repeating: "0a", count: 32))\n", "/etc/lines.txt": "a\n",
     ]
     private static let withoutObject: Set<String> = ["TLSConnection", "ParsedSubject", "PublicKey", "GrpcMessage"]
 
     private static let prelude = """
         local moon = require "moon"
         local S = "tOp~SeCrEt?42 \\1"
+        users, keys, lines = moon.users "users.yaml", moon.keys "keys.yaml", moon.lines "lines.txt"
         dict = moon.dict("d")
         limit = moon.limit{rate = 1}
         counter = moon.metrics.counter("c", "help", {"l"})
@@ -95,7 +100,7 @@ import Testing
         let source =
             APIErrorTests.prelude + (calls + extra).joined(separator: "\n")
             + "\nif #found > 0 then error(table.concat(found, \"; \"), 0) end\nfunction on_request() end"
-        #expect(throws: Never.self) { _ = try PolicyBench(source) }
+        #expect(throws: Never.self) { _ = try bench(source) }
     }
 
     @Test func noFunctionQuotesItsArgumentsInAHook() throws {
@@ -114,9 +119,13 @@ import Testing
         for call in APIErrorTests.methodCalls(item) { try check(call, "local object = \(object)") }
     }
 
+    private func bench(_ text: String) throws -> PolicyBench {
+        try PolicyBench(["p.lua": text], [PolicyBench.Use("p.lua")], data: APIErrorTests.data)
+    }
+
     /// One function, in a request hook of its own. A call that waits ends the hook: what comes before it has been looked at.
     private func check(_ call: String, _ preparation: String) throws {
-        let bench = try PolicyBench(
+        let bench = try bench(
             APIErrorTests.prelude + """
                 function on_request(h)
                   \(preparation)

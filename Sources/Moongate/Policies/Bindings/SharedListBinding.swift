@@ -79,7 +79,8 @@ enum SharedListBinding {
         if call.pointee.arguments[0].kind == MG_STRING {
             let name = call.bytes(0).string
             guard (try? CIDR(name)) == nil else {
-                return call.fail("moon.networks: argument 1 is a network: write a list of networks, or the path of a file")
+                return call.fail(
+                    "moon.networks: argument 1 is a network: write a list of networks, or the path of a file")
             }
             guard let list = load(call, form: "", { try NetworkList($0, path: $1) }) else { return MG_FAIL }
             hand(Unmanaged.passRetained(AddressSetBinding.AddressSet(list.set)).toOpaque(), to: call)

@@ -3,6 +3,7 @@ import Testing
 @testable import Moongate
 
 @Suite struct HeaderAuthTests {
+    private static let noUsers = "the file must hold users by name (hint: ada: {password: $2b$10$…, allow: [\"*\"]})"
     private static let hash = try? PasswordHash.make(password: Array("lovelace".utf8), method: .bcrypt, cost: 4).text
 
     private func bench(
@@ -120,23 +121,26 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{}", "users is missing"), ("{users: none.yaml}", "moon.file: argument 1: no such file"),
+        ("{}", "users is missing"), ("{users: none.yaml}", "moon.users: argument 1: no such file"),
         ("{users: 3}", "users must be a string"),
-        ("{users: text.yaml}", "text.yaml must hold users by name"),
-        ("{users: empty.yaml}", "empty.yaml must hold users by name"),
-        ("{users: list.yaml}", "list.yaml must hold users by name"),
-        ("{users: a.yaml}", "user \"ada\": password and allow are missing"),
-        ("{users: b.yaml}", "user \"ada\": unknown key \"role\" (known: allow, password)"),
-        ("{users: c.yaml}", "user \"ada\": password is missing (`moongate hash-password` makes one)"),
-        ("{users: d.yaml}", "user \"ada\": allow is missing ([\"*\"] is every method)"),
-        ("{users: e.yaml}", "user \"ada\": moon.methods: pattern 1 is no pattern such as shop.Cart/Get* or *"),
+        ("{users: text.yaml}", "/etc/text.yaml: \(HeaderAuthTests.noUsers)"),
+        ("{users: empty.yaml}", "/etc/empty.yaml: \(HeaderAuthTests.noUsers)"),
+        ("{users: list.yaml}", "/etc/list.yaml: \(HeaderAuthTests.noUsers)"),
+        ("{users: a.yaml}", "/etc/a.yaml:1:1: user \"ada\": password and allow are missing"),
+        ("{users: b.yaml}", "/etc/b.yaml:1:1: user \"ada\": unknown key \"role\" (known: allow, password)"),
+        ("{users: c.yaml}", "/etc/c.yaml:1:1: user \"ada\": password is missing (`moongate hash-password` makes one)"),
+        ("{users: d.yaml}", "/etc/d.yaml:1:1: user \"ada\": allow is missing ([\"*\"] is every method)"),
+        (
+            "{users: e.yaml}",
+            "/etc/e.yaml:1:1: user \"ada\": allow: pattern 1 is no pattern such as shop.Cart/Get* or *"
+        ),
     ])
     func mistakesAreRefused(settings: String, complaint: String) throws {
         let data = [
             "/etc/text.yaml": "hello", "/etc/empty.yaml": "", "/etc/list.yaml": "- ada", "/etc/a.yaml": "ada: $2b$10$x",
             "/etc/b.yaml": "ada: {role: x}",
             "/etc/c.yaml": "ada: {allow: []}", "/etc/d.yaml": "ada: {password: x}",
-            "/etc/e.yaml": "ada: {password: x, allow: [shop.Cart]}",
+            "/etc/e.yaml": "ada: {password: \(try #require(HeaderAuthTests.hash)), allow: [shop.Cart]}",
         ]
         let found = try ShippedPolicy.complaint("header-auth", settings, data: data)
         #expect(found == "moongate.yaml:7:3: policy header-auth: \(complaint)")
@@ -146,6 +150,6 @@ import Testing
     func aMalformedHashIsRefusedWithTheUsersName(hash: String) throws {
         let found = try ShippedPolicy.complaint(
             "header-auth", "{users: u.yaml}", data: ["/etc/u.yaml": "ada: {password: \"\(hash)\", allow: []}"])
-        #expect(found.hasPrefix("moongate.yaml:7:3: policy header-auth: user \"ada\": "))
+        #expect(found.hasPrefix("moongate.yaml:7:3: policy header-auth: /etc/u.yaml:1:1: user \"ada\": "))
     }
 }

@@ -32,8 +32,15 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{}", "allow or deny is missing"), ("{allow: 10.0.0.0/8}", "allow must be a list"),
-        ("{deny: [{cidr: 10.0.0.0/8, expect: []}]}", "unknown setting \"expect\" (known: cidr, except)"),
+        ("{}", "allow or deny is missing"), ("{allow: 3}", "allow must be a list, or the path of a file"),
+        (
+            "{allow: 10.0.0.0/8}",
+            "allow: moon.networks: argument 1 is a network: write a list of networks, or the path of a file"
+        ),
+        (
+            "{deny: [{cidr: 10.0.0.0/8, expect: []}]}",
+            "deny: moon.networks: network 1 has the unknown key \"expect\" (known: cidr, except)"
+        ),
     ])
     func mistakesAreRefused(settings: String, complaint: String) throws {
         #expect(
