@@ -149,14 +149,14 @@ def test_a_refused_reload_of_a_list_is_loud(listed):
     status, body = proxy.get("/ready?strict")
     assert status == 503 and body.startswith("stale")
     for page in ("/generations", "/policies"):
-        stale = json.loads(proxy.get(page)[1])["reloads"]["stale_lists"]
+        stale = json.loads(proxy.get(page)[1])["stale_lists"]
         assert [item["list"] for item in stale] == ["users"] and stale[0]["file"].endswith("/users.yaml")
         assert loud in proxy.get(f"{page}?format=text")[1]
     proxy.write("users.yaml", users("bob"))
     proxy.wait_generation(2)
     assert proxy.get("/ready?strict") == (200, "ready\n")
     assert proxy.metric("moongate_stale_lists") == 0 and proxy.metric("moongate_last_reload_failed") == 0
-    assert json.loads(proxy.get("/generations")[1])["reloads"]["stale_lists"] == []
+    assert json.loads(proxy.get("/generations")[1])["stale_lists"] == []
 
 
 def test_a_list_is_stale_whatever_file_is_at_fault(listed):

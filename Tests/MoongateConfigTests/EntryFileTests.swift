@@ -101,6 +101,11 @@ import Testing
         #expect(error?.description == "list.yaml:2:2: the file is not UTF-8 text")
     }
 
+    /// Name, place and kind: values of files with many aliases are too long to be written out.
+    private func place(_ name: String, _ node: YAMLNode) -> String {
+        "\(name) \(node.location.line):\(node.location.column) \(node.kind)"
+    }
+
     /// Entry by entry and as a tree, the same is read.
     @Test func entriesAreThoseOfTheTree() throws {
         for golden in try GoldenCase.all() {
@@ -109,7 +114,7 @@ import Testing
             let streamed = text.withUTF8 { bytes in
                 var names: [String] = []
                 let (_, faults) = YAMLReader.readEntries(bytes, file: "m.yaml") { name, node, _ in
-                    names.append("\(name ?? "-") \(node)")
+                    names.append(place(name ?? "-", node))
                 }
                 return (names: names, faults: faults)
             }
@@ -117,7 +122,7 @@ import Testing
             guard !faults.contains(where: { $0.message.hasPrefix("more than") }) else { continue }
             #expect(streamed.faults == faults, "\(golden.input)")
             if case .mapping(let entries)? = root?.content {
-                #expect(streamed.names == entries.map { "\($0.key) \($0.value)" }, "\(golden.input)")
+                #expect(streamed.names == entries.map { place($0.key, $0.value) }, "\(golden.input)")
             }
         }
     }

@@ -51,19 +51,21 @@ struct EdgeReport: Sendable {
         return AdminResponse(.ok, contentType: "text/plain; charset=utf-8", body: Array(visible.utf8))
     }
 
-    /// How the reloads went.
-    var reloads: JSONValue {
-        .object([
-            ("failures", .integer(Int(clamping: reloadFailures()))),
-            ("last_failure", lastReloadFailure().map { .string($0) } ?? .literal("null")),
+    /// How the reloads went, and what that leaves behind.
+    var reloads: [(key: String, value: JSONValue)] {
+        let stale = staleLists().map { list in
+            JSONValue.object([("list", .string(list.kind.rawValue)), ("file", .string(list.path))])
+        }
+        return [
             (
-                "stale_lists",
-                .array(
-                    staleLists().map { list in
-                        .object([("list", .string(list.kind.rawValue)), ("file", .string(list.path))])
-                    })
+                "reloads",
+                .object([
+                    ("failures", .integer(Int(clamping: reloadFailures()))),
+                    ("last_failure", lastReloadFailure().map { .string($0) } ?? .literal("null")),
+                ])
             ),
-        ])
+            ("stale_lists", .array(stale)),
+        ]
     }
 
     /// The same for people; empty when the newest files serve.
@@ -74,22 +76,22 @@ struct EdgeReport: Sendable {
     }
 
     private var generations: JSONValue {
-        .object([
-            ("reloads", reloads),
-            (
-                "generations",
-                .array(
-                    roster.living().map { entry in
-                        .object([
-                            ("number", .integer(Int(clamping: entry.generation.number))),
-                            ("state", .string(entry.isServing ? "serving" : "ending")),
-                            ("since", .string(EdgeReport.time(entry.since))),
-                            ("exchanges", .integer(entry.generation.metrics.exchanges)),
-                            ("policies", .integer(entry.generation.program.instances.count)),
-                        ])
-                    })
-            ),
-        ])
+        .object(
+            reloads + [
+                (
+                    "generations",
+                    .array(
+                        roster.living().map { entry in
+                            .object([
+                                ("number", .integer(Int(clamping: entry.generation.number))),
+                                ("state", .string(entry.isServing ? "serving" : "ending")),
+                                ("since", .string(EdgeReport.time(entry.since))),
+                                ("exchanges", .integer(entry.generation.metrics.exchanges)),
+                                ("policies", .integer(entry.generation.program.instances.count)),
+                            ])
+                        })
+                )
+            ])
     }
 
     private var generationTable: String {

@@ -47,11 +47,9 @@ struct PolicyReport {
     // MARK: JSON
 
     var json: JSONValue {
-        .object([
-            ("generation", .integer(Int(clamping: serving))),
-            ("reloads", report.reloads),
-            ("policies", .array(rows.map(PolicyReport.json))),
-        ])
+        .object(
+            [("generation", .integer(Int(clamping: serving)))] + report.reloads
+                + [("policies", .array(rows.map(PolicyReport.json)))])
     }
 
     private static func json(_ row: Row) -> JSONValue {

@@ -6,7 +6,7 @@ import MoongateLint
 
 /// Files that operators write.
 extension FuzzTarget {
-    static let files = [configuration, dataFile, table, endpointsFile]
+    static let files = [configuration, dataFile, lists, table, endpointsFile]
 
     private static let configuration = FuzzTarget("configuration", longestInput: 8192) { bytes in
         do {
@@ -23,6 +23,28 @@ extension FuzzTarget {
             for path in ["/users.yaml", "/networks.txt"] { _ = try DataFile.parse(Array(bytes), path: path) }
         } catch let faults as DiagnosticList {
             try checkFaults(faults, bytes)
+        }
+    }
+
+    /// The same, read entry by entry into the lists that policies ask.
+    private static let lists = FuzzTarget("lists", longestInput: 4096) { bytes in
+        let bytes = Array(bytes)
+        for path in ["/list.yaml", "/list.json", "/list.txt"] {
+            try read(bytes) { _ = try UserList(bytes, path: path, form: .any) }
+            try read(bytes) { _ = try KeyList(bytes, path: path) }
+            try read(bytes) { _ = try NetworkList(bytes, path: path) }
+            try read(bytes) {
+                let lines = try LineList(bytes, path: path)
+                try Violation.check(lines.count <= bytes.count + 1, "more lines than bytes")
+            }
+        }
+    }
+
+    private static func read(_ bytes: [UInt8], _ make: () throws -> Void) throws {
+        do {
+            try make()
+        } catch let faults as DiagnosticList {
+            try bytes.withUnsafeBufferPointer { try checkFaults(faults, $0) }
         }
     }
 

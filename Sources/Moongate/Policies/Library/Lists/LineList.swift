@@ -8,6 +8,7 @@ final class LineList: SharedList {
 
     /// - Throws: everything that is wrong with the file.
     init(_ bytes: [UInt8], path: String) throws(DiagnosticList) {
+        try SharedListFaults.checkPresence(bytes, path, of: "texts")
         var builder = PackedTexts.Builder()
         var faults = SharedListFaults()
         let root = try EntryFile.read(bytes, path: path) { entry in

@@ -9,6 +9,7 @@ final class NetworkList: SharedList {
 
     /// - Throws: everything that is wrong with the file.
     init(_ bytes: [UInt8], path: String) throws(DiagnosticList) {
+        try SharedListFaults.checkPresence(bytes, path, of: "networks")
         var builder = NetworkBuilder()
         var faults = SharedListFaults()
         let root = try EntryFile.read(bytes, path: path) { entry in

@@ -31,6 +31,16 @@ struct SharedListFaults {
     private var diagnostics: [Diagnostic] = []
     private var left = 0
 
+    /// A list that lets everybody in when it is empty must not become so by a file that was emptied by mistake.
+    static func checkPresence(_ bytes: [UInt8], _ path: String, of what: String) throws(DiagnosticList) {
+        guard bytes.isEmpty else { return }
+        throw DiagnosticList([
+            Diagnostic(
+                location: SourceLocation(file: path, line: 0, column: 0), message: "the file is empty",
+                hint: "a comment (# no \(what)) says that this is meant")
+        ])
+    }
+
     mutating func add(_ location: SourceLocation, _ message: String, hint: String? = nil) {
         guard diagnostics.count < SharedListFaults.most else {
             left += 1

@@ -167,6 +167,14 @@ import Testing
         #expect(faults { _ = try networks("a: 10.0.0.0/8") }.first?.contains("must hold a list of networks") == true)
     }
 
+    @Test func aFileThatWasEmptiedIsNoList() throws {
+        #expect(
+            faults { _ = try networks("", "n.txt") }
+                == ["n.txt: the file is empty (hint: a comment (# no networks) says that this is meant)"])
+        #expect(faults { _ = try LineList([], path: "l.txt") }.first?.contains("the file is empty") == true)
+        #expect(try networks("# no networks\n", "n.yaml").count == 0)
+    }
+
     // MARK: Texts
 
     @Test func packedTextsAreFoundAmongMany() {
