@@ -151,7 +151,8 @@ def test_a_policy_cannot_write_a_path_that_is_refused(scripted):
         end = client.call(request(content_type="", method="GET", extra=[("x-new", path)]))
         assert end[0].get(":status") == "500", path
     assert not server.heads()
-    assert "dot segments" in "\n".join(proxy.lines) and "percent-encoded twice" in "\n".join(proxy.lines)
+    for reason in ("dot segments", "percent-encoded twice"):
+        proxy.wait_entries(lambda entry: reason in entry["message"])
     # Looked at when the hooks have run: it depends on the route.
     for path in ["/a;b", "/a%2Fb"]:
         end = client.call(request(content_type="", method="GET", extra=[("x-new", path)]))
@@ -249,7 +250,7 @@ def test_a_pattern_of_method_allow_that_no_call_fits_is_an_error(tmp_path):
     file = tmp_path / "moongate.yaml"
     file.write_text(text(configuration("127.0.0.1:1", routes=[route(policies=[{"method-allow": {"deny": ["a/b%2Fc"]}}])])))
     done = run_command("check", "--config", file)
-    assert done.returncode != 0 and "a/b%2Fc" in done.stdout + done.stderr
+    assert done.returncode == 2 and "pattern 1 fits no method: the path has an encoded slash" in done.stderr
 
 
 def test_what_a_rewrite_makes_is_looked_at_again(moongate, upstream, connect):

@@ -24,7 +24,7 @@ final class PolicyFileRecord {
         /// With what it was asked for first.
         case contents([UInt8], as: FileUse)
         /// With the reason.
-        case unreadable(String, as: FileUse)
+        case unreadable(PolicyFileFault, as: FileUse)
     }
     private(set) var answers: [String: Answer]
     /// The lists that were made of files: those of the program belong to all of its VMs.
@@ -66,7 +66,7 @@ final class PolicyFileRecord {
             // The snapshot learns of every use.
             if known != use, let loader { _ = try? loader.read(path, use) }
             return bytes
-        case .unreadable(let reason, _): throw PolicyFileFault(reason)
+        case .unreadable(let fault, _): throw fault
         case .present, .absent, nil: break
         }
         guard let loader else { throw PolicyFileFault("was not read when the policies were loaded") }
@@ -75,8 +75,9 @@ final class PolicyFileRecord {
             answers[path] = .contents(bytes, as: use)
             return bytes
         } catch {
-            answers[path] = .unreadable("\(error)", as: use)
-            throw PolicyFileFault("\(error)")
+            let fault = PolicyFileFault(error)
+            answers[path] = .unreadable(fault, as: use)
+            throw fault
         }
     }
 
@@ -112,11 +113,24 @@ final class PolicyFileRecord {
 }
 
 /// Why a file of a policy could not be read.
-struct PolicyFileFault: Error, CustomStringConvertible {
+struct PolicyFileFault: Error, Equatable, CustomStringConvertible {
     let message: String
-    init(_ message: String) { self.message = message }
+    /// The path is that of a file that is there.
+    private let isOfFile: Bool
+
+    init(_ message: String) {
+        self.message = message
+        isOfFile = false
+    }
+
+    init(_ error: any Error) {
+        message = "\(error)"
+        if case .system? = error as? FileFault { isOfFile = false } else { isOfFile = error is FileFault }
+    }
+
     var description: String { message }
 
-    /// The message without the path, which may be anything where a script or a secret's setting names it.
-    func message(hiding path: String) -> String { message.replacing(path, with: "the file") }
+    /// The message without the path of a file that cannot be opened: such a path may be anything, where a script or a secret's
+    /// setting names it.
+    func message(hiding path: String) -> String { isOfFile ? message : message.replacing(path, with: "the file") }
 }

@@ -15,11 +15,11 @@ def test_C02_error_at_the_top_of_the_script_is_rejected(tmp_path):
         assert said and "not in the mood" in said and ":2:" in said
 
 
-@lua("local function nothing_to_call() end")
-def test_C03_script_without_hooks_loads_and_requests_pass(both):
-    got = both.call(body=b"abc")
-    assert (got.status, got.body, got.seen.body) == (200, b"hello", b"abc")
-    assert both.each(lambda edge: edge.runs()) == 0
+@differs("no-hooks")
+def test_C03_envoy_takes_a_script_without_hooks_and_moongate_does_not(tmp_path):
+    """A guard whose hook is local, or misspelt, would let everybody pass."""
+    said = refusals(tmp_path, "local function nothing_to_call() end")
+    assert said[0] is None and all("has no hooks" in text for text in said[1:])
 
 
 @lua("""function envoy_on_request(h) h:headers():add("x-hook", "request") end""", path="/request")

@@ -187,7 +187,7 @@ def test_C28_values_of_other_types_raise_with_the_number_of_the_argument(both):
 @lua("""
 function envoy_on_request(h) h:headers():replace(":path", "/target/x") end
 """, path="/start")
-@lua("", path="/target", upstream="other")
+@lua("function envoy_on_response(h) end", path="/target", upstream="other")
 def test_C29_changed_path_is_routed_again(both):
     got = both.call(path="/start")
     assert list(got.upstreams) == ["other"] and got.upstreams["other"][0][":path"] == "/target/x"

@@ -153,6 +153,7 @@ def test_C85_getters_of_a_connection_without_client_certificate(moongate, upstre
     assert seen["x-dnssanslocalcertificate"] == "string[2a.example,b.example]" and seen["x-same"] == "true"
 
 
+@differs("arguments-in-errors")
 @lua(FAILURE + """
 function envoy_on_request(h)
   local state = h:streamInfo():filterState()
@@ -166,11 +167,11 @@ end
 function envoy_on_response(h) h:headers():add("x-got", h:streamInfo():filterState():get("key")) end
 """)
 def test_C80_filter_state(both):
-    got = both.call()
-    assert got.seen["x-got"] == "value5nil" and got["x-got"] == "value" and got.seen["x-field"] == "nil"
-    # We do not quote arguments.
-    text = got.seen.headers.all("x-text")[0]
-    assert text.replace("nope", "(hidden)") == "'(hidden)' does not have an object factory"
+    envoy, moongate = both.apart()
+    for got in (envoy, moongate):
+        assert got.seen["x-got"] == "value5nil" and got["x-got"] == "value" and got.seen["x-field"] == "nil"
+    texts = [text.replace("nope", "(hidden)") for text in envoy.seen.headers.all("x-text")]
+    assert texts == moongate.seen.headers.all("x-text")
 
 
 @lua("""
