@@ -3,7 +3,7 @@
 ///
 /// `.yaml`, `.yml` and `.json` hold a mapping or a list (JSON is YAML); every other file is a list of its lines.
 public enum EntryFile {
-    /// What the file is at its outermost level.
+    /// The kind of the file at its outermost level.
     public enum Root: Sendable, Equatable {
         case mapping
         case list

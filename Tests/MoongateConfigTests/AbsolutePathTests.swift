@@ -5,18 +5,18 @@ import Testing
 
 @Suite struct AbsolutePathTests {
     @Test(arguments: [
-        ("moongate.yaml", "/work/conf/moongate.yaml", "/work/conf"),
-        ("./moongate.yaml", "/work/conf/moongate.yaml", "/work/conf"),
-        (".//./moongate.yaml", "/work/conf/moongate.yaml", "/work/conf"),
-        ("sub/moongate.yaml", "/work/conf/sub/moongate.yaml", "/work/conf/sub"),
-        ("../moongate.yaml", "/work/conf/../moongate.yaml", "/work/conf/.."),
-        ("sub/./m.yaml", "/work/conf/sub/./m.yaml", "/work/conf/sub"), ("/m.yaml", "/m.yaml", "/"),
-        ("/etc//m.yaml", "/etc//m.yaml", "/etc"), ("~/m.yaml", "/work/conf/~/m.yaml", "/work/conf/~"),
-        (".", "/work/conf", "/work"),
-        ("./", "/work/conf", "/work"),
+        ("moongate.yaml", "/srv/conf/moongate.yaml", "/srv/conf"),
+        ("./moongate.yaml", "/srv/conf/moongate.yaml", "/srv/conf"),
+        (".//./moongate.yaml", "/srv/conf/moongate.yaml", "/srv/conf"),
+        ("sub/moongate.yaml", "/srv/conf/sub/moongate.yaml", "/srv/conf/sub"),
+        ("../moongate.yaml", "/srv/conf/../moongate.yaml", "/srv/conf/.."),
+        ("sub/./m.yaml", "/srv/conf/sub/./m.yaml", "/srv/conf/sub"), ("/m.yaml", "/m.yaml", "/"),
+        ("/etc//m.yaml", "/etc//m.yaml", "/etc"), ("~/m.yaml", "/srv/conf/~/m.yaml", "/srv/conf/~"),
+        (".", "/srv/conf", "/srv"),
+        ("./", "/srv/conf", "/srv"),
     ])
     func pathsBecomeAbsoluteOnce(given: String, text: String, folder: String) throws {
-        let path = try #require(AbsolutePath(given, in: "/work/conf"))
+        let path = try #require(AbsolutePath(given, in: "/srv/conf"))
         #expect(path.text == text && path.folder == folder)
         #expect(path.description == given)
     }

@@ -1,7 +1,7 @@
 --- Lets clients in, or keeps them out, by their address.
 --
--- Settings, at least one of them; both are lists of networks, written `10.0.0.0/8`, `2001:db8::/32` or as one address, or
--- the path of a file that holds such a list:
+-- Settings, at least one of them; both are lists of networks, written `10.0.0.0/8`, `2001:db8::/32` or as one address,
+-- or the path of a file that holds such a list:
 --   deny   who is kept out
 --   allow  who is let in; without it, everybody who is not denied
 -- An entry `{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}` means the network without its exceptions. `deny` goes first.

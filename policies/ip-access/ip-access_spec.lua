@@ -28,21 +28,21 @@ describe("ip-access", function()
   end)
 
   it("reads networks from a file of lines or a list", function()
-    local function status(file, text, remote)
+    local function listed(file, text, remote)
       local policy = load_policy("ip-access", { deny = file }, { files = { [file] = text } })
       return policy:request({ grpc = "/shop.Cart/Add", remote = remote }).grpc_status
     end
     local lines = "# offices\n10.1.0.0/16\n\n192.0.2.7\n"
     local list = { { cidr = { "10.1.0.0/16", "10.2.0.0/16" }, except = "10.1.9.0/24" }, "192.0.2.7" }
     for file, text in pairs { ["deny.txt"] = lines, ["deny.yaml"] = list, ["deny.json"] = list } do
-      expect(status(file, text, "10.1.2.3:5000")):to_equal(7)
-      expect(status(file, text, "192.0.2.7:5000")):to_equal(7)
-      expect(status(file, text, "192.0.2.8:5000")):to_be_nil()
+      expect(listed(file, text, "10.1.2.3:5000")):to_equal(7)
+      expect(listed(file, text, "192.0.2.7:5000")):to_equal(7)
+      expect(listed(file, text, "192.0.2.8:5000")):to_be_nil()
     end
-    expect(status("deny.yaml", list, "10.1.9.3:5000")):to_be_nil()
-    expect(function() status("deny.txt", "10.0.0.0/8\n10.0.0.1/8\n") end)
+    expect(listed("deny.yaml", list, "10.1.9.3:5000")):to_be_nil()
+    expect(function() listed("deny.txt", "10.0.0.0/8\n10.0.0.1/8\n") end)
       :to_raise('deny.txt:2:1: "10.0.0.1/8" has bits set outside its prefix')
-    expect(function() status("deny.yaml", { allow = { "10.0.0.0/8" } }) end):to_raise("must hold a list of networks")
+    expect(function() listed("deny.yaml", { allow = { "10.0.0.0/8" } }) end):to_raise("must hold a list of networks")
   end)
 
   it("answers 403 to callers that do not speak gRPC", function()

@@ -28,7 +28,7 @@ local SCHEMA = {
 --- Seconds after which a key set that could not be fetched is asked for again; also how long an answer may take.
 local RETRY = 5
 
---- Where keys come from, of which one is named.
+--- The sources of keys, of which one is named.
 local SOURCES = { "key", "secret", "jwks", "secret_jwks", "jwks_upstream" }
 
 --- Settings of an instance -> the checked ones, with its verifier.

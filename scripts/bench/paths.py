@@ -20,7 +20,7 @@ TARGETS = ["rest", "grpc"]
 
 PREFACE = """# Path spellings
 
-What reaches a server for each of these paths ([Paths](routing.md#paths)): of requests without gRPC (GET) unless it says gRPC, all over
+The path that reaches a server for each of these ([Paths](routing.md#paths)): of requests without gRPC (GET) unless it says gRPC, all over
 HTTP/2. The first column is as it was sent. Moongate has its default settings; Envoy those that its documentation recommends at an
 edge (`normalize_path`, `merge_slashes`, `UNESCAPE_AND_REDIRECT`); nginx its defaults with `grpc_pass`; HAProxy has
 `http-request normalize-uri` with all its normalisers. A number is the status of an answer of the edge itself, and `reset` the end of

@@ -1,6 +1,6 @@
 import MoongateConfig
 
-/// What becomes of the path that somebody asks about, on one listener.
+/// The canonical form of a path that somebody asks about, on one listener.
 struct ExplainedPath {
     /// Canonical, or as it was asked for if it is refused.
     let text: String

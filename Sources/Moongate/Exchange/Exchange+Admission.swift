@@ -72,7 +72,7 @@ extension Pooled where Record == ExchangeRecord {
 }
 
 extension FieldName {
-    /// What proxies tell each other about a request in its head.
+    /// Header fields in which proxies tell each other about a request.
     fileprivate var isOfEdge: Bool {
         switch self {
         case .xForwardedFor, .xForwardedProto, .xForwardedHost, .forwarded, .xForwardedClientCert, .xRequestID,

@@ -28,7 +28,7 @@ extension Pooled where Record == ExchangeRecord {
         return fault
     }
 
-    /// What the route does not allow of the path; -1: no route, which allows nothing.
+    /// The fault of a path that the route does not allow; -1: no route, which allows nothing.
     @inline(__always) func pathFault(
         _ generation: WorkerGeneration, _ facts: ConnectionFacts, _ route: Int
     ) -> Fault? {

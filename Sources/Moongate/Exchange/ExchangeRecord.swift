@@ -28,7 +28,7 @@ struct ExchangeRecord {
     var trustsPeer = false
     /// The client as a trusted proxy in front names it; to be read by `clientAddress`.
     var namedClient: ClientAddress?
-    /// What has become of the path.
+    /// The state of the path after canonicalization.
     var path = SettledPath()
     /// As they were before the route's rewrite, where it has one; else empty.
     var originalPath = Bytes.empty

@@ -12,7 +12,7 @@ enum ForwardedHeaders {
         static let requestID = Present(rawValue: 16)
     }
 
-    /// Who has sent a request. Trivial; the texts last as long as the request.
+    /// The client that a request counts for. Trivial; the texts last as long as the request.
     struct Sender {
         /// The addresses of the connection's other end and of the client, without ports.
         let peer: Bytes

@@ -9,7 +9,7 @@ struct CompiledRoute: BitwiseCopyable {
     let idleTimeout: UInt64
     let absentGRPCTimeout: UInt64
     let longestGRPCTimeout: UInt64
-    /// What paths may have on the route.
+    /// The rules for paths on the route.
     let allowedTraits: PathTraits
     let retry: RetryPlan
     /// `nil`: none. Kept by the route.

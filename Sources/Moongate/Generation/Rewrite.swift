@@ -13,7 +13,7 @@ struct Rewrite {
     private static let longestPath = 64 * 1024
 
     private let path: Path?
-    /// What the route takes of what its rewrite may make.
+    /// The rules of the route for paths that its rewrite makes.
     private let allowedTraits: PathTraits
     /// `nil`: the client's stays, or the endpoint has one.
     private let authority: Bytes?

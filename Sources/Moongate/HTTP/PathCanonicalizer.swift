@@ -10,7 +10,7 @@ struct PathCanonicalizer {
     private(set) var count = 0
     private(set) var traits: PathTraits = []
     private var index = 0
-    /// Where the segment begins that is being written.
+    /// The start of the segment that is being written.
     private var segment = 0
     /// Behind the last `%25`: two digits there would make an escape of it for those who decode twice.
     private var afterPercent = -2

@@ -3,7 +3,7 @@
 ///
 /// Never sent anywhere. Of a plain path it is the path itself.
 enum PathKey {
-    /// What a server may make of what stays encoded.
+    /// The readings that servers have of octets that stay encoded.
     struct Reading: OptionSet {
         let rawValue: UInt8
         /// Parameters are part of the path.

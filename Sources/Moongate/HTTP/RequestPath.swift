@@ -82,7 +82,7 @@ enum RequestPath {
     }
 }
 
-/// What a path has that not every route takes, or that takes no part when it is compared.
+/// Parts of a path that not every route takes, or that take no part when it is compared.
 struct PathTraits: OptionSet, BitwiseCopyable {
     let rawValue: UInt8
     /// Escapes, parameters or empty segments: it is compared by its `PathKey`.
@@ -94,7 +94,7 @@ struct PathTraits: OptionSet, BitwiseCopyable {
     /// `%3F` or `%23`: it must not end the path for one server and belong to it for another.
     static let encodedEnd = PathTraits(rawValue: 8)
 
-    /// What has to be looked at again when the route is known.
+    /// The parts to be looked at again when the route is known.
     static let restricted: PathTraits = [.parameters, .encodedSlash, .encodedEnd]
 
     /// Those of the restricted ones that a route takes.

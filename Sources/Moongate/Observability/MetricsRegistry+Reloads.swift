@@ -1,4 +1,4 @@
-/// What the metrics say about reloads: how they went, and what serves.
+/// The metrics of reloads: how they went, and what serves.
 extension MetricsRegistry {
     func writeReloads(to text: inout PrometheusText) {
         let values = process.values

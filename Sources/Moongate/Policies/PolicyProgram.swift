@@ -50,7 +50,7 @@ final class PolicyProgram: @unchecked Sendable {
         /// CPU time of its main chunk: the longest that one of its uses has.
         var loadMilliseconds: UInt32 = 0
 
-        /// Where a source stands in its file changes nothing about it, nor does the time that it had to load.
+        /// The place of a source in its file changes nothing about it, nor does the time that it had to load.
         static func == (left: File, right: File) -> Bool {
             left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
                 && left.memoryLimit == right.memoryLimit

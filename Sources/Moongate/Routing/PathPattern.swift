@@ -2,7 +2,7 @@ import MoongateConfig
 
 /// A path of the configuration in the form in which the paths of requests are compared with it.
 struct PathPattern {
-    /// What a pattern spells out, and what then is no matter of another reading.
+    /// Parts that a pattern spells out, and that are then no matter of another reading.
     struct Spelling: OptionSet, BitwiseCopyable {
         let rawValue: UInt8
         static let parameters = Spelling(rawValue: 1)
@@ -37,7 +37,7 @@ struct PathPattern {
         }
     }
 
-    /// What requests have to have, and what a route takes of it.
+    /// The rules that requests follow, and a route's exceptions from them.
     struct Rules {
         var mode = PathMode.strict
         var allowsParameters = false

@@ -1,6 +1,6 @@
 import MoongateConfig
 
-/// What has become of a request's path.
+/// The state of a request's path after canonicalization.
 struct SettledPath {
     /// Of the path as it is.
     var traits: PathTraits = []

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a file of a generation is read for.
+/// The use that a file of a generation is read for.
 ///
 /// It is said at the read and decides, together with the file's mode, whether the file is taken: nothing is guessed from contents.
 /// All of them let somebody in or lead traffic elsewhere, so none may be writable for everybody: a policy decides by any of its data,
@@ -10,7 +10,7 @@ enum FileUse: String, Sendable, CaseIterable {
     case endpoints = "a list of endpoints"
     /// Scripts and their modules.
     case policy = "a policy"
-    /// What policies read by `moon.file`: users, keys, networks, key sets.
+    /// Data that policies read: users, keys, networks, key sets.
     case policyData = "data of a policy"
     case secret = "a secret"
     case certificate = "a certificate"

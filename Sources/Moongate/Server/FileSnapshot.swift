@@ -52,7 +52,7 @@ struct FileSnapshot: Sendable {
         var identity: Identity?
         /// `nil`: only its presence was asked for, or it was not read.
         var content: Content?
-        /// What it was asked for; empty if only its presence was.
+        /// The uses that it was read for; empty if only its presence was asked.
         var uses: Set<FileUse> = []
         /// The file changed so shortly before it was read that its time may not tell the next change.
         var mayHideChange: Bool

@@ -1,7 +1,7 @@
 import Glibc
 import MoongateConfig
 
-/// What is to be said about who else may write and read the files of a generation.
+/// Faults and warnings about others who may write and read the files of a generation.
 ///
 /// One that everybody may write is not read at all (`FileSnapshotReader`), since it lets in whoever is on the machine; one that
 /// holds a secret and that everybody may read is worth a warning. What matters is the file's own mode; symbolic links are followed.

@@ -19,7 +19,7 @@ enum WorkerHosts {
                 made.withLock { $0[order.worker] = outcome }
             }
         }
-        // Where the system has no thread to spare, this one does more.
+        // If the system has no thread to spare, this one does more.
         let helpers = (1..<max(1, min(ServerPlan.cores(), workers.count))).compactMap { _ in
             try? OSThread.start(name: "mg-load", stackSize: 8 << 20, body: work)
         }

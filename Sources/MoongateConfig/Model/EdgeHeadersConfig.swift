@@ -47,7 +47,7 @@ public struct ForwardedConfig: Sendable, Equatable {
     }
 }
 
-/// What becomes of request headers whose names have underscores. Servers that hand headers over in variables (CGI, WSGI) take
+/// The treatment of request headers whose names have underscores. Servers that hand headers over in variables (CGI, WSGI) take
 /// `x_user` for `x-user`, and nobody has looked at that.
 public enum UnderscoreMode: String, Sendable, Equatable, CaseIterable {
     /// They are removed.
@@ -127,7 +127,7 @@ public struct RewriteConfig: Sendable, Equatable {
     }
     /// `:authority` for the upstream.
     public var authority: Authority?
-    /// Where the new path stands in the file, for messages.
+    /// The place of the new path in the file, for messages.
     public var pathLocation: SourceLocation?
     public init(path: Path? = nil, authority: Authority? = nil) {
         self.path = path

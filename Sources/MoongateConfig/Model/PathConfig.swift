@@ -6,12 +6,12 @@ public enum PathMode: String, Sendable, Equatable, CaseIterable {
     case lenient
 }
 
-/// What becomes of requests whose path has parameters (`;`), which some servers take off before they dispatch.
+/// The treatment of requests whose path has parameters (`;`), which some servers take off before they dispatch.
 public enum PathParametersMode: String, Sendable, Equatable, CaseIterable {
     case refuse, allow
 }
 
-/// What becomes of requests whose path has `%2F`, which some servers take for a slash.
+/// The treatment of requests whose path has `%2F`, which some servers take for a slash.
 public enum EncodedSlashMode: String, Sendable, Equatable, CaseIterable {
     case refuse, keep
 }

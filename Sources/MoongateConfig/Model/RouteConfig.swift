@@ -86,7 +86,7 @@ public struct RouteMatch: Sendable, Equatable {
     public var hosts: [String]
     public var path: PathMatch
     public var headers: [HeaderMatch]
-    /// Where `path` or `path_prefix` stands in the file, for messages.
+    /// The place of `path` or `path_prefix` in the file, for messages.
     public var pathLocation: SourceLocation?
     public init(hosts: [String] = [], path: PathMatch = .any, headers: [HeaderMatch] = []) {
         self.hosts = hosts

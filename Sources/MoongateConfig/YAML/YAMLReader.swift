@@ -3,7 +3,7 @@
 /// Aliases stand for the tree that was read before; nothing is copied for them, but their values count, and so does their
 /// depth. Recursion is as deep as `YAMLLimits.depth`.
 struct YAMLReader {
-    /// What a text is at its outermost level.
+    /// The kind of a text at its outermost level.
     enum Root {
         /// There is no document, or it is an empty value.
         case nothing

@@ -1,4 +1,4 @@
-/// What libyaml says about a broken text.
+/// The complaint of libyaml about a broken text.
 struct YAMLSyntaxFault: Error {
     enum Place {
         case mark(YAMLMark)

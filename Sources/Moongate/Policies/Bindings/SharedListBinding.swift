@@ -5,7 +5,7 @@ import MoongateLua
 /// `moon.users`, `moon.keys`, `moon.networks` and `moon.lines`: lists that stand in files. They are read once for a
 /// generation, outside of Lua, and asked by all workers.
 enum SharedListBinding {
-    /// What a script holds of a list: the list itself belongs to the program.
+    /// Bytes of a script's handle to a list; the list itself belongs to the program.
     private static let handleSize = 64
 
     static var bindings: [LuaBinding] {

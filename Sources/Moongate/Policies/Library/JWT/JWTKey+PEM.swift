@@ -51,7 +51,7 @@ extension JWTKey {
         return try JWTKey(key.handedOver)
     }
 
-    /// What is wrong with a text where PEM is needed.
+    /// The fault of a text where PEM is needed.
     private static func missingPEM(_ text: [UInt8]) -> JWTFault {
         switch KeyForm(of: text) {
         case .utf16: JWTFault("key holds UTF-16 text; PEM files are ASCII or UTF-8")
@@ -119,7 +119,7 @@ private final class ParsedKey {
 enum DER {
     typealias Read = (_ start: inout UnsafePointer<UInt8>?, _ count: Int) -> OpaquePointer?
 
-    /// What `read` makes of the whole; `nil` if it is not of that kind or more follows.
+    /// The result of `read` for the whole; `nil` if it is not of that kind or more follows.
     static func read(_ der: [UInt8], _ read: Read, free: (OpaquePointer) -> Void) -> OpaquePointer? {
         der.withUnsafeBufferPointer { buffer in
             var place = buffer.baseAddress

@@ -11,7 +11,7 @@ struct JWTKeySet {
     /// Whether tokens choose by `kid`.
     let isNamed: Bool
 
-    /// Where a set of JWKs comes from decides what its keys of type `oct` are.
+    /// The origin of a set of JWKs, which decides what its keys of type `oct` are.
     enum Kind {
         /// From a place that may be known to others: secrets in it are none, and left out.
         case fetched

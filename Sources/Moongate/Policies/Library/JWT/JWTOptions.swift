@@ -55,7 +55,7 @@ struct JWTOptions {
         }
     }
 
-    /// What a text means is said by the option that it stands under, and never by how it looks.
+    /// The option that a text stands under says what it is; its looks never do.
     private func keys(_ algorithms: [JWTAlgorithm]?) throws(JWTFault) -> JWTKeySet? {
         let given = ["key", "secret", "jwks", "secret_jwks"].compactMap { (name: StaticString) in
             options.member(name).map { (name, $0) }

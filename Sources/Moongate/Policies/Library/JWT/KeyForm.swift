@@ -5,7 +5,7 @@ import COpenSSL
 /// Nothing is chosen by it: how a text is used is up to the option that it was given for. A text in one of these forms is only
 /// refused, with a hint that fits: as `key`, which is PEM, and as a secret, which no key is.
 enum KeyForm {
-    /// What begins or ends PEM, perhaps damaged.
+    /// The markers that begin and end PEM, perhaps damaged.
     case markers
     case utf16
     /// Also in Base64, as some identity providers print it.

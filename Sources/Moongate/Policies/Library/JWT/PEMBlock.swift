@@ -3,7 +3,7 @@
 /// Text before, between and behind blocks is explanation (§2), such as Bag Attributes or what `openssl x509 -text` prints. A byte
 /// order mark, blanks around lines and any kind of line end do no harm.
 struct PEMBlock {
-    /// What the markers say that the block is.
+    /// The label in the markers of the block.
     enum Label: String {
         case publicKey = "PUBLIC KEY"
         case rsaPublicKey = "RSA PUBLIC KEY"

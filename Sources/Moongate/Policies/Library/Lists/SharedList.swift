@@ -7,7 +7,7 @@ protocol SharedList: AnyObject, Sendable {
     var count: Int { get }
 }
 
-/// What lists are for.
+/// The uses of lists.
 enum SharedListKind: String, Sendable, CaseIterable {
     case users, keys, networks, lines
 
@@ -20,7 +20,7 @@ struct SharedListKey: Hashable, Sendable {
     var kind: SharedListKind
     /// Absolute.
     var path: String
-    /// What the entries have to look like; empty: there is one form only.
+    /// The form of the entries; empty: there is one form only.
     var form = ""
 }
 

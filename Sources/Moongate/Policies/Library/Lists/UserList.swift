@@ -2,7 +2,7 @@ import MoongateConfig
 
 /// Users with the hashes of their passwords, and the methods that each may call.
 final class UserList: SharedList {
-    /// What the entries have to look like.
+    /// The form of the entries.
     enum Form: String, CaseIterable {
         /// `name: hash`, for HTTP's basic authentication: a name holds no colon (RFC 7617 §2).
         case basic
