@@ -33,9 +33,13 @@ final class PackedTexts: @unchecked Sendable {
         while size < builder.ends.count * 2 { size *= 2 }
         var slots = [UInt32](repeating: 0, count: size)
         for index in ends.indices {
-            var slot = Int(truncatingIfNeeded: StableHash.hash(PackedTexts.text(index, block, ends))) & (size - 1)
-            while slots[slot] != 0 { slot = (slot + 1) & (size - 1) }
-            slots[slot] = UInt32(index + 1)
+            let text = PackedTexts.text(index, block, ends)
+            var slot = Int(truncatingIfNeeded: StableHash.hash(text)) & (size - 1)
+            // A text that is there already takes no slot: any number of equal ones costs no more than others.
+            while slots[slot] != 0, !PackedTexts.text(Int(slots[slot]) - 1, block, ends).equals(text) {
+                slot = (slot + 1) & (size - 1)
+            }
+            if slots[slot] == 0 { slots[slot] = UInt32(index + 1) }
         }
         self.slots = slots
     }

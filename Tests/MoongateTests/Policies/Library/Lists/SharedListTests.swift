@@ -194,6 +194,16 @@ import Testing
         #expect(PackedTexts(PackedTexts.Builder()).index(of: .empty) == nil)
     }
 
+    /// Users may share a hash, and a file may repeat a line: the work must not grow with the square of their number.
+    @Test func equalTextsCostNoMoreThanOthers() {
+        var builder = PackedTexts.Builder()
+        for _ in 0..<200_000 { _ = builder.append("same") }
+        _ = builder.append("other")
+        let texts = PackedTexts(builder)
+        #expect(texts.count == 200_001)
+        #expect(texts.index(of: Bytes("same")) == 0 && texts.index(of: Bytes("other")) == 200_000)
+    }
+
     @Test func linesAreAskedForTheirTexts() throws {
         let lines = try LineList(Array("# a\n one \ntwo\n".utf8), path: "l.txt")
         #expect(lines.count == 2 && lines.contains(Bytes("one")) && !lines.contains(Bytes("# a")))
