@@ -271,7 +271,6 @@ extension Pooled where Record == ExchangeRecord {
         run.subject.listener = generation.shared.listenerIndex(facts.listener)
         run.subject.upstreams = Unmanaged.passUnretained(generation.directory)
         run.subject.requestNumber = self.number
-        run.subject.paths = pathMode
         self.policyRun = run
         return run
     }

@@ -67,7 +67,11 @@ struct HeaderList {
 
     /// The position of the first field called `name` (lower case) at or behind `start`.
     func index(of name: Bytes, from start: Int = 0) -> Int? {
-        let id = FieldName.identify(name)
+        index(of: name, FieldName.identify(name), from: start)
+    }
+
+    /// - Parameter id: stands for `name`.
+    @inline(__always) func index(of name: Bytes, _ id: FieldName, from start: Int) -> Int? {
         var index = start
         while index < count {
             if isCalled(index, name, id) { return index }

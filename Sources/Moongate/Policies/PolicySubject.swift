@@ -26,8 +26,6 @@ struct PolicySubject {
     var upstreams: Unmanaged<UpstreamDirectory>?
     /// Empty before a route is chosen and for requests without one.
     var routeName = Bytes.empty
-    /// How a path that a policy writes becomes canonical.
-    var paths = PathMode.strict
     /// Appears in log lines as 16 hex digits, see `RequestNumber`.
     var requestNumber: UInt64 = 0
 

@@ -61,11 +61,12 @@ enum HeadersBinding {
     private static let get: mg_leaf = { call in
         guard let list = list(call) else { return MG_RETURN }
         return withName(call) { name in
-            guard let first = list.pointee.index(of: name) else {
+            let id = FieldName.identify(name)
+            guard let first = list.pointee.index(of: name, id, from: 0) else {
                 call.giveNil()
                 return MG_RETURN
             }
-            guard list.pointee.index(of: name, from: first + 1) != nil else {
+            guard list.pointee.index(of: name, id, from: first + 1) != nil else {
                 call.give(list.pointee[first].value)
                 return MG_RETURN
             }
@@ -214,7 +215,7 @@ enum HeadersBinding {
             guard HeaderRules.hasRoom(list, for: name.count + value.count) else {
                 return call.fail("the headers have grown too large")
             }
-            let isPath = map.pointee.isRequest && FieldName.identify(name) == .path
+            let isPath = map.pointee.isRequest && name.equals(":path")
             let old = isPath ? list.pointee.value(.path) : nil
             let action = body(list, name, value)
             if isPath, let fault = settlePath(list, map.pointee.run) {
@@ -234,7 +235,7 @@ enum HeadersBinding {
             !RequestPath.isPlain(path)
         else { return nil }
         var settled = SettledPath()
-        return settled.settle(list, path, run?.pointee.subject.paths ?? .strict)
+        return settled.settle(list, path, run.flatMap { PolicyRun($0).listener?.paths } ?? .strict)
     }
 
     static func refuseWrite(_ call: BindingCall) -> mg_action? {
