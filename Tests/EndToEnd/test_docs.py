@@ -70,7 +70,7 @@ class Folder:
             self._make(name, Authority(self.path, "crl-authority").revocation_list().decode())
         lua = "".join(path.read_text(encoding="utf-8") for path in self.path.rglob("*.lua"))
         for name in re.findall(r"""moon\.(?:file|keys|lines)\(["']([^"']+)""", lua):
-            self._make(name, "{}\n" if name.endswith((".yaml", ".yml", ".json")) else "")
+            self._make(name, "{}\n" if name.endswith((".yaml", ".yml", ".json")) else "# nothing\n")
 
     def _make(self, name, text):
         if not (self.path / name).exists():
