@@ -128,7 +128,7 @@ struct mg_lua {
     mg_tape output;
     uint8_t *scratch;
     size_t scratch_size;
-    /// What a leaf that fails has to say: faults of several lines of a file, too.
+    /// The message of a leaf that fails: faults of several lines of a file, too.
     char message[4096];
 
     mg_class classes[MG_CLASSES];

@@ -65,8 +65,7 @@ GUARDS = {
 @pytest.fixture
 def server(request, tmp_path):
     kind = request.param
-    if not kind.is_there():
-        pytest.skip(f"{kind.__name__} is not installed")
+    assert kind.is_there(), f"{kind.__name__} is missing: scripts/install --tests"
     made = kind(tmp_path / "server")
     yield made
     made.stop()
