@@ -146,7 +146,6 @@ static void take_functions(lua_State *L, mg_lua *vm, const mg_bound *bound, int 
         int reference = luaL_ref(L, LUA_REGISTRYINDEX);
         vm->arguments[number - 1].integer = reference;
         vm->arguments[number - 1].kind = MG_REFERENCE;
-        // Who calls it later does so on the account of who gave it.
         mg_terms *terms = mg_terms_of(vm, reference);
         if (!terms) luaL_error(L, "not enough memory");
         *terms = vm->terms;

@@ -55,16 +55,15 @@ typedef struct mg_library {
     lua_CFunction tonumber, date, time, difftime;
 } mg_library;
 
-/// What a run is charged to and may use.
+/// What a run may use.
 typedef struct mg_terms {
-    int32_t account;
     uint32_t ticks;
     uint32_t milliseconds;
 } mg_terms;
 
-static inline mg_terms mg_make_terms(int32_t account, uint32_t milliseconds) {
+static inline mg_terms mg_make_terms(uint32_t milliseconds) {
     uint32_t ticks = milliseconds / 10 + (milliseconds % 10 != 0);
-    return (mg_terms){account, ticks ? ticks : 1, milliseconds};
+    return (mg_terms){ticks ? ticks : 1, milliseconds};
 }
 
 struct mg_thread {
@@ -98,24 +97,28 @@ struct mg_lua {
     /// The message with which `mg_lua_resume` wakes the hook; NULL: results.
     const char *resume_error;
 
+    /// Bytes in use, the most there have been, and those that the last full collection left.
     size_t memory;
+    size_t peak;
+    size_t live;
     size_t memory_limit;
+    /// Shared with other VMs; NULL: none.
+    mg_pool *pool;
     uint64_t allocations;
+    /// Bytes asked for since the current run began or went on, whatever became of them.
+    size_t taken;
     /// Blocks made or changed, counted before that happens: while it stays the same, no stack moves.
     uint64_t moves;
     /// The allocator has said no in the current run.
     bool refused;
+    /// It has said so after a collection: the run is left for good.
+    bool spent;
     /// What it has said no to last, and a collection is to make room for; size 0: nothing.
     const void *asked_block;
     size_t asked_old_size;
     size_t asked_new_size;
     /// Where all garbage is collected next.
     size_t collection;
-    /// The first one is the host's own.
-    mg_account *accounts;
-    int32_t account_count;
-    /// Where memory is charged now.
-    mg_account *payer;
     mg_terms default_terms;
     /// By the registry reference of functions and files.
     mg_terms *known_terms;
@@ -135,6 +138,7 @@ struct mg_lua {
     mg_bound *bounds;
     mg_leaf module_source;
     mg_leaf print;
+    mg_context_leaves context;
     mg_thread *idle;
     mg_line_hook line_hook;
     void *line_context;
@@ -159,14 +163,14 @@ struct mg_lua {
 
 /// Whether the script that runs is to be left for good.
 static inline bool mg_is_leaving(const mg_lua *vm) {
-    return vm->unwind != MG_UNWIND_NONE || vm->overrun || vm->payer->spent;
+    return vm->unwind != MG_UNWIND_NONE || vm->overrun || vm->spent;
 }
 
 static inline mg_lua *mg_vm(lua_State *L) { return *(mg_lua **)lua_getextraspace(L); }
 
 // lua_memory.c
 void *mg_allocate(void *context, void *block, size_t old_size, size_t new_size);
-bool mg_open_accounts(mg_lua *vm);
+void mg_open_memory(mg_lua *vm, size_t limit);
 /// NULL when memory is out.
 mg_terms *mg_terms_of(mg_lua *vm, int reference);
 
@@ -219,6 +223,12 @@ void mg_encode_table(lua_State *L, mg_tape *tape, int index);
 int mg_push_tape(lua_State *L, mg_lua *vm, const mg_tape *tape);
 /// Replaces the table on top by a read-only view of it, with everything below it.
 void mg_freeze(lua_State *L);
+
+// lua_context.c
+/// Pushes the running scope's context; raises where there is none.
+void mg_push_context(lua_State *L, mg_lua *vm);
+/// Pushes a table of what the policy sees of the context at `index`. False: it is none, and nothing is pushed.
+bool mg_push_context_view(lua_State *L, int index);
 
 // lua_bind.c, lua_object.c
 void mg_push_binding(lua_State *L, mg_lua *vm, const mg_binding *binding, uint16_t kind);

@@ -18,7 +18,7 @@ static int to_number(lua_State *L) {
 }
 
 static int memory_in_use(lua_State *L) {
-    lua_pushinteger(L, (lua_Integer)(mg_lua_memory(mg_vm(L)) / 1024));
+    lua_pushinteger(L, (lua_Integer)(mg_lua_memory(mg_vm(L)).held / 1024));
     return 1;
 }
 

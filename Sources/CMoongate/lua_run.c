@@ -50,6 +50,9 @@ static bool reset(mg_lua *vm, mg_thread *thread) {
 
 // MARK: Failures
 
+/// For a traceback, beyond the limit.
+#define REPORT_ROOM (64 << 10)
+
 struct report {
     mg_lua *vm;
     lua_State *thread;
@@ -66,11 +69,10 @@ static int write_report(lua_State *L) {
 
 static void report(mg_lua *vm, lua_State *thread, mg_reason reason, const char *message) {
     struct report order = {vm, thread, reason, message};
-    // Whoever has nothing left gets a report all the same.
-    mg_account *payer = vm->payer;
-    vm->payer = vm->accounts;
+    // A script that has nothing left gets a report all the same.
+    vm->memory_limit += REPORT_ROOM;
     if (!mg_protected(vm, write_report, &order)) mg_set_failure(vm, reason, message, "");
-    vm->payer = payer;
+    vm->memory_limit -= REPORT_ROOM;
 }
 
 static void report_error(mg_lua *vm, lua_State *thread, int status) {
@@ -93,7 +95,7 @@ static void report_overrun(mg_lua *vm) {
 
 static void report_spent(mg_lua *vm, lua_State *thread) {
     char message[128];
-    snprintf(message, sizeof message, "memory limit of %zu bytes exceeded", vm->payer->limit);
+    snprintf(message, sizeof message, "memory limit of %zu bytes exceeded", vm->memory_limit);
     report(vm, thread, MG_REASON_MEMORY, message);
 }
 
@@ -102,7 +104,7 @@ static void report_spent(mg_lua *vm, lua_State *thread) {
 /// The rare ends of a run: out of memory, stopped, killed, failed.
 static mg_outcome settle(mg_lua *vm, mg_thread *thread, int status) {
     lua_State *state = thread->state;
-    if (vm->payer->spent) {
+    if (vm->spent) {
         report_spent(vm, state);
         drop_thread(vm, thread);
         return MG_FAILED;
@@ -131,7 +133,8 @@ static mg_outcome run(mg_lua *vm, mg_scope *scope, mg_thread *thread, int count,
     vm->scope = scope;
     vm->current = state;
     vm->terms = thread->terms;
-    vm->payer = &vm->accounts[thread->terms.account];
+    vm->spent = false;
+    vm->taken = 0;
     vm->unwind = MG_UNWIND_NONE;
     vm->refused = false;
     vm->where[0] = 0;
@@ -147,7 +150,7 @@ static mg_outcome run(mg_lua *vm, mg_scope *scope, mg_thread *thread, int count,
         lua_pop(state, results);
         *waiting = thread;
         outcome = MG_WAITING;
-    } else if (status == LUA_OK && !vm->payer->spent) {
+    } else if (status == LUA_OK && !vm->spent) {
         // Ended by itself just as the guard struck: what it did stands.
         drop_thread(vm, thread);
         outcome = MG_FINISHED;
@@ -158,24 +161,12 @@ static mg_outcome run(mg_lua *vm, mg_scope *scope, mg_thread *thread, int count,
     mg_guard_leave(vm);
     vm->scope = NULL;
     vm->current = vm->main;
-    vm->payer = vm->accounts;
+    vm->spent = false;
     return outcome;
-}
-
-/// A policy that used more than its share does not run again in this VM: what it holds is still there.
-static bool is_barred(mg_lua *vm, int32_t account) {
-    if (!vm->accounts[account].spent) return false;
-    char message[160];
-    snprintf(
-        message, sizeof message, "the policy waits for a new script engine, since it exceeded its memory limit of %zu bytes",
-        vm->accounts[account].limit);
-    mg_set_failure(vm, MG_REASON_MEMORY, message, "");
-    return true;
 }
 
 mg_outcome mg_lua_start(mg_lua *vm, mg_scope *scope, int32_t function, int32_t argument, mg_thread **waiting) {
     mg_terms terms = function < vm->terms_count ? vm->known_terms[function] : vm->default_terms;
-    if (is_barred(vm, terms.account)) return MG_FAILED;
     mg_thread *thread = take_thread(vm);
     if (!thread) return MG_FAILED;
     thread->terms = terms;
@@ -192,10 +183,6 @@ mg_tape *mg_lua_results(mg_lua *vm) {
 }
 
 mg_outcome mg_lua_resume(mg_lua *vm, mg_scope *scope, mg_thread *thread, const char *error) {
-    if (is_barred(vm, thread->terms.account)) {
-        drop_thread(vm, thread);
-        return MG_FAILED;
-    }
     vm->resume_error = error;
     scope->turn += 1;
     mg_thread *again = thread;
@@ -227,18 +214,16 @@ static int compile(lua_State *L) {
     return 0;
 }
 
-/// Files and their functions are run on their own account; the reference was free for another use before.
+/// The reference was free for another use before.
 static bool set_terms(mg_lua *vm, int reference, mg_terms terms) {
     mg_terms *place = mg_terms_of(vm, reference);
     if (place) *place = terms;
     return place != NULL;
 }
 
-static int32_t run_main_chunk(mg_lua *vm, struct source *source, int32_t account, uint32_t milliseconds) {
-    mg_terms terms = vm->default_terms;
-    terms.account = account;
-    if (!set_terms(vm, source->globals, terms)
-        || !set_terms(vm, source->function, mg_make_terms(account, milliseconds))) {
+static int32_t run_main_chunk(mg_lua *vm, struct source *source, uint32_t milliseconds) {
+    if (!set_terms(vm, source->globals, vm->default_terms)
+        || !set_terms(vm, source->function, mg_make_terms(milliseconds))) {
         mg_set_failure(vm, MG_REASON_MEMORY, "not enough memory", "");
         return 0;
     }
@@ -249,16 +234,13 @@ static int32_t run_main_chunk(mg_lua *vm, struct source *source, int32_t account
 }
 
 int32_t mg_lua_load(
-    mg_lua *vm, const uint8_t *text, size_t length, const char *name, int32_t account, uint32_t milliseconds) {
+    mg_lua *vm, const uint8_t *text, size_t length, const char *name, uint32_t milliseconds) {
     struct source source = {vm, text, length, name, 0, 0};
-    vm->payer = &vm->accounts[account];
-    bool is_compiled = mg_protected(vm, compile, &source);
-    vm->payer = vm->accounts;
-    if (!is_compiled) {
+    if (!mg_protected(vm, compile, &source)) {
         if (vm->reason != MG_REASON_MEMORY) vm->reason = MG_REASON_SYNTAX;
         return 0;
     }
-    int32_t file = run_main_chunk(vm, &source, account, milliseconds);
+    int32_t file = run_main_chunk(vm, &source, milliseconds);
     luaL_unref(vm->main, LUA_REGISTRYINDEX, source.function);
     if (!file) luaL_unref(vm->main, LUA_REGISTRYINDEX, source.globals);
     return file;
@@ -334,10 +316,4 @@ static int new_table(lua_State *L) {
 int32_t mg_lua_new_table(mg_lua *vm, const mg_tape *tape) {
     struct table_order order = {vm, tape, 0};
     return mg_protected(vm, new_table, &order) ? order.reference : 0;
-}
-
-void mg_lua_end_scope(mg_lua *vm, mg_scope *scope) {
-    if (!scope->table) return;
-    luaL_unref(vm->main, LUA_REGISTRYINDEX, scope->table);
-    scope->table = 0;
 }

@@ -58,6 +58,11 @@ static void encode_entries(lua_State *L, mg_tape *tape, int index, int depth) {
         lua_pop(L, 1);
         if (view == LUA_TTABLE) return;
     }
+    if (mg_push_context_view(L, index)) {
+        encode_entries(L, tape, lua_gettop(L), depth);
+        lua_pop(L, 1);
+        return;
+    }
     push(L, tape, (mg_value){.kind = MG_TABLE, .size = is_array(L, index)});
     lua_pushnil(L);
     while (lua_next(L, index)) {
@@ -148,18 +153,6 @@ static void push_marked(lua_State *L) {
     lua_setmetatable(L, -2);
 }
 
-static void push_scope_table(lua_State *L, mg_lua *vm) {
-    mg_scope *scope = vm->scope;
-    if (!scope) luaL_error(L, "only a hook has a context table");
-    if (scope->table) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, scope->table);
-        return;
-    }
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    scope->table = luaL_ref(L, LUA_REGISTRYINDEX);
-}
-
 static int method_returned(lua_State *L, int status, lua_KContext context) {
     (void)status;
     (void)context;
@@ -199,7 +192,7 @@ static int push_value(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) 
         break;
     case MG_REFERENCE: lua_rawgeti(L, LUA_REGISTRYINDEX, value.integer); break;
     case MG_METHOD: push_method(L, (const char *)value.bytes); break;
-    case MG_SCOPE_TABLE: push_scope_table(L, vm); break;
+    case MG_SCOPE_TABLE: mg_push_context(L, vm); break;
     default: lua_pushnil(L);
     }
     return place + 1;

@@ -12,15 +12,14 @@ static int panic(lua_State *L) {
 mg_lua *mg_lua_open(size_t limit, uint32_t milliseconds) {
     mg_lua *vm = calloc(1, sizeof *vm);
     if (!vm) return NULL;
-    vm->memory_limit = limit;
-    vm->default_terms = mg_make_terms(0, milliseconds);
+    mg_open_memory(vm, limit);
+    vm->default_terms = mg_make_terms(milliseconds);
     vm->call.vm = vm;
     vm->call.arguments = vm->arguments;
     vm->call.input = &vm->input;
     vm->call.output = &vm->output;
-    if (mg_open_accounts(vm)) vm->main = lua_newstate(mg_allocate, vm);
+    vm->main = lua_newstate(mg_allocate, vm);
     if (!vm->main) {
-        free(vm->accounts);
         free(vm);
         return NULL;
     }
@@ -35,6 +34,7 @@ mg_lua *mg_lua_open(size_t limit, uint32_t milliseconds) {
 }
 
 void mg_lua_close(mg_lua *vm) {
+    mg_lua_join_pool(vm, NULL);
     lua_close(vm->main);
     for (mg_bound *bound = vm->bounds; bound;) {
         mg_bound *next = bound->next;
@@ -47,7 +47,6 @@ void mg_lua_close(mg_lua *vm) {
         free(thread);
         thread = next;
     }
-    free(vm->accounts);
     free(vm->known_terms);
     free(vm->input.values);
     free(vm->output.values);
@@ -60,9 +59,6 @@ void mg_lua_close(mg_lua *vm) {
 void mg_lua_set_context(mg_lua *vm, void *context) { vm->call.context = context; }
 void mg_lua_set_module_source(mg_lua *vm, mg_leaf leaf) { vm->module_source = leaf; }
 void mg_lua_set_print(mg_lua *vm, mg_leaf leaf) { vm->print = leaf; }
-size_t mg_lua_memory(const mg_lua *vm) { return vm->memory; }
-uint64_t mg_lua_allocations(const mg_lua *vm) { return vm->allocations; }
-void mg_lua_collect(mg_lua *vm) { lua_gc(vm->main, LUA_GCCOLLECT); }
 
 // MARK: Failures
 
@@ -90,9 +86,12 @@ mg_failure mg_lua_failure(const mg_lua *vm) {
 bool mg_protected(mg_lua *vm, lua_CFunction function, void *data) {
     lua_State *L = vm->main;
     int top = lua_gettop(L);
+    // Within a run it is the run's fault, and the host's own requests are nobody's.
+    bool was_spent = vm->spent;
     lua_pushcfunction(L, function);
     lua_pushlightuserdata(L, data);
     int status = lua_pcall(L, 1, 0, 0);
+    if (!vm->scope) vm->spent = was_spent;
     if (status == LUA_OK) return true;
     const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "unspecified lua error";
     mg_reason reason = status == LUA_ERRMEM      ? MG_REASON_MEMORY

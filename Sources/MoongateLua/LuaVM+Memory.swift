@@ -1,37 +1,58 @@
 import CMoongate
 
-/// What the runs of one policy are charged to, within a VM.
-public struct LuaAccount: Sendable, Equatable {
-    let number: Int32
-    /// The VM's own, without a limit but the VM's.
-    public static let host = LuaAccount(number: 0)
-}
-
 extension LuaVM {
-    /// Bytes on an account.
+    /// Bytes that a VM holds.
     public struct MemoryUse: Sendable, Equatable {
         public var held: Int
         /// The most there has been.
         public var peak: Int
+        /// What the last full collection left; 0 before the first one.
+        public var live: Int
         public var limit: Int
     }
 
-    /// An account whose files may hold `limit` bytes. Once they want more, their runs fail, `pcall` or not, and do
-    /// not begin any more in this VM.
-    public func makeAccount(limit: Int) throws(LuaError) -> LuaAccount {
-        let number = mg_lua_new_account(pointer, max(0, limit))
-        guard number > 0 else { throw .outOfMemory }
-        return LuaAccount(number: number)
+    public var memory: MemoryUse {
+        let state = mg_lua_memory(pointer)
+        return MemoryUse(held: state.held, peak: state.peak, live: state.live, limit: state.limit)
     }
 
-    public func memory(of account: LuaAccount) -> MemoryUse {
-        let state = mg_lua_account(pointer, account.number)
-        return MemoryUse(held: state.held, peak: state.peak, limit: state.limit)
+    /// Bytes in use.
+    @inline(__always) public var memoryInUse: Int { mg_lua_memory(pointer).held }
+
+    /// Bytes that the last run has asked for since it began or went on, whatever became of them.
+    @inline(__always) public var memoryTaken: Int { mg_lua_taken(pointer) }
+
+    /// How often memory was asked for since the VM was made.
+    public var allocationCount: UInt64 { mg_lua_allocations(pointer) }
+
+    /// A full collection. Takes time in proportion to what the VM holds.
+    public func collectGarbage() { mg_lua_collect(pointer) }
+
+    /// Counts what the VM holds in `pool` from now on; `nil`: in none. On the pool's thread.
+    public func join(_ pool: LuaMemoryPool?) {
+        self.pool = pool
+        mg_lua_join_pool(pointer, pool?.pointer)
+    }
+}
+
+/// What several VMs of one thread may hold together. One that is full refuses the run that asks for more, whatever the others hold.
+public final class LuaMemoryPool {
+    let pointer: UnsafeMutablePointer<mg_pool>
+
+    /// - Parameter limit: in bytes.
+    public init(limit: Int) {
+        pointer = .allocate(capacity: 1)
+        pointer.initialize(to: mg_pool(held: 0, limit: max(0, limit)))
     }
 
-    /// An account that went over its limit, each one once.
-    public func takeSpentAccount() -> LuaAccount? {
-        let number = mg_lua_take_spent(pointer)
-        return number > 0 ? LuaAccount(number: number) : nil
+    deinit { pointer.deallocate() }
+
+    /// Bytes that its VMs hold.
+    public var held: Int { pointer.pointee.held }
+
+    /// Bytes that its VMs may hold. Those that hold more already keep it.
+    public var limit: Int {
+        get { pointer.pointee.limit }
+        set { pointer.pointee.limit = max(0, newValue) }
     }
 }

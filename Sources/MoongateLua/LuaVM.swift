@@ -19,6 +19,8 @@ public final class LuaVM {
 
     public let limits: Limits
     private let vm: OpaquePointer
+    /// Kept as long as the VM is counted there.
+    var pool: LuaMemoryPool?
     var pointer: OpaquePointer { vm }
 
     /// - Throws: `LuaError` when `limits.memory` is not enough for the libraries (some 100 KiB).
@@ -29,6 +31,7 @@ public final class LuaVM {
     }
 
     deinit {
+        mg_lua_join_pool(vm, nil)
         guard let closer else { return mg_lua_close(vm) }
         let address = UInt(bitPattern: vm)
         closer { if let vm = OpaquePointer(bitPattern: address) { mg_lua_close(vm) } }
@@ -37,12 +40,6 @@ public final class LuaVM {
     /// Takes the closing of the VM over, on any thread; `nil`: it is closed by whoever gives it up. The objects that
     /// scripts own are released there as well.
     public var closer: ((@escaping @Sendable () -> Void) -> Void)?
-
-    /// Bytes in use.
-    public var memoryInUse: Int { mg_lua_memory(vm) }
-    /// How often memory was asked for since the VM was made.
-    public var allocationCount: UInt64 { mg_lua_allocations(vm) }
-    public func collectGarbage() { mg_lua_collect(vm) }
 
     /// What the last failing call left.
     public var lastError: LuaError { LuaError(mg_lua_failure(vm)) }
@@ -97,6 +94,11 @@ public final class LuaVM {
     /// Takes what scripts print: the first argument, one line.
     public func setPrint(_ leaf: mg_leaf) { mg_lua_set_print(vm, leaf) }
 
+    /// Gives scopes contexts that other VMs see as well, see `mg_context_leaves`.
+    public func setContextLeaves(read: mg_leaf, write: mg_leaf, list: mg_leaf) {
+        mg_lua_set_context_leaves(vm, mg_context_leaves(read: read, write: write, list: list))
+    }
+
     /// Finds modules for `require`: the first argument is the name; results are source and chunk name, or none.
     public func setModuleSource(_ leaf: mg_leaf) { mg_lua_set_module_source(vm, leaf) }
 
@@ -131,7 +133,7 @@ public final class LuaVM {
     /// Ends a scope's use: its table is given back and every object handed out for it is dead.
     public func end(_ scope: UnsafeMutablePointer<mg_scope>) {
         scope.pointee.generation &+= 1
-        if scope.pointee.table != 0 { mg_lua_end_scope(vm, scope) }
+        if scope.pointee.table != 0 || scope.pointee.locals != 0 { mg_lua_end_scope(vm, scope) }
     }
 
     // MARK: Files
@@ -140,16 +142,14 @@ public final class LuaVM {
     ///
     /// - Parameters:
     ///   - name: how messages call the file; Lua shows the last 60 characters.
-    ///   - account: what the file's functions are charged to.
     ///   - milliseconds: CPU time of the main chunk; `nil`: that of every other run.
     public func load(
-        _ source: [UInt8], name: String, account: LuaAccount = .host, milliseconds: UInt32? = nil
+        _ source: [UInt8], name: String, milliseconds: UInt32? = nil
     ) throws(LuaError) -> LuaFile {
         let globals = source.withUnsafeBufferPointer { bytes in
             withUnsafePointer(to: UInt8(0)) { empty in
                 mg_lua_load(
-                    vm, bytes.baseAddress ?? empty, bytes.count, name, account.number,
-                    milliseconds ?? limits.milliseconds)
+                    vm, bytes.baseAddress ?? empty, bytes.count, name, milliseconds ?? limits.milliseconds)
             }
         }
         guard globals != 0 else { throw lastError }

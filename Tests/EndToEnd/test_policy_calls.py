@@ -535,7 +535,9 @@ def test_a_thousand_calls_at_a_time_leave_nothing_behind(calling):
         function on_request(handle)
           local got, problem = moon.http.get("auth", "/", {timeout = 30})
           handle:headers():add("x-result", got and got.body or problem)
-        end""", listeners=[{"name": "main", "address": "127.0.0.1:0", "max_concurrent_streams": 2000}])
+        end""", listeners=[{"name": "main", "address": "127.0.0.1:0", "max_concurrent_streams": 2000}],
+        # The waiting runs of one client may hold an eighth of it.
+        policies={"memory_limit": "256MiB"})
     eventually(lambda: client.frames, 5, what="the proxy's settings")
     streams = [client.open(request(), end_stream=True) for _ in range(1000)]
     heads = [auth.next_request(timeout=30) for _ in range(1000)]

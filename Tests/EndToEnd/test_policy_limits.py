@@ -50,8 +50,8 @@ def test_policy_over_its_memory_limit_is_out_until_it_has_a_new_engine(edge, att
     proxy, caller = edge(LEAK, reference={"memory_limit": "1MiB"})
     assert seen_metadata(caller.unary())["x-count"] == [b"1"]
     assert seen_metadata(caller.unary())["x-count"] == [b"2"]
-    assert caller.refused(**mode(attack)).code() is grpc.StatusCode.INTERNAL
-    proxy.wait_for_line("wants more memory than it may hold", 5)
+    assert caller.refused(**mode(attack)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    proxy.wait_for_line("holds more memory than leaves room", 5)
     assert caller.hello(), "another policy goes on"
     proxy.wait_for_line("a new script engine is in force", 20)
     # What the script had filled is gone.
@@ -187,8 +187,9 @@ CALL = r"moon.grpc.call('main', '/moongate.test.Probe/Unary', '\x10\xa0\x1f')"
 
 FAULTS = {
     "time": Fault("while true do end", "time_limit"),
-    "memory": Fault("while true do kept[#kept + 1] = ('x'):rep(1000) .. #kept end", "memory_limit"),
-    "recursion": Fault("local function f() return 1 + f() end f()"),
+    "memory": Fault(
+        "while true do kept[#kept + 1] = ('x'):rep(1000) .. #kept end", "memory_limit", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    "recursion": Fault("local function f() return 1 + f() end f()", code=grpc.StatusCode.RESOURCE_EXHAUSTED),
     "error": Fault("error('no')", "script"),
     "pattern": Fault("('a'):rep(30000):find('.-.-.-b')", "time_limit"),
     "body": Fault("handle:body()", code=TOO_LARGE, policies={"body_limit": "1KiB"}),

@@ -211,7 +211,7 @@ def test_a_timer_that_leaks_is_its_own_policys_fault(moongate, backend, client):
     proxy = moongate(configuration(backend.address, routes=routes), policies={
         "guilty.lua": guilty, "innocent.lua": "function on_request(h) h:headers():add('x-seen', ('y'):rep(5000)) end"})
     caller = client(proxy.address)
-    proxy.wait_for_line("wants more memory than it may hold", 10)
+    proxy.wait_for_line("holds more memory than leaves room", 10)
     proxy.wait_for_line("a new script engine is in force", 20)
     for _ in range(50):
         assert caller.hello()

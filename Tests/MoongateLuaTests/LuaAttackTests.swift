@@ -5,12 +5,11 @@ import Testing
 
 /// Each attack ends within its limits with an error, and the VM goes on.
 @Suite(.disabled(if: mg_guard_is_held_back(), "ThreadSanitizer holds signals back")) struct LuaAttackTests {
-    /// Runs `body` as a hook in a file with `heading`, on an account of its own.
+    /// Runs `body` as a hook in a file with `heading`.
     private func attack(_ body: String, heading: String = "") throws -> (LuaOutcome, LuaError) {
-        let bench = try LuaBench(memory: 32 << 20, milliseconds: 50)
-        let account = try bench.vm.makeAccount(limit: 8 << 20)
+        let bench = try LuaBench(memory: 8 << 20, milliseconds: 50)
         let source = "\(heading)\nfunction hook(box)\n\(body)\nend"
-        let file = try bench.vm.load(Array(source.utf8), name: "attack.lua", account: account)
+        let file = try bench.vm.load(Array(source.utf8), name: "attack.lua")
         let outcome = bench.call(try #require(try bench.vm.function("hook", in: file)))
         let error = bench.vm.lastError
         #expect(try bench.evaluate("host.log('alive')") == "alive")

@@ -17,7 +17,7 @@ final class LuaBench {
     init(memory: Int = 8 << 20, milliseconds: UInt32 = 50) throws {
         vm = try LuaVM(limits: .init(memory: memory, milliseconds: milliseconds))
         scope = .allocate(capacity: 1)
-        scope.initialize(to: mg_scope(native: nil, generation: 1, turn: 0, table: 0))
+        scope.initialize(to: mg_scope(native: nil, generation: 1, turn: 0, table: 0, locals: 0))
         try vm.define(class: 1, name: "box", bindings: LuaBench.boxBindings, iterate: LuaBench.stepLeaf)
         try vm.define(
             class: 2, name: "counter",

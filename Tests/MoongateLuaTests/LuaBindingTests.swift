@@ -69,7 +69,7 @@ import Testing
         bench.vm.end(bench.scope)
         let other = UnsafeMutablePointer<mg_scope>.allocate(capacity: 1)
         defer { other.deallocate() }
-        other.initialize(to: mg_scope(native: nil, generation: 1, turn: 0, table: 0))
+        other.initialize(to: mg_scope(native: nil, generation: 1, turn: 0, table: 0, locals: 0))
         let object = try bench.vm.makeObject(class: 1, scope: other, native: nil)
         mg_object_arm(object)
         let outcome = bench.vm.start(hook, argument: LuaReference(raw: object.pointee.reference), scope: other)

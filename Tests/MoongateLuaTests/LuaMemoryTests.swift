@@ -3,159 +3,143 @@ import Testing
 
 @testable import MoongateLua
 
-/// Memory is charged to the policy that runs, and one that wants too much is barred while the others go on.
+/// A VM holds no more than its limit, and the run that asks for more is the one that fails.
 @Suite struct LuaMemoryTests {
     private let bench: LuaBench
 
-    init() throws { bench = try LuaBench(memory: 32 << 20, milliseconds: 2000) }
+    init() throws { bench = try LuaBench(memory: 2 << 20, milliseconds: 2000) }
 
-    private func hook(_ source: String, _ account: LuaAccount, name: String = "test.lua") throws -> LuaReference {
-        let file = try bench.vm.load(Array(source.utf8), name: name, account: account)
+    private func hook(_ source: String, in bench: LuaBench? = nil) throws -> LuaReference {
+        let bench = bench ?? self.bench
+        let file = try bench.vm.load(Array(source.utf8), name: "test.lua")
         return try #require(try bench.vm.function("hook", in: file))
     }
 
-    @Test func growthIsChargedToWhoeverRunsAndGivenBack() throws {
-        let one = try bench.vm.makeAccount(limit: 8 << 20)
-        let two = try bench.vm.makeAccount(limit: 8 << 20)
-        let toggle = try hook("function hook() kept = not kept and ('x'):rep(1 << 20) or nil end", one)
-        let other = try hook("function hook() local t = {} for i = 1, 10000 do t[i] = {} end end", two)
-        let before = bench.vm.memory(of: one)
+    @Test func growthIsCountedAndGivenBack() throws {
+        let toggle = try hook("function hook() kept = not kept and ('x'):rep(1 << 20) or nil end")
+        let before = bench.vm.memory
         bench.call(toggle)
-        #expect(bench.vm.memory(of: one).held - before.held > 1_000_000)
-        #expect(bench.vm.memory(of: two).held < 1 << 20)
+        #expect(bench.vm.memory.held - before.held > 1_000_000)
+        #expect(bench.vm.memoryTaken > 1_000_000)
         bench.call(toggle)
-        bench.call(other)
         bench.vm.collectGarbage()
-        // Collected while another ran or nobody, and still given back to its owner.
-        #expect(bench.vm.memory(of: one).held < before.held + 65536)
-        #expect(bench.vm.memory(of: one).peak >= 1 << 20)
-        #expect(bench.vm.memory(of: two).peak > bench.vm.memory(of: two).held)
-    }
-
-    @Test func accountsAddUpToTheVMsMemory() throws {
-        let accounts = try (0..<4).map { _ in try bench.vm.makeAccount(limit: 8 << 20) }
-        let hooks = try accounts.map {
-            try hook(
-                "t = {} function hook() for i = 1, 500 do t[#t % 300 + 1] = {tostring(#t), {}} end t = #t > 200 and {} or t end",
-                $0)
-        }
-        for round in 0..<400 { bench.call(hooks[round % 4]) }
-        let held = accounts.reduce(bench.vm.memory(of: .host).held) { $0 + bench.vm.memory(of: $1).held }
-        #expect(held == bench.vm.memoryInUse)
+        #expect(bench.vm.memory.held < before.held + 65536)
+        #expect(bench.vm.memory.live == bench.vm.memory.held)
+        #expect(bench.vm.memory.peak >= 1 << 20)
     }
 
     @Test(arguments: [
         "local t = {} for i = 1, 1e9 do t[i] = {i} end", "local s = 'x' while true do s = s .. s end",
-        "while true do kept = {kept} end", "pcall(function() local s = 'x' while true do s = s .. s end end)",
-        "while true do pcall(function() kept = {kept, ('x'):rep(1000)} end) end",
-        "xpcall(function() while true do kept = {kept} end end, function() return {} end)",
-        "coroutine.wrap(function() while true do kept = {kept} end end)()",
-        "coroutine.resume(coroutine.create(function() while true do kept = {kept} end end)) host.log('no')",
+        "local kept while true do kept = {kept} end",
+        "pcall(function() local s = 'x' while true do s = s .. s end end)",
+        "local kept while true do pcall(function() kept = {kept, ('x'):rep(1000)} end) end",
+        "local kept xpcall(function() while true do kept = {kept} end end, function() return {} end)",
+        "local kept coroutine.wrap(function() while true do kept = {kept} end end)()",
+        "local kept coroutine.resume(coroutine.create(function() while true do kept = {kept} end end)) host.log('no')",
         "local function f(...) return f(1, ...) end f()",
         "local t = {} while true do t[#t + 1] = coroutine.create(print) end",
-        "kept = {} for i = 1, 1e9 do kept['k' .. i] = i end",
-        "local t = {('x'):rep(1 << 20)} for i = 2, 20 do t[i] = t[1] end kept = table.concat(t)",
-        "local t = setmetatable({}, {__close = function() while true do kept = {kept} end end}) do local x <close> = t end",
+        "local kept = {} for i = 1, 1e9 do kept['k' .. i] = i end",
+        "local t = {('x'):rep(1 << 20)} for i = 2, 20 do t[i] = t[1] end local kept = table.concat(t)",
+        "local kept local t = setmetatable({}, {__close = function() while true do kept = {kept} end end}) do local x <close> = t end",
         "('x'):rep(1 << 19):gsub('x', ('y'):rep(1 << 10))", "string.format(('%s'):rep(20), ('x'):rep(1 << 20, ',', 1))",
         "string.pack('c2147483647', '')", "local b = {} for i = 1, 1e9 do b[i] = string.char(i % 256):rep(1 << 16) end",
     ])
-    func overTheLimitEndsTheHookAndBarsThePolicy(attack: String) throws {
-        let guilty = try bench.vm.makeAccount(limit: 2 << 20)
-        let innocent = try bench.vm.makeAccount(limit: 2 << 20)
-        let attacker = try hook("function hook()\n\(attack)\nhost.log('went on') end", guilty)
-        let bystander = try hook("function hook() host.log('served') end", innocent)
-        let outcome = bench.call(attacker)
-        let error = bench.vm.lastError
-        #expect(outcome == .failed, "\(attack)")
-        #expect(error.reason == .memory || error.message.contains("string.rep"), "\(error)")
-        #expect(bench.lines.isEmpty)
-        // A library's buffer that is refused is nothing that the policy holds.
-        if error.reason == .memory, !error.message.hasSuffix("not enough memory") {
-            #expect(error.message == "memory limit of 2097152 bytes exceeded")
-            #expect(bench.vm.takeSpentAccount() == guilty)
-            #expect(bench.call(attacker) == .failed)
-            #expect(bench.vm.lastError.reason == .memory)
-            #expect(bench.vm.lastError.message.hasPrefix("the policy waits for a new script engine"))
+    func theRunThatAsksForTooMuchFailsAlone(attack: String) throws {
+        let attacker = try hook("function hook()\n\(attack)\nhost.log('went on') end")
+        let bystander = try hook(
+            "function hook() local t = {} for i = 1, 5000 do t[i] = {i} end host.log('served') end")
+        for _ in 0..<3 {
+            let outcome = bench.call(attacker)
+            let error = bench.vm.lastError
+            #expect(outcome == .failed, "\(attack)")
+            #expect(error.reason == .memory || error.message.contains("string.rep"), "\(error)")
+            #expect(bench.lines.isEmpty)
+            for _ in 0..<20 { #expect(bench.call(bystander) == .finished, "\(bench.vm.lastError)") }
+            bench.lines = []
         }
-        #expect(bench.vm.takeSpentAccount() == nil)
-        bench.lines = []
-        for _ in 0..<100 { #expect(bench.call(bystander) == .finished) }
-        #expect(bench.vm.memoryInUse < 8 << 20)
+        #expect(bench.vm.memory.peak <= (2 << 20) + (64 << 10))
+        bench.vm.collectGarbage()
+        #expect(bench.vm.memoryInUse < 1 << 20)
     }
 
-    @Test func garbageIsCollectedBeforeAPolicyIsBarred() throws {
-        let account = try bench.vm.makeAccount(limit: 4 << 20)
-        let hook = try hook("function hook() local s = ('x'):rep(1 << 20) .. 'y' end", account)
-        for _ in 0..<200 { #expect(bench.call(hook) == .finished, "\(bench.vm.lastError)") }
-        #expect(bench.vm.takeSpentAccount() == nil)
-        #expect(bench.vm.memory(of: account).peak <= 4 << 20)
-    }
-
-    /// Each allocation of a policy just below its limit would be a full collection, which others would pay for.
-    @Test func whoHoversBelowTheLimitIsBarred() throws {
-        let account = try bench.vm.makeAccount(limit: 2 << 20)
-        let hook = try hook(
+    /// A run that has been refused once is left, or it could ask again and again, at the price of a collection each.
+    @Test func noProtectedCallKeepsARefusedRunAlive() throws {
+        let attacker = try hook(
             """
+            kept = {}
             function hook()
-              if not kept then
-                kept = {}
-                while collectgarbage('count') * 1024 < 2150000 do kept[#kept + 1] = ('x'):rep(1000) .. #kept end
-              end
-              local garbage = {}
-              for i = 1, 1000 do garbage = {i} end
+              while true do pcall(function() while true do kept[#kept + 1] = ('x'):rep(100) .. #kept end end) end
             end
-            """, account)
-        var outcome = LuaOutcome.finished
-        for _ in 0..<50 where outcome == .finished { outcome = bench.call(hook) }
-        #expect(outcome == .failed)
-        #expect(bench.vm.takeSpentAccount() == account)
+            """)
+        #expect(bench.call(attacker) == .failed)
+        #expect(bench.vm.lastError.message == "memory limit of 2097152 bytes exceeded")
+        bench.vm.collectGarbage()
+        #expect(bench.vm.memory.live > 3 << 19)
     }
 
-    @Test func aFullVMBlamesWhoHoldsMost() throws {
-        let bench = try LuaBench(memory: 4 << 20, milliseconds: 2000)
-        let large = try bench.vm.makeAccount(limit: 16 << 20)
-        let small = try bench.vm.makeAccount(limit: 16 << 20)
-        let holder = try bench.vm.load(
-            Array("function hook() kept = ('x'):rep(1 << 20) kept2 = kept .. 'y' kept3 = kept .. 'z' end".utf8),
-            name: "h.lua", account: large)
-        bench.call(try #require(try bench.vm.function("hook", in: holder)))
-        let other = try bench.vm.load(
-            Array("function hook() local s = ('x'):rep(1 << 19) .. 'a' local r = s .. 'b' end".utf8), name: "o.lua",
-            account: small)
-        let hook = try #require(try bench.vm.function("hook", in: other))
-        _ = bench.call(hook)
-        #expect(bench.vm.takeSpentAccount() == large)
-        #expect(bench.vm.takeSpentAccount() == nil)
+    @Test func garbageIsCollectedBeforeARunIsRefused() throws {
+        let hook = try hook("function hook() local s = ('x'):rep(1 << 19) .. 'y' end")
+        for _ in 0..<200 { #expect(bench.call(hook) == .finished, "\(bench.vm.lastError)") }
+        #expect(bench.vm.memory.peak <= 2 << 20)
     }
 
-    @Test func loadingIsChargedAsWell() throws {
-        let account = try bench.vm.makeAccount(limit: 1 << 20)
+    // MARK: Pools
+
+    @Test func aFullPoolRefusesTheRunThatAsks() throws {
+        let pool = LuaMemoryPool(limit: 3 << 20)
+        let other = try LuaBench(memory: 16 << 20, milliseconds: 2000)
+        bench.vm.join(pool)
+        other.vm.join(pool)
+        #expect(pool.held == bench.vm.memoryInUse + other.vm.memoryInUse)
+        let holds = try hook("function hook() kept = ('x'):rep(1 << 20) kept2 = kept .. 'y' end", in: other)
+        #expect(other.call(holds) == .finished)
+        let asks = try hook("function hook() local s = ('x'):rep(1 << 19) .. 'a' local r = s .. 'b' end")
+        #expect(bench.call(asks) == .failed)
+        #expect(bench.vm.lastError.reason == .memory)
+        // The one that holds most goes on.
+        let reads = try hook("function hook() host.log('served') end", in: other)
+        #expect(other.call(reads) == .finished)
+        #expect(pool.held == bench.vm.memoryInUse + other.vm.memoryInUse)
+        other.vm.join(nil)
+        #expect(pool.held == bench.vm.memoryInUse)
+        #expect(bench.call(asks) == .finished)
+    }
+
+    @Test func aVMLeavesItsPoolAtItsEnd() throws {
+        let pool = LuaMemoryPool(limit: 1 << 20)
+        var vm: LuaVM? = try LuaVM()
+        vm?.join(pool)
+        #expect(pool.held > 0)
+        vm = nil
+        #expect(pool.held == 0)
+    }
+
+    // MARK: Loading
+
+    @Test func loadingIsLimitedAsWell() throws {
         #expect(throws: LuaError.self) {
-            try bench.vm.load(Array("t = {} for i = 1, 1e6 do t[i] = {} end".utf8), name: "t.lua", account: account)
+            try bench.vm.load(Array("t = {} for i = 1, 1e6 do t[i] = {} end".utf8), name: "t.lua")
         }
         #expect(bench.vm.lastError.reason == .memory)
     }
 
     @Test(.disabled(if: mg_guard_is_held_back(), "ThreadSanitizer holds signals back"))
     func functionsHaveTimeLimitsOfTheirOwn() throws {
-        let spin = try hook("function hook() while true do end end", .host)
+        let spin = try hook("function hook() while true do end end")
         let limited = try bench.vm.limited(spin, milliseconds: 20)
         #expect(bench.call(limited) == .failed)
         #expect(bench.vm.lastError.message == "test.lua:1: time limit of 20 ms exceeded")
     }
 
-    @Test func aWaitingHookOfABarredPolicyFails() throws {
-        let account = try bench.vm.makeAccount(limit: 1 << 20)
-        let waits = try hook("function hook() host.wait() host.log('no') end", account)
-        let grows = try hook("function hook() while true do kept = {kept} end end", account)
+    @Test func aWaitingRunGoesOnAfterAnotherWasRefused() throws {
+        let waits = try hook("function hook() host.wait() host.log('went on') end")
+        let grows = try hook("function hook() local kept while true do kept = {kept} end end")
         guard case .waiting(let thread) = bench.call(waits) else {
             Issue.record("did not wait")
             return
         }
-        // Two files on one account, as two uses of one policy are.
         #expect(bench.call(grows) == .failed)
-        #expect(bench.vm.resume(thread, with: [], scope: bench.scope) == .failed)
-        #expect(bench.vm.lastError.reason == .memory)
-        #expect(bench.lines.isEmpty)
+        #expect(bench.vm.resume(thread, with: [], scope: bench.scope) == .finished)
+        #expect(bench.lines == ["went on"])
     }
 }

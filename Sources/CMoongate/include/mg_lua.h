@@ -29,7 +29,7 @@ typedef enum mg_kind {
     /// A registry reference, in `integer`. In results: what it stands for. As an argument: a function, whose reference
     /// the leaf takes over unless it fails, and gives back by `mg_lua_release`.
     MG_REFERENCE,
-    /// Results only: the plain table that belongs to the running scope, made when first asked for.
+    /// Results only: the context of the running scope, see `mg_lua_set_context_leaves`.
     MG_SCOPE_TABLE,
     /// Results only: a function without arguments that calls the method `bytes` (a C string) of the object that the
     /// leaf was called on: iterators that may wait.
@@ -106,8 +106,10 @@ typedef struct mg_scope {
     uint32_t generation;
     /// Raised whenever a hook goes on after a wait: unfinished `pairs` loops end there.
     uint32_t turn;
-    /// Registry reference of the scope's table; 0: none yet.
+    /// Registry reference of the scope's context; 0: none yet.
     int32_t table;
+    /// The same of those values of the context that stay within the VM.
+    int32_t locals;
 } mg_scope;
 
 /// What stands behind a userdata.
@@ -206,34 +208,37 @@ uint32_t mg_print_number(mg_value number, uint8_t *_Nonnull text);
 mg_lua *_Nullable mg_lua_open(size_t limit, uint32_t milliseconds);
 void mg_lua_close(mg_lua *_Nonnull vm);
 void mg_lua_set_context(mg_lua *_Nonnull vm, void *_Nullable context);
-/// Bytes in use.
-size_t mg_lua_memory(const mg_lua *_Nonnull vm);
-/// Calls of the allocator that asked for memory since the VM was opened.
-uint64_t mg_lua_allocations(const mg_lua *_Nonnull vm);
-/// What the runs of one policy hold, in bytes.
-typedef struct mg_account {
+/// What a VM holds, in bytes.
+typedef struct mg_memory {
     size_t held;
     /// The most it has held.
     size_t peak;
+    /// What the last full collection left.
+    size_t live;
     size_t limit;
-    /// Where all garbage is collected next.
-    size_t collection;
-    /// It went over its limit, so its functions do not run any more.
-    bool spent;
-    bool reported;
-} mg_account;
+} mg_memory;
 
-/// Opens an account for files to be loaded on. Returns its number, 0 when memory is out or there are 65,535.
-int32_t mg_lua_new_account(mg_lua *_Nonnull vm, size_t limit);
-mg_account mg_lua_account(const mg_lua *_Nonnull vm, int32_t account);
-/// An account that has gone over its limit and was not given here before; 0: none.
-int32_t mg_lua_take_spent(mg_lua *_Nonnull vm);
+mg_memory mg_lua_memory(const mg_lua *_Nonnull vm);
+/// Bytes that the last run has asked for since it began or went on, whatever became of them.
+size_t mg_lua_taken(const mg_lua *_Nonnull vm);
+
+/// What several VMs of one thread may hold together, in bytes.
+typedef struct mg_pool {
+    size_t held;
+    size_t limit;
+} mg_pool;
+
+/// Counts what the VM holds in `pool`, which must outlive it or be left before; NULL: in none. On the pool's thread. A pool that is
+/// full refuses whoever asks for more.
+void mg_lua_join_pool(mg_lua *_Nonnull vm, mg_pool *_Nullable pool);
+/// Calls of the allocator that asked for memory since the VM was opened.
+uint64_t mg_lua_allocations(const mg_lua *_Nonnull vm);
 /// Another reference to a function of a file, with a limit on CPU time of its own; 0 when memory is out.
 int32_t mg_lua_limited(mg_lua *_Nonnull vm, int32_t function, uint32_t milliseconds);
-/// Gives a function that a leaf has taken over a limit of its own; it runs on the account of who gave it.
+/// Gives a function that a leaf has taken over a limit of its own.
 void mg_lua_limit(mg_lua *_Nonnull vm, int32_t function, uint32_t milliseconds);
-/// A function that takes a handle and calls `hook` with it and each message of `handle:grpcMessages()`; charged and
-/// limited as `hook` is. 0 when memory is out.
+/// A function that takes a handle and calls `hook` with it and each message of `handle:grpcMessages()`; limited as `hook`
+/// is. 0 when memory is out.
 int32_t mg_lua_message_loop(mg_lua *_Nonnull vm, int32_t hook);
 /// A full garbage collection.
 void mg_lua_collect(mg_lua *_Nonnull vm);
@@ -259,6 +264,19 @@ void mg_lua_set_module_source(mg_lua *_Nonnull vm, mg_leaf _Nonnull leaf);
 /// Takes what scripts print (argument 1), as one line.
 void mg_lua_set_print(mg_lua *_Nonnull vm, mg_leaf _Nonnull leaf);
 
+/// The host's side of contexts, which are tables that several VMs share. Without them a context is its VM's alone.
+typedef struct mg_context_leaves {
+    /// Argument 1 is the key. Results: its value; none; or MG_OTHER where the value lies in the VM that asks.
+    mg_leaf _Nullable read;
+    /// Arguments: key and value; MG_NIL removes, MG_OTHER is a value that stays in the VM.
+    mg_leaf _Nullable write;
+    /// Results: one table of all shared values.
+    mg_leaf _Nullable list;
+} mg_context_leaves;
+
+/// Gives every scope a context.
+void mg_lua_set_context_leaves(mg_lua *_Nonnull vm, mg_context_leaves leaves);
+
 /// Told before each line that runs: the file as messages call it, and the line.
 typedef void (*mg_line_hook)(void *_Nullable context, const char *_Nonnull file, int32_t line);
 /// For measuring which lines run; NULL ends it. Slows scripts down, and belongs in test runners only.
@@ -273,7 +291,7 @@ void mg_lua_end_object(mg_lua *_Nonnull vm, mg_object *_Nullable object);
 int32_t mg_lua_new_table(mg_lua *_Nonnull vm, const mg_tape *_Nonnull tape);
 /// Gives a function's reference back.
 void mg_lua_release(mg_lua *_Nonnull vm, int32_t reference);
-/// Gives back the scope's table, if it has one.
+/// Gives back the scope's context, if it has one.
 void mg_lua_end_scope(mg_lua *_Nonnull vm, mg_scope *_Nonnull scope);
 
 // MARK: Running
@@ -311,12 +329,10 @@ mg_failure mg_lua_failure(const mg_lua *_Nonnull vm);
 /// Compiles a source file (text only) with globals of its own and runs its main chunk.
 /// A file that defines `envoy_on_request` or `envoy_on_response` finds Lua 5.1's library as far as that goes.
 /// - name: how messages call the file.
-/// - account: what the file's functions are charged to, see `mg_lua_new_account`; 0: the host.
 /// - milliseconds: CPU time of the main chunk. Its functions have that of every other run.
 /// Returns a reference to the file's globals; 0 on failure.
 int32_t mg_lua_load(
-    mg_lua *_Nonnull vm, const uint8_t *_Nonnull source, size_t length, const char *_Nonnull name, int32_t account,
-    uint32_t milliseconds);
+    mg_lua *_Nonnull vm, const uint8_t *_Nonnull source, size_t length, const char *_Nonnull name, uint32_t milliseconds);
 /// The global function `name` of a file: a reference; 0: the file has none; -1: it is no function.
 int32_t mg_lua_function(mg_lua *_Nonnull vm, int32_t file, const char *_Nonnull name);
 

@@ -3,7 +3,7 @@ import MoongateConfig
 /// The policies of all living generations, with what their ledgers say.
 struct PolicyReport {
     private struct Row {
-        let instance: PolicyProgram.Instance
+        let instance: PolicyUnit.Instance
         let path: String
         let isServing: Bool
         let listeners: [String]
@@ -35,7 +35,7 @@ struct PolicyReport {
                 chain.map { chain in (0..<chain.count).contains { chain[$0] == Int32(index) } } ?? false
             }
             return Row(
-                instance: instance, path: program.files[instance.file].path, isServing: isServing,
+                instance: instance, path: program.units[program.places[index].unit].file.path, isServing: isServing,
                 listeners: generation.config.listeners.enumerated().filter { runs(program.listenerChain($0.offset)) }
                     .map(\.element.name),
                 routes: generation.config.routes.enumerated().filter { runs(program.routeChain($0.offset)) }

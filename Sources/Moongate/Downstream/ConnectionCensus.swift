@@ -3,11 +3,9 @@ import Synchronization
 
 /// How many connections each listener has, in all and by address: for the whole process.
 final class ConnectionCensus: Sendable {
-    /// The key of an address: IPv4 alone, IPv6 by its /64 network, which one client has for itself.
     private struct Place: Hashable {
         let listener: ListenerIdentity
-        let address: UInt64
-        let family: SocketAddress.Family
+        let address: AddressKey
     }
 
     private struct State {
@@ -75,10 +73,7 @@ final class ConnectionCensus: Sendable {
     }
 
     private static func place(_ listener: ListenerIdentity, _ peer: SocketAddress) -> Place {
-        let address = peer.withAddressBytes { bytes in
-            bytes.prefix(8).reduce(UInt64(bytes.count)) { $0 << 8 | UInt64($1) }
-        }
-        return Place(listener: listener, address: address, family: peer.family)
+        Place(listener: listener, address: AddressKey(peer))
     }
 
     // MARK: Refusals

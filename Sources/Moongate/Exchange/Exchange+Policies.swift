@@ -17,7 +17,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let chain = listenerChain(generation, facts), chain.count > 0 else {
             return chooseRoute(generation, facts)
         }
-        guard let run = takeRun(generation, facts) else { return policyFailed() }
+        guard let run = takeRun(generation, facts) else { return policyFailed(.script) }
         self.policyStage = .listener
         requestHooksEnded(run.startRequest(chain))
     }
@@ -36,7 +36,7 @@ extension Pooled where Record == ExchangeRecord {
             return false
         }
         guard let run = takeRun(generation, facts) else {
-            policyFailed()
+            policyFailed(.script)
             return true
         }
         guard run.lacks(chain) else { return false }
@@ -58,7 +58,7 @@ extension Pooled where Record == ExchangeRecord {
         if generation.hasPolicyExceptions && runSkippedPolicies(generation, facts) { return }
         guard self.route >= 0 else { return fail(.noRoute) }
         guard let chain = generation.routeChain(self.route), chain.count > 0 else { return forward() }
-        guard let run = takeRun(generation, facts) else { return policyFailed() }
+        guard let run = takeRun(generation, facts) else { return policyFailed(.script) }
         run.subject.requestWritten = false
         run.subject.routeCacheCleared = false
         note(self.route, for: run, generation)
@@ -79,7 +79,8 @@ extension Pooled where Record == ExchangeRecord {
         case .reply: policyReplied()
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
-        case .fail: policyFailed()
+        case .exhausted: policyExhausted()
+        case .fail(let reason): policyFailed(reason)
         }
     }
 
@@ -137,7 +138,8 @@ extension Pooled where Record == ExchangeRecord {
         case .reply: policyReplied()
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
-        case .fail: policyFailed()
+        case .exhausted: policyExhausted()
+        case .fail(let reason): policyFailed(reason)
         }
     }
 
@@ -166,7 +168,8 @@ extension Pooled where Record == ExchangeRecord {
         case .reply: if !self.responseHeadSent { policyReplied() }
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
-        case .fail: policyFailed()
+        case .exhausted: policyExhausted()
+        case .fail(let reason): policyFailed(reason)
         }
     }
 
@@ -243,11 +246,19 @@ extension Pooled where Record == ExchangeRecord {
         fail(.refused(refusal, isResponse: run.phase == .response))
     }
 
-    private func policyFailed() {
+    private func policyFailed(_ reason: PolicyErrorReason) {
+        // The call has asked for more than there is; others get on.
+        if reason == .memoryLimit { return policyExhausted() }
+        failClosed(.policyFailed(requestID: RequestNumber.text(self.number)))
+    }
+
+    private func policyExhausted() { failClosed(.policyExhausted) }
+
+    private func failClosed(_ fault: Fault) {
         if let run = self.policyRun { self.repliedPolicy = run.current }
-        // Fail closed: no hook of the same run has a say in this answer.
+        // No hook of the same run has a say in this answer.
         self.policyStage = .response
-        fail(.policyFailed(requestID: RequestNumber.text(self.number)))
+        fail(fault)
     }
 
     // MARK: The run

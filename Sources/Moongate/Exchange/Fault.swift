@@ -193,10 +193,14 @@ struct Fault {
     static var generationRetired: Fault {
         Fault("generation_retired", .unavailable, 503, "the policies of this stream were replaced")
     }
-
     /// A policy failed; its text stays in the log, the id finds it there.
     static func policyFailed(requestID: String) -> Fault {
         Fault("policy_error", .internal, 500, "policy error, request id \(requestID)")
+    }
+
+    /// A policy takes no more runs at present, from anybody or from this client; its log says which and why.
+    static var policyExhausted: Fault {
+        Fault("policy_exhausted", .resourceExhausted, 503, "a policy takes no more requests at present")
     }
 }
 

@@ -10,10 +10,8 @@ final class WorkerGeneration {
     private let lentUpstreams: [Unmanaged<Upstream>]
     /// The same by name, for calls of policies.
     let directory: UpstreamDirectory
-    /// The script engine with all policies of the generation; `nil` without any.
-    let policies: PolicyHost?
-    /// Keeps `policies` in service.
-    let tenure: PolicyTenure?
+    /// The policies of the generation; `nil` without any.
+    let policies: PolicySet?
     /// Keeps `policyView`.
     private let view: PolicyView?
     /// `nil` without policies.
@@ -23,15 +21,14 @@ final class WorkerGeneration {
 
     init(
         _ shared: Generation, metrics: GenerationMetrics.WorkerView, upstreams: [Upstream],
-        directory: UpstreamDirectory, tenure: PolicyTenure?
+        directory: UpstreamDirectory, policies: PolicySet?
     ) {
         self.shared = shared
         self.metrics = metrics
         self.upstreams = upstreams
         lentUpstreams = upstreams.map { Unmanaged.passUnretained($0) }
         self.directory = directory
-        self.tenure = tenure
-        policies = tenure?.host
+        self.policies = policies
         view = policies.map { _ in
             PolicyView(shared.config, routeTable: shared.routeTable, upstreams: upstreams)
         }
@@ -39,10 +36,10 @@ final class WorkerGeneration {
         hasPolicyExceptions = policies != nil && shared.program.hasExceptions
     }
 
-    /// The same with another script engine of the same policies.
-    func with(_ tenure: PolicyTenure) -> WorkerGeneration {
+    /// The same with other script engines of the same policies.
+    func with(_ policies: PolicySet) -> WorkerGeneration {
         WorkerGeneration(
-            shared, metrics: metrics, upstreams: upstreams, directory: directory, tenure: tenure)
+            shared, metrics: metrics, upstreams: upstreams, directory: directory, policies: policies)
     }
 
     var number: UInt64 { shared.number }
@@ -65,11 +62,7 @@ final class WorkerGeneration {
     // MARK: Policies
 
     /// The generation is the worker's newest: timers run from now on, and call its upstreams.
-    func startPolicies() {
-        guard let policies else { return }
-        policies.upstreams = directory
-        policies.timers.start(policies)
-    }
+    func startPolicies() { policies?.serve(directory) }
 
     var upstreamNames: Unmanaged<NameIndex> { Unmanaged.passUnretained(shared.upstreamNames) }
 
@@ -88,6 +81,6 @@ final class WorkerGeneration {
 
     /// Empty for -1.
     func policyName(_ instance: Int32) -> String {
-        instance < 0 ? "" : shared.program.instances[Int(instance)].name
+        instance < 0 ? "" : shared.program.instance(Int(instance)).name
     }
 }

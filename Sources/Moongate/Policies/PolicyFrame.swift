@@ -28,6 +28,12 @@ final class PolicyFrame {
     var wait: Wait
     /// The head of its direction went on without waiting for the hook's end.
     var isDetached = false
+    /// What the hook sees of the run, in its engine.
+    let visit: PolicyVisit
+    /// Bytes that the hook has asked for up to this wait, and whom they count for.
+    private var taken = 0
+    private var client: AddressKey?
+    private var isCounted = false
     /// Where it takes part in the body; `nil` as long as it has not asked for it.
     var stage: BodyStage?
 
@@ -36,9 +42,28 @@ final class PolicyFrame {
         instance = run.pointer.pointee.current
         phase = run.pointer.pointee.phase
         isMessageHook = run.pointer.pointee.isMessageHook
+        visit = run.pointer.pointee.visit
         self.thread = thread
         waitNumber = run.pointer.pointee.waitNumber
         self.wait = wait
+        client = run.addressKey
+        waits()
+    }
+
+    /// The hook waits.
+    func waits() {
+        visit.pointee.engine?._withUnsafeGuaranteedRef { engine in
+            taken += engine.vm.memoryTaken
+            engine.memory.waits(taken, of: client)
+        }
+        isCounted = true
+    }
+
+    /// The hook does not wait any more.
+    func ended() {
+        guard isCounted else { return }
+        isCounted = false
+        visit.pointee.engine?._withUnsafeGuaranteedRef { $0.memory.waitEnded(taken, of: client) }
     }
 }
 

@@ -11,7 +11,7 @@ enum PolicyHookNames {
         var message: String
         var hint: String?
 
-        func diagnostic(in file: PolicyProgram.File) -> Diagnostic {
+        func diagnostic(in file: PolicyUnit.File) -> Diagnostic {
             let place = SourceLocation(file: file.path, line: line == 0 ? 0 : file.firstLine - 1 + line, column: 0)
             return Diagnostic(location: place, message: message, hint: hint)
         }

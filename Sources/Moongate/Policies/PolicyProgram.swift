@@ -1,134 +1,48 @@
 import MoongateConfig
 import MoongateLua
 
-/// The policies of one configuration: which instances there are, and which run where. Immutable, shared by workers.
+/// The policies of one configuration: which units there are, and which of their instances run where. Immutable, shared by workers.
 ///
 /// An instance is a file with settings. The same file with the same settings is the same instance wherever it is
 /// named, so that an exchange which changes its route runs it once.
 final class PolicyProgram: @unchecked Sendable {
     // Unchecked because of the chains, which are written in `init` only.
 
-    struct Instance: Sendable {
-        /// What makes two uses of a policy one instance.
-        struct Identity: Hashable {
-            var name: String
-            var file: Int
-            var settings: SettingValue
-            var onError: PolicyReference.OnError
-            var milliseconds: UInt32
-        }
-        /// For logs and metrics: the policy's name, or its file's without folder and ending.
-        var name: String
-        /// Index of the file in `files`.
-        var file: Int
-        var settings: SettingValue
-        var onError: PolicyReference.OnError
-        /// CPU time of one run of a hook.
-        var milliseconds: UInt32
-        /// CPU time of `on_init`. Two uses that differ in it alone are one instance, which has the longer time.
-        var loadMilliseconds: UInt32
-        /// Where the configuration names it first.
-        var location: SourceLocation
-        /// What is known of it while it is loaded.
-        var ledger: PolicyLedger
-
-        var identity: Identity {
-            Identity(name: name, file: file, settings: settings, onError: onError, milliseconds: milliseconds)
-        }
+    /// Where an instance is: its unit in `units`, and its place in that.
+    struct Place: Sendable {
+        var unit: Int
+        var index: Int
     }
 
-    struct File: Sendable, Equatable {
-        /// Absolute.
-        var path: String
-        /// As scripts' error messages call it.
-        var chunkName: String
-        var source: [UInt8]
-        /// In `path`: more than 1 for a source within the configuration file.
-        var firstLine = 1
-        /// Bytes that it may hold on one worker.
-        var memoryLimit: Int
-        /// CPU time of its main chunk: the longest that one of its uses has.
-        var loadMilliseconds: UInt32 = 0
-
-        /// The place of a source in its file changes nothing about it, nor does the time that it had to load.
-        static func == (left: File, right: File) -> Bool {
-            left.path == right.path && left.chunkName == right.chunkName && left.source == right.source
-                && left.memoryLimit == right.memoryLimit
-        }
-    }
-
-    let instances: [Instance]
-    let files: [File]
-    let limits: LuaVM.Limits
-    /// Bytes of a body that a hook may hold as a whole.
-    let bodyLimit: Int
-    /// Bytes of a gRPC message that a hook may be given.
-    let messageLimit: Int
-    /// Most series of one metric that policies define.
-    let metricSeries: Int
-    let secrets: [SecretConfig]
-    /// Folder of the configuration file, against which scripts' paths are taken.
-    let folder: String
-    /// Folders for `require`.
-    let modulePath: [String]
-    let calls: PolicyCallLimits
+    let units: [PolicyUnit]
+    /// By the number that chains have for an instance.
+    let places: [Place]
+    /// Bytes that all script engines of a worker may hold.
+    let memoryLimit: Int
     /// The upstreams of the configuration that the program was made from.
     let upstreams: Set<String>
-    /// What `os.getenv` shows.
-    let environment: [String: String]
-    /// What making the first VM asked of the file system.
-    let answers: [String: PolicyFileRecord.Answer]
-    /// The lists that policies have read, shared by all VMs of the program.
-    let lists: [SharedListKey: any SharedList]
-    /// The upstreams that policies asked for while they were loaded, and whether there is one.
-    let askedUpstreams: [String: Bool]
-    /// Instance indexes in order, by the configuration's listeners and routes.
+    /// Instance numbers in order, by the configuration's listeners and routes.
     private let listenerChains: [PolicyChain]
     private let routeChains: [PolicyChain]
     /// Listeners' chains on routes that switch some policies off.
-    private let exceptions: [Place: PolicyChain]
+    private let exceptions: [Exemption: PolicyChain]
 
-    private struct Place: Hashable {
+    private struct Exemption: Hashable {
         var listener: Int
         var route: Int
     }
 
-    /// - Parameter previous: the program whose VMs go on; their ledgers do, too.
-    fileprivate init(
-        _ plan: PolicyPlan, answers: [String: PolicyFileRecord.Answer] = [:],
-        lists: [SharedListKey: any SharedList] = [:], askedUpstreams: [String: Bool] = [:],
-        continuing previous: PolicyProgram? = nil
-    ) {
-        instances = previous.map { PolicyProgram.join(plan.instances, ledgersOf: $0.instances) } ?? plan.instances
-        files = plan.files
-        limits = plan.limits
-        bodyLimit = plan.bodyLimit
-        messageLimit = plan.messageLimit
-        metricSeries = plan.metricSeries
-        secrets = plan.secrets
-        folder = plan.folder
-        modulePath = plan.modulePath
-        calls = plan.calls
+    init(_ plan: PolicyPlan, units: [PolicyUnit]) {
+        self.units = units
+        places = plan.places
+        memoryLimit = plan.memoryLimit
         upstreams = plan.upstreams
-        environment = plan.environment
-        self.answers = answers
-        self.lists = lists
-        self.askedUpstreams = askedUpstreams
         listenerChains = plan.listenerChains.map { PolicyChain(copying: $0) }
         routeChains = plan.routeChains.map { PolicyChain(copying: $0) }
         exceptions = Dictionary(
             plan.exceptions.map { item in
-                (Place(listener: item.listener, route: item.route), PolicyChain(copying: item.chain))
+                (Exemption(listener: item.listener, route: item.route), PolicyChain(copying: item.chain))
             }, uniquingKeysWith: { first, _ in first })
-    }
-
-    /// Both lists hold the same instances.
-    private static func join(_ instances: [Instance], ledgersOf known: [Instance]) -> [Instance] {
-        zip(instances, known).map { instance, known in
-            var instance = instance
-            instance.ledger = known.ledger
-            return instance
-        }
     }
 
     deinit {
@@ -136,7 +50,13 @@ final class PolicyProgram: @unchecked Sendable {
     }
 
     /// No route and no listener has a policy.
-    var isEmpty: Bool { instances.isEmpty }
+    var isEmpty: Bool { places.isEmpty }
+
+    /// The instance of a number.
+    func instance(_ number: Int) -> PolicyUnit.Instance { units[places[number].unit].instances[places[number].index] }
+
+    /// All instances, by their numbers.
+    var instances: [PolicyUnit.Instance] { places.indices.map { instance($0) } }
 
     /// - Parameter index: of the listener or route in the configuration; -1 gives the empty chain.
     func listenerChain(_ index: Int) -> PolicyChain? { index >= 0 ? listenerChains[index] : nil }
@@ -146,31 +66,21 @@ final class PolicyProgram: @unchecked Sendable {
 
     /// The listener's chain for requests of a route; -1: of none.
     func listenerChain(_ index: Int, route: Int) -> PolicyChain? {
-        exceptions[Place(listener: index, route: route)] ?? listenerChain(index)
+        exceptions[Exemption(listener: index, route: route)] ?? listenerChain(index)
     }
 
     func routeChain(_ index: Int) -> PolicyChain? { index >= 0 ? routeChains[index] : nil }
-
-    /// Whether the VMs of this program would come out the same from `plan`, so that they may go on.
-    fileprivate func serves(_ plan: PolicyPlan) -> Bool {
-        instances.map(\.identity) == plan.instances.map(\.identity) && files == plan.files && limits == plan.limits
-            && bodyLimit == plan.bodyLimit && messageLimit == plan.messageLimit
-            && metricSeries == plan.metricSeries
-            && secrets == plan.secrets && folder == plan.folder
-            && modulePath == plan.modulePath && environment == plan.environment && calls == plan.calls
-            && askedUpstreams.allSatisfy { plan.upstreams.contains($0.key) == $0.value }
-    }
 }
 
 /// The instances that run on one listener or route, in order. Kept by the program.
 typealias PolicyChain = FlatArray<Int32>
 
 extension PolicyProgram {
-    /// What `make` gives: the program, and the host that was made to try it.
+    /// What `make` gives.
     struct Made {
         var program: PolicyProgram
-        /// The first worker's; `nil` if nothing changed and the running hosts may go on with `program`.
-        var host: PolicyHost?
+        /// The first worker's engines of those units that are new.
+        var engines: [PolicyEngine]
     }
 
     /// Finds, loads and initialises all policies of a configuration.
@@ -178,25 +88,48 @@ extension PolicyProgram {
     /// - Parameters:
     ///   - folder: of the configuration file.
     ///   - shipped: folder of the policies that ship; searched last.
-    ///   - previous: the program in force. Where only chains differ, the hosts of its VMs may go on.
-    ///   - services: for the first host.
+    ///   - previous: the program in force. Units of it that would come out the same go on, with their engines.
+    ///   - services: for the first worker's engines.
     /// - Throws: everything that is wrong, in one list.
     static func make(
         _ config: Configuration, folder: String, shipped: String?, loader: PolicySourceLoader,
         previous: PolicyProgram? = nil, services: PolicyServices
     ) throws(DiagnosticList) -> Made {
-        let record = PolicyFileRecord(loader, previous: previous)
-        let plan = try PolicyPlan(config, folder: folder, shipped: shipped, record: record)
-        if let previous, previous.serves(plan), PolicyFileRecord.isUnchanged(previous.answers, loader) {
-            let program = PolicyProgram(
-                plan, answers: previous.answers, lists: previous.lists, askedUpstreams: previous.askedUpstreams,
-                continuing: previous)
-            return Made(program: program, host: nil)
+        let plan = try PolicyPlan(config, folder: folder, shipped: shipped, loader: loader)
+        var units: [PolicyUnit] = []
+        var engines: [PolicyEngine] = []
+        var faults: [Diagnostic] = []
+        for draft in plan.units {
+            if let known = previous?.units.first(where: { $0.serves(draft, plan.upstreams, loader) }) {
+                units.append(known)
+                continue
+            }
+            do throws(DiagnosticList) {
+                let record = PolicyFileRecord(loader, previous: previous?.units ?? [])
+                let engine = try PolicyEngine(draft, record: record, upstreams: plan.upstreams, services: services)
+                units.append(engine.unit)
+                engines.append(engine)
+            } catch {
+                faults += error.diagnostics
+            }
         }
-        let host = try PolicyHost(PolicyProgram(plan), record: record, services: services)
-        let program = PolicyProgram(
-            plan, answers: record.answers, lists: record.lists, askedUpstreams: host.askedUpstreams)
-        host.serve(program)
-        return Made(program: program, host: host)
+        guard faults.isEmpty else { throw DiagnosticList(faults) }
+        let program = PolicyProgram(plan, units: units)
+        faults = program.memoryFaults + PolicyHoldings.conflicts(among: units)
+        guard faults.isEmpty else { throw DiagnosticList(faults) }
+        return Made(program: program, engines: engines)
+    }
+
+    /// Together the policies must leave room for what they are to do.
+    private var memoryFaults: [Diagnostic] {
+        let held = units.reduce(0) { $0 + $1.findings.memory }
+        guard held > memoryLimit else { return [] }
+        return [
+            Diagnostic(
+                location: .unknown,
+                message:
+                    "the policies hold \(held) bytes once they are loaded, more than policies.memory_limit (\(memoryLimit))",
+                hint: "each worker keeps a script engine for each policy file")
+        ]
     }
 }

@@ -13,7 +13,7 @@ extension Pooled where Record == PolicyRunRecord {
             (isResponse ? pointer.pointee.responseBody : pointer.pointee.requestBody)
             ?? PolicyBody(self, isResponse: isResponse)
         if isResponse { pointer.pointee.responseBody = body } else { pointer.pointee.requestBody = body }
-        let stage = body.addStage(pointer.pointee.current)
+        let stage = body.addStage(pointer.pointee.current, pointer.pointee.visit)
         pointer.pointee.stage = stage
         return stage
     }
@@ -28,14 +28,6 @@ extension Pooled where Record == PolicyRunRecord {
         guard !pointer.pointee.isHeadGone else { return }
         stage.body.flow.head?.pointee.remove(name: Bytes("content-length"))
     }
-
-    func lend(_ kind: UInt16, _ native: UnsafeMutableRawPointer) -> LuaObject? {
-        pointer.pointee.host._withUnsafeGuaranteedRef {
-            try? $0.vm.makeObject(class: kind, scope: scopePointer, native: native)
-        }
-    }
-
-    func takeBack(_ object: LuaObject) { pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.end(object) } }
 
     // MARK: Moving on
 
@@ -83,7 +75,8 @@ extension Pooled where Record == PolicyRunRecord {
         frame.stage = nil
         pointer.pointee.frames.removeAll { $0 === frame }
         pointer.pointee.work?.cancelWait(frame.waitNumber)
-        pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.abandon(frame.thread) }
+        frame.ended()
+        frame.visit.pointee.engine?._withUnsafeGuaranteedRef { $0.vm.abandon(frame.thread) }
     }
 
     /// Gives up the request hooks that hold the request's head.

@@ -6,7 +6,7 @@ import MoongateLua
 extension Pooled where Record == PolicyRunRecord {
     /// Runs the request hooks of `chain`.
     func startRequest(_ chain: PolicyChain) -> PolicyVerdict {
-        pointer.pointee.scope.generation &+= 1
+        renew()
         return continueRequest(chain)
     }
 
@@ -24,7 +24,7 @@ extension Pooled where Record == PolicyRunRecord {
     /// policies or the proxy gave, which may have come while a request hook waited: that one never goes on.
     func startResponse() -> PolicyVerdict {
         if pointer.pointee.frames.isEmpty {
-            pointer.pointee.scope.generation &+= 1
+            renew()
         } else {
             stopHeadHooks()
         }
@@ -36,13 +36,13 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Runs a function that a policy gave to a timer. The scope is the run's own: no exchange belongs to it.
     func startTimer(_ function: LuaReference, of instance: Int32) -> PolicyVerdict {
-        pointer.pointee.scope.generation &+= 1
         pointer.pointee.phase = .timer
         pointer.pointee.isMessageHook = false
         pointer.pointee.current = instance
         currentInstance.pointee.cells.countRun(.timer)
-        return firstVerdict(
-            pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.start(function, scope: scopePointer) })
+        let engine = currentEngine
+        guard let visit = enter(engine) else { return failForMemory() }
+        return firstVerdict(engine._withUnsafeGuaranteedRef { $0.vm.start(function, scope: visit.scope) })
     }
 
     /// Runs the response hooks that are left after one of them has answered.
@@ -54,9 +54,9 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Whether any policy that was reached on the way in has a response hook.
     var hasResponseHooks: Bool {
-        let host = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances }
+        let instances = pointer.pointee.instances
         for place in 0..<pointer.pointee.ran.count {
-            let instance = host + Int(pointer.pointee.ran[place])
+            let instance = instances + Int(pointer.pointee.ran[place])
             if instance.pointee.response != 0 || instance.pointee.messages != 0 { return true }
         }
         return false
@@ -73,7 +73,7 @@ extension Pooled where Record == PolicyRunRecord {
     func runRequestHooks() -> PolicyVerdict {
         let record = pointer
         guard let chain = record.pointee.chain else { return .proceed }
-        let instances = record.pointee.host._withUnsafeGuaranteedRef { $0.instances }
+        let instances = record.pointee.instances
         while true {
             if record.pointee.messageHook >= 0 {
                 let verdict = runMessageHook()
@@ -95,7 +95,7 @@ extension Pooled where Record == PolicyRunRecord {
 
     func runResponseHooks() -> PolicyVerdict {
         let record = pointer
-        let instances = record.pointee.host._withUnsafeGuaranteedRef { $0.instances }
+        let instances = record.pointee.instances
         while true {
             if record.pointee.messageHook >= 0 {
                 let verdict = runMessageHook()
@@ -117,18 +117,19 @@ extension Pooled where Record == PolicyRunRecord {
         _ instance: UnsafeMutablePointer<PolicyInstance>, _ index: Int32, _ hook: Int32, _ kind: PolicyHook
     ) -> PolicyVerdict {
         let record = pointer
-        guard let handle = record.pointee.objects.handle else { return .fail(.memoryLimit) }
         record.pointee.current = index
         record.pointee.isMessageHook = false
+        guard let visit = admitted(instance.pointee.engine) else { return .exhausted }
+        guard let handle = visit.lend(.handle) else { return failForMemory() }
         // A loop that a hook before left unfinished freezes nothing for this one.
-        record.pointee.objects.requestHeaders?.pointee.iterators = 0
-        record.pointee.objects.responseHeaders?.pointee.iterators = 0
+        visit.pointee.objects[.requestHeaders]?.pointee.iterators = 0
+        visit.pointee.objects[.responseHeaders]?.pointee.iterators = 0
         mg_object_arm(handle)
         instance.pointee.cells.countRun(kind)
         let began = instance.pointee.tally.begin(kind)
-        let outcome = record.pointee.host._withUnsafeGuaranteedRef {
+        let outcome = instance.pointee.engine._withUnsafeGuaranteedRef {
             $0.vm.start(
-                LuaReference(raw: hook), argument: LuaReference(raw: handle.pointee.reference), scope: scopePointer)
+                LuaReference(raw: hook), argument: LuaReference(raw: handle.pointee.reference), scope: visit.scope)
         }
         if began != 0 { timed(instance, kind, began) }
         if case .finished = outcome, record.pointee.stage == nil { return .proceed }
@@ -142,18 +143,19 @@ extension Pooled where Record == PolicyRunRecord {
         let index = record.pointee.messageHook
         record.pointee.messageHook = -1
         guard bodyIsGRPC else { return .proceed }
-        guard let handle = record.pointee.objects.handle else { return .fail(.memoryLimit) }
         record.pointee.current = index
         record.pointee.isMessageHook = true
+        guard let visit = admitted(currentEngine) else { return .exhausted }
+        guard let handle = visit.lend(.handle) else { return failForMemory() }
         mg_object_arm(handle)
-        return firstVerdict(startMessageLoop(handle))
+        return firstVerdict(startMessageLoop(handle, visit))
     }
 
-    func startMessageLoop(_ handle: UnsafeMutablePointer<mg_object>) -> LuaOutcome {
-        pointer.pointee.host._withUnsafeGuaranteedRef {
+    func startMessageLoop(_ handle: UnsafeMutablePointer<mg_object>, _ visit: PolicyVisit) -> LuaOutcome {
+        currentEngine._withUnsafeGuaranteedRef {
             $0.vm.start(
-                LuaReference(raw: $0.instances[Int(pointer.pointee.current)].messages),
-                argument: LuaReference(raw: handle.pointee.reference), scope: scopePointer)
+                LuaReference(raw: currentInstance.pointee.messages),
+                argument: LuaReference(raw: handle.pointee.reference), scope: visit.scope)
         }
     }
 
@@ -180,7 +182,7 @@ extension Pooled where Record == PolicyRunRecord {
     @inline(never) func timed(
         _ instance: UnsafeMutablePointer<PolicyInstance>, _ kind: PolicyHook, _ began: Instant
     ) {
-        let memory = pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.memoryInUse }
+        let memory = instance.pointee.engine._withUnsafeGuaranteedRef { $0.vm.memoryInUse }
         instance.pointee.tally.end(kind, began: began, memory: memory, instance.pointee.cells)
     }
 
@@ -203,27 +205,47 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     func failed() -> PolicyVerdict {
-        let reason = pointer.pointee.host._withUnsafeGuaranteedRef { host -> PolicyErrorReason in
-            let error = host.vm.lastError
-            host.log(error, of: self)
-            return PolicyErrorReason(error.reason)
-        }
+        failed(currentEngine._withUnsafeGuaranteedRef { $0.vm.lastError })
+    }
+
+    /// The engine has not even room for the objects of a run.
+    private func failForMemory() -> PolicyVerdict {
+        failed(LuaError(reason: .memory, message: "not enough memory for a run"))
+    }
+
+    private func failed(_ error: LuaError) -> PolicyVerdict {
+        let reason = PolicyErrorReason(error.reason)
+        log(error)
         currentInstance.pointee.cells.countError(hook, reason)
         return currentInstance.pointee.onError == .deny ? .fail(reason) : .proceed
+    }
+
+    /// Notes why the hook that ran has failed.
+    func log(_ error: LuaError) {
+        let number = RequestNumber.text(pointer.pointee.subject.requestNumber)
+        let index = Int(currentInstance.pointee.index)
+        currentEngine._withUnsafeGuaranteedRef { $0.log(error, of: index, hook, fields: ["request": "\(number)"]) }
     }
 
     // MARK: Parts
 
     // The record's memory does not move, so addresses of its fields stay good.
-    var scopePointer: UnsafeMutablePointer<mg_scope> { withUnsafeMutablePointer(to: &pointer.pointee.scope) { $0 } }
-
     var endingPointer: UnsafeMutablePointer<HeaderList> {
         withUnsafeMutablePointer(to: &pointer.pointee.ending) { $0 }
     }
 
     var currentInstance: UnsafeMutablePointer<PolicyInstance> {
-        pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances } + Int(pointer.pointee.current)
+        pointer.pointee.instances + Int(pointer.pointee.current)
     }
+
+    /// The engine of the hook that runs.
+    @inline(__always) var currentEngine: Unmanaged<PolicyEngine> { currentInstance.pointee.engine }
+
+    /// The unit of the policy whose hook runs.
+    var unit: PolicyUnit { currentEngine._withUnsafeGuaranteedRef { $0.unit } }
+
+    /// The use of the policy whose hook runs.
+    var use: PolicyUnit.Instance { currentInstance.pointee.use }
 
     var hook: PolicyHook {
         if pointer.pointee.isMessageHook { return .onMessage }

@@ -64,7 +64,7 @@ extension Pooled where Record == PolicyRunRecord {
     /// A waiting hook gets a gRPC message; `nil`: the VM's memory is spent. Runs of the hook for messages begin here.
     func give(_ message: LuaObject?, to frame: PolicyFrame) {
         guard frame.isMessageHook else { return goOn(frame, message.map { .object($0) }) }
-        let instance = pointer.pointee.host._withUnsafeGuaranteedRef { $0.instances } + Int(frame.instance)
+        let instance = pointer.pointee.instances + Int(frame.instance)
         instance.pointee.cells.countRun(.onMessage)
         let began = instance.pointee.tally.begin(.onMessage)
         goOn(frame, message.map { .object($0) })
@@ -73,12 +73,12 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// A waiting hook fails: what it waited for cannot be given to it. To a script, nothing would look like the end.
     private func outOfMemory(_ frame: PolicyFrame) -> PolicyVerdict {
-        let (current, phase) = (pointer.pointee.current, pointer.pointee.phase)
+        let (current, phase, visit) = (pointer.pointee.current, pointer.pointee.phase, pointer.pointee.visit)
         enter(frame)
         drop(frame)
         let verdict = failed()
         if verdict == .proceed && frame.isDetached {
-            (pointer.pointee.current, pointer.pointee.phase) = (current, phase)
+            (pointer.pointee.current, pointer.pointee.phase, pointer.pointee.visit) = (current, phase, visit)
         }
         return verdict
     }
@@ -88,6 +88,7 @@ extension Pooled where Record == PolicyRunRecord {
         pointer.pointee.current = frame.instance
         pointer.pointee.phase = frame.phase
         pointer.pointee.isMessageHook = frame.isMessageHook
+        pointer.pointee.visit = frame.visit
     }
 
     /// A waiting hook never goes on, and its exchange ends.
@@ -102,16 +103,17 @@ extension Pooled where Record == PolicyRunRecord {
         let record = pointer
         let before = (
             current: record.pointee.current, phase: record.pointee.phase, stage: record.pointee.stage,
-            isMessageHook: record.pointee.isMessageHook
+            isMessageHook: record.pointee.isMessageHook, visit: record.pointee.visit
         )
         enter(frame)
         record.pointee.stage = frame.stage
         record.pointee.isHeadGone = frame.isDetached
         thaw()
-        var outcome = record.pointee.host._withUnsafeGuaranteedRef { host in
+        frame.ended()
+        var outcome = currentEngine._withUnsafeGuaranteedRef { engine in
             switch answer {
-            case .values(let values): host.vm.resume(frame.thread, with: values, scope: scopePointer)
-            case .object(let object): host.vm.resume(frame.thread, with: object, scope: scopePointer)
+            case .values(let values): engine.vm.resume(frame.thread, with: values, scope: frame.visit.scope)
+            case .object(let object): engine.vm.resume(frame.thread, with: object, scope: frame.visit.scope)
             }
         }
         if outcome == .failed && frame.isMessageHook { outcome = messageHookFailed() }
@@ -120,6 +122,7 @@ extension Pooled where Record == PolicyRunRecord {
             frame.thread = thread
             frame.waitNumber = record.pointee.waitNumber
             frame.wait = takeWait()
+            frame.waits()
             frame.stage?.frame = frame
         } else {
             frame.stage?.frame = nil
@@ -132,26 +135,22 @@ extension Pooled where Record == PolicyRunRecord {
         guard frame.isDetached, verdict == .proceed || verdict == .pause else { return verdict }
         (record.pointee.current, record.pointee.phase) = (before.current, before.phase)
         record.pointee.isMessageHook = before.isMessageHook
+        record.pointee.visit = before.visit
         return verdict
     }
 
     /// The hook for messages has failed at one of them. Where that harms nothing, it is called for the next one all the
     /// same.
     private func messageHookFailed() -> LuaOutcome {
-        guard currentInstance.pointee.onError == .continue, let handle = pointer.pointee.objects.handle else {
-            return .failed
-        }
+        guard currentInstance.pointee.onError == .continue, let handle = lend(.handle) else { return .failed }
         _ = failed()
-        return startMessageLoop(handle)
+        return startMessageLoop(handle, pointer.pointee.visit)
     }
 
     /// Loops over header maps that a wait has left unfinished freeze nothing.
     private func thaw() {
-        let objects = pointer.pointee.objects
-        for map in [objects.requestHeaders, objects.responseHeaders, objects.requestTrailers, objects.responseTrailers]
-        {
-            map?.pointee.iterators = 0
-        }
+        let maps: [PolicyObject] = [.requestHeaders, .responseHeaders, .requestTrailers, .responseTrailers]
+        for map in maps { pointer.pointee.visit.pointee.objects[map]?.pointee.iterators = 0 }
     }
 
     func takeWait() -> PolicyFrame.Wait {

@@ -1,7 +1,7 @@
 import CMoongate
 import MoongateLua
 
-/// Where one exchange stands with its policies. Pooled by the host whose VM runs them, to which it is pinned.
+/// Where one exchange stands with its policies. Pooled by the worker's host.
 struct PolicyRunRecord {
     enum Phase: UInt8 {
         case idle, request, response
@@ -11,20 +11,16 @@ struct PolicyRunRecord {
         case log
     }
 
-    /// What the objects that scripts hold are bound to.
-    var scope = mg_scope()
     var subject = PolicySubject()
     /// The exchange, for `PolicyHost.resumed`.
     var owner: UnsafeMutableRawPointer?
     let host: Unmanaged<PolicyHost>
-    var objects = PolicyObjects()
-    var requestMap = PolicyHeaderMap(isRequest: true)
-    var responseMap = PolicyHeaderMap(isRequest: false)
-    var requestTrailerMap = PolicyHeaderMap(isRequest: true, isTrailers: true)
-    var responseTrailerMap = PolicyHeaderMap(isRequest: false, isTrailers: true)
-    var routeMetadata = PolicyMetadataMap(source: .route)
-    var listenerMetadata = PolicyMetadataMap(source: .listener)
-    var filterContext = PolicyMetadataMap(source: .context)
+    /// The instances that numbers stand for; `PolicyHost.none` between uses.
+    var instances: UnsafeMutablePointer<PolicyInstance>
+    /// What the hook that runs sees of the run, in its engine.
+    var visit: PolicyVisit
+    /// The engines that hooks have entered, the last one first.
+    var visits: PolicyVisit?
 
     var phase = Phase.idle
     /// In the request phase: what runs.
@@ -78,11 +74,17 @@ struct PolicyRunRecord {
     /// Made when a script first takes one.
     var heldSlots: HeldSlots?
     var filterState: FilterState?
+    /// Made when a script first sets something.
+    var context: SharedContext?
     var nextFree: UnsafeMutablePointer<PolicyRunRecord>?
 
-    init(host: PolicyHost) { self.host = .passUnretained(host) }
+    init(host: PolicyHost) {
+        self.host = .passUnretained(host)
+        instances = host.none
+        visit = host.nowhere
+    }
 
-    /// Frees what the record owns. The VM owns the objects.
+    /// Frees what the record owns.
     mutating func destroy() {
         arena.free()
         ran.free()
@@ -92,34 +94,13 @@ struct PolicyRunRecord {
 
 typealias PolicyRun = Pooled<PolicyRunRecord>
 
-/// The objects of one run that scripts get to see; made once, armed anew for every exchange.
-struct PolicyObjects {
-    var handle: UnsafeMutablePointer<mg_object>?
-    var requestHeaders: UnsafeMutablePointer<mg_object>?
-    var responseHeaders: UnsafeMutablePointer<mg_object>?
-    var requestTrailers: UnsafeMutablePointer<mg_object>?
-    var responseTrailers: UnsafeMutablePointer<mg_object>?
-    var streamInfo: UnsafeMutablePointer<mg_object>?
-    var dynamicMetadata: UnsafeMutablePointer<mg_object>?
-    var filterState: UnsafeMutablePointer<mg_object>?
-    var filterContext: UnsafeMutablePointer<mg_object>?
-    var route: UnsafeMutablePointer<mg_object>?
-    var routeMetadata: UnsafeMutablePointer<mg_object>?
-    var virtualHost: UnsafeMutablePointer<mg_object>?
-    var listenerMetadata: UnsafeMutablePointer<mg_object>?
-    var connection: UnsafeMutablePointer<mg_object>?
-    var connectionStreamInfo: UnsafeMutablePointer<mg_object>?
-    var connectionMetadata: UnsafeMutablePointer<mg_object>?
-    var tls: UnsafeMutablePointer<mg_object>?
-    var stats: UnsafeMutablePointer<mg_object>?
-    var peerSubject: UnsafeMutablePointer<mg_object>?
-}
-
 /// A header list as a script sees it.
 struct PolicyHeaderMap {
     let isRequest: Bool
     let isTrailers: Bool
-    var run: UnsafeMutablePointer<PolicyRunRecord>?
+    var visit: PolicyVisit?
+    /// The run whose list it is.
+    var run: PolicyRun? { visit?.run }
 
     init(isRequest: Bool, isTrailers: Bool = false) {
         self.isRequest = isRequest
@@ -133,7 +114,8 @@ struct PolicyMetadataMap {
         case route, listener, context
     }
     let source: Source
-    var run: UnsafeMutablePointer<PolicyRunRecord>?
+    var visit: PolicyVisit?
+    var run: PolicyRun? { visit?.run }
 
     init(source: Source) { self.source = source }
 }

@@ -15,8 +15,8 @@ struct PolicySourceLoader {
     }
 }
 
-/// Everything that making a program's first VM asked of the file system. Later VMs of the program are made from it,
-/// so that all workers run the same.
+/// Everything that making a unit's first engine asked of the file system. Later engines of the unit are made from it, so that
+/// all workers run the same.
 final class PolicyFileRecord {
     enum Answer: Equatable {
         case present
@@ -27,26 +27,26 @@ final class PolicyFileRecord {
         case unreadable(PolicyFileFault, as: FileUse)
     }
     private(set) var answers: [String: Answer]
-    /// The lists that were made of files: those of the program belong to all of its VMs.
+    /// The lists that were made of files: those of a unit belong to all of its engines.
     private(set) var lists: [SharedListKey: any SharedList]
     /// `nil`: only what is recorded already.
     private let loader: PolicySourceLoader?
-    /// The program in force, whose lists go on where their files have not changed.
-    private let previous: PolicyProgram?
+    /// The units in force, whose lists go on where their files have not changed.
+    private let previous: [PolicyUnit]
 
-    init(_ loader: PolicySourceLoader, previous: PolicyProgram? = nil) {
+    init(_ loader: PolicySourceLoader, previous: [PolicyUnit] = []) {
         self.loader = loader
         self.previous = previous
         answers = [:]
         lists = [:]
     }
 
-    /// Gives what was recorded when the program was made again, and nothing else.
-    init(replaying program: PolicyProgram) {
+    /// Gives what was recorded when the unit was loaded first, and nothing else.
+    init(replaying unit: PolicyUnit) {
         loader = nil
-        previous = nil
-        answers = program.answers
-        lists = program.lists
+        previous = []
+        answers = unit.findings.answers
+        lists = unit.findings.lists
     }
 
     func exists(_ path: String) -> Bool {
@@ -88,9 +88,8 @@ final class PolicyFileRecord {
     func list<List: SharedList>(_ key: SharedListKey, make: (_ bytes: [UInt8]) throws -> List) throws -> List {
         if let known = lists[key] as? List { return known }
         let bytes = try read(key.path, as: .policyData)
-        if let previous, previous.answers[key.path] == .contents(bytes, as: .policyData),
-            let known = previous.lists[key] as? List
-        {
+        for unit in previous where unit.findings.answers[key.path] == .contents(bytes, as: .policyData) {
+            guard let known = unit.findings.lists[key] as? List else { continue }
             lists[key] = known
             return known
         }

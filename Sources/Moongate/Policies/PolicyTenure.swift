@@ -1,10 +1,14 @@
-/// A host in service: held by every generation that its policies serve. With the last of them the policies are closed.
+/// An engine in service: held by every generation that its policy serves. With the last of them the policy is closed.
 ///
-/// Not the host's own end, since nothing may refer to a host weakly while that goes on, as leaves do.
+/// Not the engine's own end, since nothing may refer to an engine weakly while that goes on, as leaves do.
 final class PolicyTenure {
-    let host: PolicyHost
+    let engine: PolicyEngine
 
-    init(_ host: PolicyHost) { self.host = host }
+    /// The engine is at home on the worker of `host` from now on.
+    init(_ engine: PolicyEngine, on host: PolicyHost) {
+        self.engine = engine
+        engine.enter(host)
+    }
 
-    deinit { host.close() }
+    deinit { engine.close() }
 }

@@ -1,8 +1,8 @@
 import MoongateLua
 
-/// The timers that a host's policies have set. They run from the host's first adoption to the next host's.
+/// The timers that a policy has set on a worker. They run as long as its engine is in service.
 final class PolicyTimers {
-    /// Timers that one worker's policies may have at a time.
+    /// Timers that one policy file may have at a time on a worker.
     static let limit = 1024
 
     private final class Entry {
@@ -35,70 +35,70 @@ final class PolicyTimers {
     /// Adds a timer, which takes over the reference. Gives its number, which `cancel` takes.
     /// - Parameter instance: whose limits are the function's.
     func add(
-        _ function: LuaReference, instance: Int32, interval: UInt64, repeats: Bool, _ host: PolicyHost
+        _ function: LuaReference, instance: Int32, interval: UInt64, repeats: Bool, _ engine: PolicyEngine
     ) -> Int64 {
-        host.vm.limit(function, milliseconds: host.program.instances[Int(instance)].milliseconds)
+        engine.vm.limit(function, milliseconds: engine.unit.instances[Int(instance)].milliseconds)
         lastNumber += 1
         let entry = Entry(function, instance: instance, interval: interval, repeats: repeats)
         entries[lastNumber] = entry
-        if isRunning { arm(lastNumber, entry, host) }
+        if isRunning { arm(lastNumber, entry, engine) }
         return lastNumber
     }
 
-    func cancel(_ number: Int64, _ host: PolicyHost) {
+    func cancel(_ number: Int64, _ engine: PolicyEngine) {
         guard let entry = entries[number] else { return }
         entry.alarm = nil
         entry.isCancelled = true
-        if entry.run == nil { forget(number, entry, host) }
+        if entry.run == nil { forget(number, entry, engine) }
     }
 
-    private func forget(_ number: Int64, _ entry: Entry, _ host: PolicyHost) {
+    private func forget(_ number: Int64, _ entry: Entry, _ engine: PolicyEngine) {
         entries[number] = nil
-        host.vm.release(entry.function)
+        engine.vm.release(entry.function)
     }
 
-    /// The host is at home on its worker and its generation is in force.
-    func start(_ host: PolicyHost) {
+    /// The engine is at home on its worker and its generation is in force.
+    func start(_ engine: PolicyEngine) {
         guard !isRunning else { return }
         isRunning = true
-        for (number, entry) in entries { arm(number, entry, host) }
+        for (number, entry) in entries { arm(number, entry, engine) }
     }
 
     /// Nothing fires any more, and functions that wait never go on.
-    func stop(_ host: PolicyHost) {
+    func stop(_ engine: PolicyEngine) {
         isRunning = false
         let stopped = entries
         entries = [:]
         for entry in stopped.values {
             entry.alarm = nil
-            if let run = entry.run { host.end(run) }
+            if let run = entry.run { engine.host?.end(run) }
             entry.run = nil
         }
     }
 
     // MARK: Running
 
-    private func arm(_ number: Int64, _ entry: Entry, _ host: PolicyHost) {
-        entry.alarm = host.makeAlarm?(.timer) { [weak host] in
-            if let host { host.timers.fire(number, host) }
+    private func arm(_ number: Int64, _ entry: Entry, _ engine: PolicyEngine) {
+        entry.alarm = engine.host?.makeAlarm?(.timer) { [weak engine] in
+            if let engine { engine.timers.fire(number, engine) }
         }
         entry.alarm?.set(after: entry.interval)
     }
 
-    private func fire(_ number: Int64, _ host: PolicyHost) {
+    private func fire(_ number: Int64, _ engine: PolicyEngine) {
         guard let entry = entries[number] else { return }
         if entry.repeats { entry.alarm?.set(after: entry.interval) }
         // Still waiting from the last time: this turn is left out.
-        guard entry.run == nil, let run = host.begin(owner: nil) else { return }
+        guard entry.run == nil, let run = engine.host?.begin(owner: nil, engine.instances) else { return }
         entry.run = run
-        if run.startTimer(entry.function, of: entry.instance) != .pause { ended(run, host) }
+        if run.startTimer(entry.function, of: entry.instance) != .pause { ended(run, engine) }
     }
 
     /// A function has come to its end, or failed.
-    func ended(_ run: PolicyRun, _ host: PolicyHost) {
-        host.end(run)
+    func ended(_ run: PolicyRun, _ engine: PolicyEngine) {
+        engine.host?.end(run)
         guard let (number, entry) = entries.first(where: { $0.value.run == run }) else { return }
         entry.run = nil
-        if !entry.repeats || entry.isCancelled { forget(number, entry, host) }
+        if !entry.repeats || entry.isCancelled { forget(number, entry, engine) }
     }
 }

@@ -10,21 +10,26 @@ final class PolicyWorkshop: Sendable {
     init() throws { pool = try BackgroundPool(name: "mg-policy", threads: 1, queueLimit: 1024) }
 
     /// What became of an order.
-    typealias Outcome = Result<Handover<PolicyHost>, DiagnosticList>
+    typealias Outcome = Result<Handover<PolicyEngine>, DiagnosticList>
 
-    /// Makes a host of `program` as it was loaded first, and calls `done` on the workshop's thread. False: there are
+    /// Makes an engine of `unit` as it was loaded first, and calls `done` on the workshop's thread. False: there are
     /// too many orders.
     func make(
-        _ program: PolicyProgram, services: PolicyServices, _ done: @escaping @Sendable (Outcome) -> Void
+        _ unit: PolicyUnit, services: PolicyServices, _ done: @escaping @Sendable (Outcome) -> Void
     ) -> Bool {
         let parts = Handover(services)
         return pool.submit {
             guard let services = parts.take() else { return }
-            do throws(DiagnosticList) {
-                done(.success(Handover(try PolicyHost(program, services: services))))
-            } catch {
-                done(.failure(error))
-            }
+            done(PolicyWorkshop.outcome(unit, services))
+        }
+    }
+
+    /// What comes of making an engine on this thread.
+    static func outcome(_ unit: PolicyUnit, _ services: PolicyServices) -> Outcome {
+        do throws(DiagnosticList) {
+            return .success(Handover(try PolicyEngine(unit, services: services)))
+        } catch {
+            return .failure(error)
         }
     }
 

@@ -1,79 +1,96 @@
 import Logging
 import MoongateConfig
 
-/// Replaces a worker's script engine after a policy wanted more memory than it may hold: what its scripts have filled
-/// goes with the old engine. Exchanges in flight keep that one until they end; the other policies never stop.
+/// Replaces script engines of a worker that hold so much memory that their policies cannot run: what the scripts have filled goes with
+/// the old engine. Exchanges in flight keep that one until they end; other policies are not touched.
 ///
 /// Lives on the worker's thread.
 final class EngineReplacement {
-    /// Puts a new engine in force.
-    var adopt: ((PolicyHost) -> Void)?
+    /// Puts a new engine in force in the place of an old one.
+    var adopt: ((_ old: PolicyEngine, _ new: PolicyEngine) -> Void)?
 
     private let loop: EventLoop
     private let cells: WorkerCells
-    /// By the file's path.
-    private var offences: [String: Offences] = [:]
-    /// The engine that is to be replaced.
-    private var old: PolicyHost?
-    private var timer: OwnedTimer?
+    /// By the unit.
+    private var cases: [ObjectIdentifier: Case] = [:]
+
+    /// What is known of one policy.
+    private final class Case {
+        let unit: PolicyUnit
+        var offences = Offences()
+        /// The engine that is to be replaced.
+        var old: PolicyEngine?
+        var timer: OwnedTimer?
+
+        init(_ unit: PolicyUnit) { self.unit = unit }
+    }
 
     init(loop: EventLoop, cells: WorkerCells) {
         self.loop = loop
         self.cells = cells
     }
 
-    /// Another engine is in force from now on.
-    /// - Parameter isFresh: it comes with new policies, so that what was held against the old ones is forgotten.
-    func watch(_ host: PolicyHost?, isFresh: Bool) {
-        if isFresh { offences = [:] }
-        old = nil
-        timer?.clear()
-        host?.exceeded = { [weak self, weak host] file in
-            if let self, let host { exceeded(host, file) }
+    /// These engines are in force from now on.
+    func watch(_ engines: [PolicyEngine]) {
+        let units = Set(engines.map { ObjectIdentifier($0.unit) })
+        cases = cases.filter { units.contains($0.key) }
+        for engine in engines {
+            engine.exceeded = { [weak self, weak engine] in
+                if let self, let engine { exceeded(engine) }
+            }
         }
     }
 
-    private func exceeded(_ host: PolicyHost, _ file: Int) {
-        let path = host.program.files[file].path
-        let pause = offences[path, default: Offences()].pause(at: loop.now)
-        // One that is under way already serves this policy, too.
-        guard old == nil else { return }
-        old = host
-        begin(after: pause)
+    private func exceeded(_ engine: PolicyEngine) {
+        let key = ObjectIdentifier(engine.unit)
+        let item = cases[key] ?? Case(engine.unit)
+        cases[key] = item
+        item.old = engine
+        begin(item, after: item.offences.pause(at: loop.now))
     }
 
-    private func begin(after pause: UInt64) {
-        guard pause > 0 else { return order() }
-        let timer = self.timer ?? OwnedTimer(loop) { [weak self] in self?.order() }
-        self.timer = timer
+    private func begin(_ item: Case, after pause: UInt64) {
+        guard pause > 0 else { return order(item) }
+        let timer =
+            item.timer
+            ?? OwnedTimer(loop) { [weak self, weak item] in
+                if let self, let item { order(item) }
+            }
+        item.timer = timer
         timer.set(after: pause)
     }
 
-    private func order() {
-        guard let old, let workshop = old.services.workshop else { return }
+    private func order(_ item: Case) {
+        guard let old = item.old, let workshop = old.services.workshop else { return }
         let mailbox = loop.mailbox
         let this = LoopBound(self)
-        let isTaken = workshop.make(old.program, services: old.services) { outcome in
-            mailbox.post { this.value?.finished(outcome) }
+        let key = ObjectIdentifier(item.unit)
+        let isTaken = workshop.make(item.unit, services: old.services) { outcome in
+            mailbox.post { this.value?.finished(key, outcome) }
         }
-        if !isTaken { begin(after: Offences.longest) }
+        if !isTaken { begin(item, after: Offences.longest) }
     }
 
-    private func finished(_ outcome: PolicyWorkshop.Outcome) {
-        // A reload was faster: its engine is new as well.
-        guard let old else { return }
+    private func finished(_ key: ObjectIdentifier, _ outcome: PolicyWorkshop.Outcome) {
+        // A reload may have been faster, and its engine is new as well.
+        guard let item = cases[key], let old = item.old else { return }
         switch outcome {
         case .success(let handover):
-            guard let host = handover.take(), host.program === old.program else { return }
+            guard let engine = handover.take(), engine.unit === item.unit else { return }
+            item.old = nil
             cells.engineReplacements.add()
             old.services.logger.notice(
-                "a new script engine is in force", metadata: ["worker": "\(old.services.worker)"])
-            adopt?(host)
+                "a new script engine is in force",
+                metadata: ["policy": "\(item.unit.instances[0].name)", "worker": "\(old.services.worker)"])
+            adopt?(old, engine)
         case .failure(let faults):
             old.services.logger.error(
                 "the script engine cannot be replaced; the next try follows",
-                metadata: ["worker": "\(old.services.worker)", "error": "\(faults)"])
-            begin(after: Offences.longest)
+                metadata: [
+                    "policy": "\(item.unit.instances[0].name)", "worker": "\(old.services.worker)",
+                    "error": "\(faults)",
+                ])
+            begin(item, after: Offences.longest)
         }
     }
 }

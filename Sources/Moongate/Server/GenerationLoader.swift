@@ -9,8 +9,8 @@ struct GenerationLoader: Sendable {
         /// In the order of the configuration's listeners.
         let listeners: [ListenerSettings]
         let accessLog: LogDestination?
-        /// A script engine for every worker; empty where those that run go on, or where there is no policy.
-        let policyHosts: [Handover<PolicyHost>]
+        /// For every worker the script engines of those policies that are new; empty where there are none.
+        let engines: [Handover<[PolicyEngine]>]
         /// When the files of certificates end to be good.
         let certificates: [CertificateExpiry]
         /// Things worth knowing that do not keep the configuration from serving.
@@ -55,7 +55,7 @@ struct GenerationLoader: Sendable {
         let accessLog = GenerationLoader.collect(&faults) { try AccessLog.open(config.accessLog) }
         guard faults.isEmpty, let generation, let accessLog, let policies else { throw DiagnosticList(faults) }
         return Candidate(
-            generation: generation, listeners: listeners, accessLog: accessLog, policyHosts: policies.hosts,
+            generation: generation, listeners: listeners, accessLog: accessLog, engines: policies.engines,
             certificates: tls.expiries, warnings: warnings)
     }
 
@@ -63,16 +63,18 @@ struct GenerationLoader: Sendable {
 
     private struct Policies {
         let program: PolicyProgram
-        let hosts: [Handover<PolicyHost>]
+        let engines: [Handover<[PolicyEngine]>]
     }
 
     private func makePolicies(
         _ config: Configuration, _ reader: FileSnapshotReader, _ previous: PolicyProgram?
     ) throws -> Policies {
         let made = try make(config, reader, previous)
-        guard let first = made.host, !made.program.isEmpty else { return Policies(program: made.program, hosts: []) }
-        let others = try WorkerHosts.make(made.program, workers: 1..<max(1, registry.workers)) { services(worker: $0) }
-        return Policies(program: made.program, hosts: [Handover(first)] + others)
+        guard !made.engines.isEmpty else { return Policies(program: made.program, engines: []) }
+        let others = try WorkerEngines.make(made.engines.map(\.unit), workers: 1..<max(1, registry.workers)) {
+            services(worker: $0)
+        }
+        return Policies(program: made.program, engines: ([made.engines] + others).map { Handover($0) })
     }
 
     private func make(

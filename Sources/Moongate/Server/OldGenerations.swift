@@ -29,10 +29,10 @@ final class OldGenerations {
         timer = OwnedTimer(loop) { [weak self] in self?.check() }
     }
 
-    /// `new` is in force from now on. Generations that share an engine are one here.
+    /// `new` is in force from now on. Generations that share all engines are one here.
     func replaced(_ old: WorkerGeneration, by new: WorkerGeneration) {
         limits = new.shared.config.reload
-        if let engine = old.policies, engine !== new.policies {
+        if old.policies?.hasRetired(beside: new.policies) == true {
             entries.append(Entry(generation: old, replaced: loop.now))
         }
         // Streams that end with this turn of the loop are not counted.
@@ -58,7 +58,7 @@ final class OldGenerations {
         let isReset = limits.whenExceeded == .reset
         let ended = isReset ? endStreams?(generation) ?? 0 : 0
         cells.retiredStreams.add(UInt64(clamping: ended))
-        generation.policies?.services.logger.warning(
+        generation.policies?.tenures.first?.engine.services.logger.warning(
             isReset
                 ? "ended the streams that kept an old script engine alive"
                 : "streams keep an old script engine alive: end them, or set reload.when_exceeded to reset",

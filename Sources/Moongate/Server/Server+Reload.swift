@@ -5,16 +5,16 @@ extension Server {
     /// Notes with each policy what a refused reload says about it.
     func noteFailure(_ fault: any Error) {
         guard let faults = fault as? DiagnosticList else { return }
-        let program = generation.program
-        for instance in program.instances {
-            let file = program.files[instance.file].path
-            let own = faults.diagnostics.filter { diagnostic in
-                diagnostic.location.file == file || diagnostic.message.hasPrefix("policy \(instance.name)")
-            }
-            guard !own.isEmpty else { continue }
-            instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
-            registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
+        for unit in generation.program.units { for instance in unit.instances { note(faults, instance, unit) } }
+    }
+
+    private func note(_ faults: DiagnosticList, _ instance: PolicyUnit.Instance, _ unit: PolicyUnit) {
+        let own = faults.diagnostics.filter { diagnostic in
+            diagnostic.location.file == unit.file.path || diagnostic.message.hasPrefix("policy \(instance.name)")
         }
+        guard !own.isEmpty else { return }
+        instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
+        registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
     }
 
     func checkProcess(_ config: Configuration) throws {

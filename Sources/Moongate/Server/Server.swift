@@ -150,7 +150,7 @@ public final class Server {
                 WorkerPlan(
                     index: index, generation: plan.candidate.generation, registry: plan.registry,
                     accessLog: accessLog, resolver: resolver, distributor: distributor,
-                    policies: plan.candidate.policyHosts.isEmpty ? nil : plan.candidate.policyHosts[index],
+                    engines: plan.candidate.engines.isEmpty ? nil : plan.candidate.engines[index],
                     log: log))
         }
     }
@@ -327,7 +327,7 @@ extension Server: ControlDelegate {
         acceptors.use(new.config.overload)
         registry.copies.setLimit(new.config.limits.copyBuffer)
         for (index, worker) in workers.enumerated() {
-            let policies = candidate.policyHosts.isEmpty ? nil : candidate.policyHosts[index]
+            let policies = candidate.engines.isEmpty ? nil : candidate.engines[index]
             let activity = worker.activity
             worker.post { worker in
                 worker.adopt(new, policies)

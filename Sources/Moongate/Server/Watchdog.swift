@@ -80,7 +80,7 @@ final class Watchdog {
     }
 
     private static func fields(of place: ThreadActivity.ScriptPlace, _ program: PolicyProgram) -> Logger.Metadata {
-        let names = program.instances.filter { program.files[$0.file].chunkName == place.hookFile }.map(\.name)
+        let names = program.units.filter { $0.file.chunkName == place.hookFile }.flatMap(\.instances).map(\.name)
         var fields: Logger.Metadata = ["file": "\(place.file)", "line": "\(place.line)"]
         if !names.isEmpty { fields["policy"] = "\(names.joined(separator: ", "))" }
         return fields

@@ -16,6 +16,7 @@ final class Worker: ConnectionOwner {
     private let distributor: ConnectionDistributor
     private var upstreams: [String: Upstream] = [:]
     private let connections: WorkerConnections
+    private let policies: PolicyHost
     private let replacement: EngineReplacement
     private let oldGenerations: OldGenerations
     private var gates: ProxyProtocolGates?
@@ -37,11 +38,11 @@ final class Worker: ConnectionOwner {
                 limit: LingeringConnections.limit(descriptors: FileLimit.soft(), workers: plan.registry.workers)))
         calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver, abuses: abuses)
+        policies = Worker.policyHost(plan, loop)
         var upstreams: [String: Upstream] = [:]
         let first = Worker.generation(
             plan.generation, plan.index, plan.registry, upstreamServices, &upstreams, calls,
-            Worker.prepared(plan.policies, loop)
-        )
+            Worker.policies(plan.generation.program, plan.engines, nil, policies))
         self.upstreams = upstreams
         host = ExchangeHost(
             loop: loop, generation: first, accessLog: plan.accessLog.logger(worker: plan.index),
@@ -61,8 +62,8 @@ final class Worker: ConnectionOwner {
         } drop: { [weak self] in
             self?.refuse($0)
         }
-        replacement.adopt = { [weak self] engine in self?.replaceEngine(engine) }
-        replacement.watch(first.policies, isFresh: true)
+        replacement.adopt = { [weak self] old, new in self?.replace(old, by: new) }
+        replacement.watch(first.policies?.tenures.map(\.engine) ?? [])
         first.startPolicies()
         loop.turns = registry.worker(index).loopTurns
     }
@@ -151,31 +152,29 @@ final class Worker: ConnectionOwner {
 
     // MARK: Generations
 
-    /// - Parameter policies: `nil` where the script engine of the generation before goes on.
-    func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
-        let tenure = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.tenure
-        let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, tenure)
+    /// - Parameter engines: those of the generation's policies that do not run yet.
+    func adopt(_ shared: Generation, _ engines: Handover<[PolicyEngine]>?) {
         let previous = host.generation
-        let isFresh = tenure !== previous.tenure
-        host.use(next)
-        next.startPolicies()
-        if isFresh, let old = previous.policies { old.timers.stop(old) }
-        oldGenerations.replaced(previous, by: next)
-        if isFresh { replacement.watch(tenure?.host, isFresh: true) }
-        connections.drain { next.shared.listenerIndex($0.facts.listener) < 0 }
+        let set = Worker.policies(shared.program, engines, previous.policies, policies)
+        serve(Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, set))
+        connections.drain { host.generation.shared.listenerIndex($0.facts.listener) < 0 }
         forgetListeners()
     }
 
-    /// A new engine for the policies in force. Exchanges that have begun keep the old one.
-    private func replaceEngine(_ engine: PolicyHost) {
-        guard let tenure = Worker.prepared(Handover(engine), loop) else { return }
+    /// A new engine for a policy in force. Exchanges that have begun keep the old one.
+    private func replace(_ old: PolicyEngine, by new: PolicyEngine) {
+        let current = host.generation
+        guard let set = current.policies, set.tenures.contains(where: { $0.engine === old }) else { return }
+        serve(current.with(set.replacing(old, by: PolicyTenure(new, on: policies))))
+    }
+
+    private func serve(_ next: WorkerGeneration) {
         let previous = host.generation
-        let next = previous.with(tenure)
         host.use(next)
         next.startPolicies()
-        if let old = previous.policies { old.timers.stop(old) }
+        previous.policies?.retire(for: next.policies)
         oldGenerations.replaced(previous, by: next)
-        replacement.watch(engine, isFresh: false)
+        replacement.watch(next.policies?.tenures.map(\.engine) ?? [])
     }
 
     // MARK: The end
@@ -243,10 +242,8 @@ final class Worker: ConnectionOwner {
         return count
     }
 
-    /// The engine, at home on this worker.
-    private static func prepared(_ policies: Handover<PolicyHost>?, _ loop: EventLoop) -> PolicyTenure? {
-        guard let host = policies?.take() else { return nil }
-        host.holdings.takeEffect()
+    private static func policyHost(_ plan: WorkerPlan, _ loop: EventLoop) -> PolicyHost {
+        let host = PolicyHost()
         let mailbox = loop.mailbox
         host.post = { mailbox.post($0) }
         host.makeAlarm = { _, action in OwnedTimer(loop, action) }
@@ -255,13 +252,25 @@ final class Worker: ConnectionOwner {
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
-        return PolicyTenure(host)
+        return host
+    }
+
+    /// The policies of a program: new engines, and those of `previous` whose units go on.
+    private static func policies(
+        _ program: PolicyProgram, _ engines: Handover<[PolicyEngine]>?, _ previous: PolicySet?, _ host: PolicyHost
+    ) -> PolicySet? {
+        guard !program.isEmpty else { return nil }
+        let fresh = (engines?.take() ?? []).map { PolicyTenure($0, on: host) }
+        let tenures = program.units.compactMap { unit in
+            (fresh + (previous?.tenures ?? [])).first { $0.engine.unit === unit }
+        }
+        return PolicySet(program, tenures, host: host)
     }
 
     /// Carries the upstreams over that are still configured and ends the others.
     private static func generation(
         _ shared: Generation, _ worker: Int, _ registry: MetricsRegistry, _ services: UpstreamServices,
-        _ upstreams: inout [String: Upstream], _ calls: UpstreamCalls, _ tenure: PolicyTenure?
+        _ upstreams: inout [String: Upstream], _ calls: UpstreamCalls, _ policies: PolicySet?
     ) -> WorkerGeneration {
         var kept: [String: Upstream] = [:]
         let list = shared.config.upstreams.map { config -> Upstream in
@@ -281,7 +290,7 @@ final class Worker: ConnectionOwner {
         upstreams = kept
         return WorkerGeneration(
             shared, metrics: shared.metrics.worker(worker), upstreams: list,
-            directory: WorkerUpstreams(list, calls: calls), tenure: tenure)
+            directory: WorkerUpstreams(list, calls: calls), policies: policies)
     }
 }
 
@@ -294,6 +303,6 @@ struct WorkerPlan: Sendable {
     let resolver: Resolver
     let distributor: ConnectionDistributor
     /// `nil` without policies.
-    let policies: Handover<PolicyHost>?
+    let engines: Handover<[PolicyEngine]>?
     let log: Logger
 }

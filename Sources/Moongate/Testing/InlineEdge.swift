@@ -53,7 +53,7 @@ final class InlineEdge {
             WorkerPlan(
                 index: 0, generation: generation, registry: registry, accessLog: accessLog, resolver: resolver,
                 distributor: ConnectionDistributor(workers: 1) { _, _ in },
-                policies: plan.candidate.policyHosts.first, log: silent),
+                engines: plan.candidate.engines.first, log: silent),
             loop: loop)
         census = ConnectionCensus(registry: registry, logger: silent)
         keep = [accessLog, resolver] + known
@@ -96,6 +96,6 @@ final class InlineEdge {
         replaced.append(Replaced(generation: generation))
         generation = next.generation
         listeners = next.listeners
-        worker.adopt(generation, next.policyHosts.first)
+        worker.adopt(generation, next.engines.first)
     }
 }

@@ -5,7 +5,7 @@ import MoongateLua
 /// What a policy costs by itself: a host with one policy and one request in memory, whose hooks run again and again, as
 /// they would for an exchange. For `scripts/bench/policy`.
 package final class PolicyCost {
-    private let host: PolicyHost
+    private let set: PolicySet
     private let program: PolicyProgram
     private let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
     private let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
@@ -41,8 +41,8 @@ package final class PolicyCost {
             loader: PolicySourceLoader(read: { _, _ in source }, exists: { $0 == "/bench/policy.lua" }),
             services: PolicyServices(
                 logger: logger, verifier: nil, registry: registry, worker: worker))
-        guard let host = made.host else { throw SpecFault("the policy was not loaded") }
-        self.host = host
+        let host = PolicyHost()
+        set = PolicySet(made.program, made.engines.map { PolicyTenure($0, on: host) }, host: host)
         program = made.program
         request.initialize(to: HeaderList())
         response.initialize(to: HeaderList())
@@ -66,7 +66,7 @@ package final class PolicyCost {
         guard let chain = program.routeChain(0) else { throw SpecFault("the policy runs nowhere") }
         for _ in 0..<times {
             fill()
-            guard let run = host.begin(owner: nil) else { throw SpecFault("the policies have no memory left") }
+            guard let run = set.begin(owner: nil) else { throw SpecFault("the policies have no memory left") }
             run.pointer.pointee.subject.request = request
             run.pointer.pointee.subject.response = response
             run.pointer.pointee.subject.connection = .passUnretained(facts)
@@ -77,7 +77,7 @@ package final class PolicyCost {
             if run.hasResponseHooks, run.startResponse() != .proceed {
                 throw SpecFault("the response hook did not proceed")
             }
-            host.end(run)
+            set.end(run)
         }
     }
 
@@ -123,8 +123,10 @@ package final class PolicyCost {
 
     /// Bytes that the script engine holds after a full collection.
     package var engineMemory: Int {
-        host.vm.collectGarbage()
-        return host.vm.memoryInUse
+        self.set.tenures.reduce(0) { sum, tenure in
+            tenure.engine.vm.collectGarbage()
+            return sum + tenure.engine.vm.memoryInUse
+        }
     }
 
     /// Bytes of the process that are in memory.

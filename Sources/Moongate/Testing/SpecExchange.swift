@@ -37,7 +37,7 @@ final class SpecExchange {
         response.initialize(to: HeaderList())
         for (name, value) in message.fields { request.pointee.add(name, value) }
         request.pointee.joinCookies()
-        guard let run = policy.host.begin(owner: Unmanaged.passUnretained(self).toOpaque()) else {
+        guard let run = policy.set?.begin(owner: Unmanaged.passUnretained(self).toOpaque()) else {
             throw SpecFault("the policies have no memory left")
         }
         self.run = run
@@ -137,6 +137,9 @@ final class SpecExchange {
         case .refuse(let refusal):
             self.verdict = "failed"
             fail(.refused(refusal, isResponse: run.phase == .response))
+        case .exhausted, .fail(.memoryLimit):
+            self.verdict = "failed"
+            fail(.policyExhausted)
         case .fail:
             self.verdict = "failed"
             fail(.policyFailed(requestID: RequestNumber.text(1)))
@@ -172,7 +175,7 @@ final class SpecExchange {
 
     /// The client is gone, or the response is over: the log hooks run.
     func finish() {
-        if policy.host.hasLogHooks { run?.log() }
+        if policy.set?.hasLogHooks == true { run?.log() }
         giveUpRun()
     }
 

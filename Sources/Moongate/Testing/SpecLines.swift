@@ -19,7 +19,7 @@ final class SpecLines {
             }, context: Unmanaged.passUnretained(self).toOpaque())
     }
 
-    func add(_ file: PolicyProgram.File) { files[file.chunkName] = (file.path, file.source) }
+    func add(_ file: PolicyUnit.File) { files[file.chunkName] = (file.path, file.source) }
 
     /// By path, in its order. A statement has run if any of its lines has; it counts as its first line.
     var coverage: [SpecCoverage] {

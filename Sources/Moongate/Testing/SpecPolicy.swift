@@ -1,10 +1,12 @@
 import MoongateConfig
 import MoongateLua
 
-/// Policies as a spec loaded them: in a VM of their own, as on a route.
+/// Policies as a spec loaded them: in script engines of their own, as on a route.
 final class SpecPolicy {
     let program: PolicyProgram
-    let host: PolicyHost
+    let host = PolicyHost()
+    /// `nil` once they are closed.
+    private(set) var set: PolicySet?
     let upstreams: [String]
     let upstreamIndex: NameIndex
     let routeName: Bytes
@@ -27,20 +29,16 @@ final class SpecPolicy {
         }
         config.upstreams = options.upstreams.map { UpstreamConfig(name: $0, endpoints: []) }
         config.routes = [RouteConfig(name: options.route, policies: uses, upstreams: [])]
+        let services = world.services()
         let made = try PolicyProgram.make(
             config, folder: world.folder, shipped: world.shipped, loader: world.loader(options.allFiles),
-            services: world.services())
-        guard let host = made.host else {
-            throw DiagnosticList([Diagnostic(location: .unknown, message: "the policies were not loaded")])
-        }
+            services: services)
         program = made.program
-        for file in made.program.files { world.lines?.add(file) }
-        self.host = host
-        clock = host.services.registry.state.clock
+        for unit in made.program.units { world.lines?.add(unit.file) }
+        clock = services.registry.state.clock
         upstreams = options.upstreams
         upstreamIndex = NameIndex(options.upstreams)
         self.calls = SpecUpstreams(options.upstreams, calls)
-        host.upstreams = self.calls
         host.makeAlarm = { use, action in alarms.make(use, action) }
         routeName = Bytes.allocated(options.route)
         let posted = posted
@@ -50,7 +48,9 @@ final class SpecPolicy {
         }
         host.account = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().account }
         host.moved = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().settle() }
-        host.timers.start(host)
+        let set = PolicySet(program, made.engines.map { PolicyTenure($0, on: host) }, host: host)
+        self.set = set
+        set.serve(self.calls)
     }
 
     deinit { routeName.base.deallocate() }
@@ -59,7 +59,7 @@ final class SpecPolicy {
     func close() {
         guard !isClosed else { return }
         isClosed = true
-        host.close()
+        set = nil
     }
 
     /// Runs what other threads posted; false: there was nothing.

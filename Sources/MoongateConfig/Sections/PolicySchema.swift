@@ -35,7 +35,7 @@ extension [Field<PolicySettings>] {
                     + " uses more refuses the start or the reload."),
             Field(
                 "memory_limit", \.memoryLimit, .size((1 << 20)...(64 << 30)),
-                "Memory that all policies of one worker may hold."),
+                "Memory that all policies of one worker may hold. When it is full, the run that asks for more fails."),
             Field(
                 "body_limit", \.bodyLimit, .size(1...(1 << 30)),
                 "The largest body that a hook may hold as a whole, with `handle:body()`. A larger request is"
@@ -48,8 +48,8 @@ extension [Field<PolicySettings>] {
             Field(
                 "policy_memory_limit", \.policyMemoryLimit, .policyMemory,
                 absent: "a quarter of `memory_limit`",
-                "Memory that one policy may hold on one worker, its globals and modules included. A policy that"
-                    + " wants more fails until its worker has a new script engine; all others go on."),
+                "Memory that one policy may hold on one worker, its globals and modules included. A run that asks for"
+                    + " more fails, and a policy that keeps too much gets a new script engine; all others go on."),
             Field(
                 "env", \.env, .list(of: .environmentVariable, identity: { $0 }),
                 "Environment variables that policies may read with `os.getenv`, which gives `nil` for all others."

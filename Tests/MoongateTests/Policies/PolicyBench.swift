@@ -25,13 +25,13 @@ final class PolicyBench {
         let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
         let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
         let run: PolicyRun
-        private let host: PolicyHost
+        private let set: PolicySet
 
         init(_ bench: PolicyBench, _ headers: [(String, String)]) throws {
-            host = bench.host
+            set = bench.set
             request.initialize(to: HeaderList())
             response.initialize(to: HeaderList())
-            run = try #require(bench.host.begin(owner: Unmanaged.passUnretained(bench).toOpaque()))
+            run = try #require(bench.set.begin(owner: Unmanaged.passUnretained(bench).toOpaque()))
             for (name, value) in headers { request.add(name, value) }
             run.pointer.pointee.subject.request = request
             run.pointer.pointee.subject.response = response
@@ -47,7 +47,7 @@ final class PolicyBench {
         var subject: PolicySubject { run.pointer.pointee.subject }
         var body: String { run.pointer.pointee.replyBody.string }
 
-        func end() { host.end(run) }
+        func end() { set.end(run) }
 
         deinit {
             request.pointee.destroy()
@@ -57,8 +57,10 @@ final class PolicyBench {
         }
     }
 
-    let host: PolicyHost
+    let host = PolicyHost()
+    let set: PolicySet
     let program: PolicyProgram
+    let services: PolicyServices
     let facts: ConnectionFacts
     let upstreams = NameIndex(["stable", "canary"])
     let view: PolicyView
@@ -103,11 +105,12 @@ final class PolicyBench {
             config, routeTable: try RouteTable(routes: config.routes, listeners: ["main"]), upstreams: [])
         var texts = data
         for (name, text) in files { texts["/etc/\(name)"] = text }
+        services = PolicyServices(logger: logger, verifier: verifier, registry: registry, worker: 0)
         let made = try PolicyProgram.make(
-            config, folder: "/etc", shipped: "/usr/share/policies", loader: .memory(texts),
-            services: PolicyServices(logger: logger, verifier: verifier, registry: registry, worker: 0))
+            config, folder: "/etc", shipped: "/usr/share/policies", loader: .memory(texts), services: services)
         program = made.program
-        host = try #require(made.host)
+        set = PolicySet(program, made.engines.map { [host] in PolicyTenure($0, on: host) }, host: host)
+        host.newest = set
         let posted = posted
         host.post = { work in posted.withLock { $0.append(work) } }
         host.resumed = { [unowned self] _, verdict in verdicts.append(verdict) }
@@ -119,6 +122,9 @@ final class PolicyBench {
     {
         try self.init(["p.lua": text], [Use("p.lua", settings: settings, onError: onError)])
     }
+
+    /// The script engine of a unit.
+    func engine(_ unit: Int = 0) -> PolicyEngine { set.tenures[unit].engine }
 
     var chain: PolicyChain { get throws { try #require(program.routeChain(0)) } }
 

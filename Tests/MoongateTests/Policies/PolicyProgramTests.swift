@@ -86,14 +86,14 @@ import Testing
         }
     }
 
-    @Test func sourcesThatOnlyMoveLeaveTheRunningHostsAlone() throws {
+    @Test func sourcesThatOnlyMoveLeaveTheRunningEnginesAlone() throws {
         let policies = "      - {name: second, lua: \"on_log = print y = 1\"}"
         let first = try make(configuration(policies))
-        #expect(try make(configuration(policies, above: "\n\n"), previous: first.program).host == nil)
+        #expect(try make(configuration(policies, above: "\n\n"), previous: first.program).engines.isEmpty)
         let changed = policies.replacing("y = 1", with: "y = 2")
-        #expect(try make(configuration(changed), previous: first.program).host != nil)
+        #expect(try make(configuration(changed), previous: first.program).engines.isEmpty == false)
         let renamed = policies.replacing("second", with: "third")
-        #expect(try make(configuration(renamed), previous: first.program).host != nil)
+        #expect(try make(configuration(renamed), previous: first.program).engines.isEmpty == false)
     }
 
     @Test func routesSwitchPoliciesOfTheirListenersOff() throws {
@@ -152,7 +152,7 @@ import Testing
         let (_, call) = try bench.request()
         #expect(call.request["x"] == "b2")
         call.end()
-        #expect(Set(bench.program.answers.keys).isSuperset(of: ["/etc/users.yaml", "/etc/lines.txt", "/etc/p.lua"]))
+        #expect(Set(bench.program.units[0].findings.answers.keys) == ["/etc/users.yaml", "/etc/lines.txt"])
         #expect(
             faults(["p.lua": text], [.init("p.lua")]).first?.hasPrefix(
                 "/etc/p.lua:2: moon.file: argument 1: no such file") == true
@@ -189,14 +189,16 @@ import Testing
             configure: { $0.routes[0].policies[0].loadTimeLimit = .seconds(60) })
         #expect(bench.program.instances.map(\.milliseconds) == [20])
         #expect(bench.program.instances.map(\.loadMilliseconds) == [60_000])
-        #expect(bench.program.files.map(\.loadMilliseconds) == [60_000])
+        #expect(bench.program.units.map(\.file.loadMilliseconds) == [60_000])
     }
 
-    @Test func hostsOfOtherWorkersLoadTheSameBytes() throws {
+    @Test func enginesOfOtherWorkersLoadTheSameBytes() throws {
         let bench = try PolicyBench(
             ["p.lua": "local d = require 'moon'.file('d.txt') function on_request(h) h:headers():add('x', d[1]) end"],
             [.init("p.lua")], data: ["/etc/d.txt": "hello"])
-        let second = try PolicyHost(bench.program, services: bench.host.services)
+        let engine = try PolicyEngine(bench.program.units[0], services: bench.services)
+        let host = PolicyHost()
+        let second = PolicySet(bench.program, [PolicyTenure(engine, on: host)], host: host)
         let run = try #require(second.begin(owner: nil))
         let call = try bench.call()
         run.pointer.pointee.subject = call.subject
@@ -221,10 +223,11 @@ import Testing
         }
         let few = try make(1)
         let many = try make(2000)
-        #expect(many.program.files.count == 5)
+        #expect(many.program.units.count == 5)
         #expect(many.program.instances.count == 5)
         #expect(many.program.routeChain(1999)?.count == 5)
-        #expect(try #require(many.host).vm.memoryInUse < #require(few.host).vm.memoryInUse + 4096)
+        let held = { (made: PolicyProgram.Made) in made.engines.reduce(0) { $0 + $1.vm.memoryInUse } }
+        #expect(held(many) < held(few) + 4096)
     }
 
     @Test func usesWithOtherMemoryLimitsHaveOtherGlobals() throws {
@@ -239,12 +242,10 @@ import Testing
         let made = try PolicyProgram.make(
             config, folder: "/etc", shipped: nil, loader: .memory(["/etc/p.lua": "function on_request(h) end"]),
             services: services)
-        #expect(made.program.files.map(\.memoryLimit) == [16 << 20, 1 << 20])
+        #expect(made.program.units.map(\.file.memoryLimit) == [16 << 20, 1 << 20])
         #expect(made.program.instances.map(\.milliseconds) == [50, 50, 20, 20])
-        let host = try #require(made.host)
-        #expect(host.instances[0].request != host.instances[2].request)
-        #expect(host.memory(ofFile: 1).limit == 1 << 20)
-        #expect(host.memory(ofFile: 1).held > 0)
+        #expect(made.engines[0].instances[0].request != made.engines[0].instances[1].request)
+        #expect(made.engines.map(\.vm.memory.limit) == [16 << 20, 1 << 20])
     }
 
     @Test func unchangedPoliciesKeepTheirMachines() throws {
@@ -266,11 +267,11 @@ import Testing
         }
         let text = "local d = require 'moon'.file('d.txt') on_request = print"
         let first = try make(text, "1", 1, nil)
-        #expect(first.host != nil)
+        #expect(first.engines.isEmpty == false)
         let second = try make(text, "1", 3, first.program)
-        #expect(second.host == nil)
+        #expect(second.engines.isEmpty)
         #expect(second.program.routeChain(2)?.count == 1)
-        #expect(try make(text, "2", 3, second.program).host != nil)
-        #expect(try make(text + " ", "1", 3, second.program).host != nil)
+        #expect(try make(text, "2", 3, second.program).engines.isEmpty == false)
+        #expect(try make(text + " ", "1", 3, second.program).engines.isEmpty == false)
     }
 }

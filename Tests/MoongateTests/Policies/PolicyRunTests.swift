@@ -229,18 +229,18 @@ import Testing
         let call = try bench.call()
         call.response.add(":status", "200")
         func once() throws {
-            let run = try #require(bench.host.begin(owner: nil))
+            let run = try #require(bench.set.begin(owner: nil))
             run.pointer.pointee.subject = call.subject
             #expect(run.startRequest(try bench.chain) == .proceed)
             #expect(run.startResponse() == .proceed)
-            bench.host.end(run)
+            bench.set.end(run)
         }
         for _ in 0..<200 { try once() }
-        bench.host.vm.collectGarbage()
+        bench.engine().vm.collectGarbage()
         try once()
-        let allocations = bench.host.vm.allocationCount
+        let allocations = bench.engine().vm.allocationCount
         for _ in 0..<10_000 { try once() }
-        #expect(bench.host.vm.allocationCount == allocations)
+        #expect(bench.engine().vm.allocationCount == allocations)
         call.end()
     }
 }

@@ -98,7 +98,7 @@ enum AccountBinding {
             call.giveNil()
             return MG_RETURN
         }
-        call.give(run.pointer.pointee.objects.responseHeaders)
+        call.give(run.lend(.responseHeaders))
         return MG_RETURN
     }
 
@@ -110,12 +110,11 @@ enum AccountBinding {
             return call.fail("the trailers are known in on_log; elsewhere trailers() waits for them")
         }
         let subject = run.pointer.pointee.subject
-        let objects = run.pointer.pointee.objects
         guard let list = (isRequest ? subject.requestFlow : subject.responseFlow).trailers, !list.pointee.isEmpty else {
             call.giveNil()
             return MG_RETURN
         }
-        call.give(isRequest ? objects.requestTrailers : objects.responseTrailers)
+        call.give(run.lend(isRequest ? .requestTrailers : .responseTrailers))
         return MG_RETURN
     }
 }

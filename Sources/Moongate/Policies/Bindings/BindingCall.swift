@@ -7,10 +7,13 @@ typealias BindingCall = UnsafeMutablePointer<mg_call>
 extension UnsafeMutablePointer where Pointee == mg_call {
     // MARK: Who
 
-    /// The host whose script calls. Leaves without one cannot happen: it is set before any file is loaded.
-    var host: PolicyHost? {
-        pointee.context.map { Unmanaged<PolicyHost>.fromOpaque($0).takeUnretainedValue() }
+    /// The engine whose script calls. Leaves without one cannot happen: it is set before any file is loaded.
+    var engine: PolicyEngine? {
+        pointee.context.map { Unmanaged<PolicyEngine>.fromOpaque($0).takeUnretainedValue() }
     }
+
+    /// The worker's part; `nil` while the policy is loaded.
+    var host: PolicyHost? { engine?.host }
 
     /// The run whose hook calls; `nil` while loading and initialising.
     @inline(__always) var run: PolicyRun? { PolicyRun(opaque: pointee.scope) }
@@ -112,11 +115,18 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         }
     }
 
+    /// A copy of the bytes; at most one for each call.
+    func give(copyOfBytes bytes: [UInt8]) {
+        guard let copy = mg_call_scratch(self, max(1, bytes.count)) else { return giveNil() }
+        bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { copy.update(from: base, count: $0.count) } }
+        give(Bytes(UnsafePointer(copy), bytes.count))
+    }
+
     /// Any value; at most one for each call.
     func give(_ value: LuaValue) -> mg_action {
         let keeper = LuaTextKeeper()
         guard value.write(to: pointee.output, keeping: keeper) else { return fail("the value is too large") }
-        host?.keeper = keeper
+        engine?.keeper = keeper
         return MG_RETURN
     }
 
@@ -125,7 +135,7 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         let keeper = LuaTextKeeper()
         let isComplete = values.allSatisfy { $0.write(to: pointee.output, keeping: keeper) }
         guard isComplete else { return fail("the values are too large") }
-        host?.keeper = keeper
+        engine?.keeper = keeper
         return MG_RETURN
     }
 

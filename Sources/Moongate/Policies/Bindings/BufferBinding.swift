@@ -43,9 +43,9 @@ enum BufferBinding {
     }
 
     private static let setBytes: mg_leaf = { call in
-        guard let buffer = buffer(call), let host = call.host, let run = call.run else { return MG_RETURN }
+        guard let buffer = buffer(call), let engine = call.engine, let run = call.run else { return MG_RETURN }
         let bytes = call.bytes(0)
-        guard bytes.count <= host.program.bodyLimit else {
+        guard bytes.count <= engine.unit.terms.bodyLimit else {
             run.pointer.pointee.refusal = .bodyTooLarge
             return MG_STOP
         }

@@ -21,28 +21,27 @@ private final class CallGroup {
 extension UnsafeMutablePointer where Pointee == mg_call {
     /// The upstreams that the caller may call: those of its exchange's generation, for timers the newest.
     var upstreams: UpstreamDirectory? {
-        guard let host else { return nil }
-        return run?.pointer.pointee.subject.upstreams?.takeUnretainedValue() ?? host.upstreams
+        run?.pointer.pointee.subject.upstreams?.takeUnretainedValue() ?? host?.upstreams
     }
 
     /// A call with the limits of the configuration.
     func makeCall() -> UpstreamCall {
         let call = UpstreamCall()
-        if let host { call.limit = host.program.calls.bytes }
+        if let engine { call.limit = engine.unit.terms.calls.bytes }
         return call
     }
 
     /// What keeps `count` more calls from being made by this run; `nil`: nothing.
     func refusal(of count: Int) -> CallMessage? {
-        guard let host, let run else { return "calls are for hooks and timers" }
-        let limit = host.program.calls.perRequest
+        guard let engine, let run else { return "calls are for hooks and timers" }
+        let limit = engine.unit.terms.calls.perRequest
         guard run.work.calls + count > limit else { return nil }
         return "more than \(limit) calls at a time (policies.calls_per_request)"
     }
 
     private var isWorkerFull: Bool {
-        guard let host, let upstreams else { return false }
-        return upstreams.activeCalls >= host.program.calls.perWorker
+        guard let engine, let upstreams else { return false }
+        return upstreams.activeCalls >= engine.unit.terms.calls.perWorker
     }
 
     /// Starts the calls; the hook waits until all of them have ended.

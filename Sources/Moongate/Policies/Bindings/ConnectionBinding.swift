@@ -22,9 +22,9 @@ enum ConnectionBinding {
     }
 
     private static let ssl: mg_leaf = { call in
-        call.host?.warnOfConnection(call.run)
+        call.engine?.warnOfConnection(call.run)
         let isTLS = call.run?.connectionFacts?.tls != nil
-        call.give(isTLS ? call.run?.pointer.pointee.objects.tls : nil)
+        call.give(isTLS ? call.run?.lend(.tls) : nil)
         return MG_RETURN
     }
 }
@@ -42,7 +42,7 @@ enum ConnectionStreamInfoBinding {
             LuaBinding(
                 "dynamicMetadata", "", type: "(): ConnectionMetadata", doc: "The connection's metadata, to be read."
             ) { call in
-                call.give(call.run?.pointer.pointee.objects.connectionMetadata)
+                call.give(call.run?.lend(.connectionMetadata))
                 return MG_RETURN
             },
             LuaBinding(

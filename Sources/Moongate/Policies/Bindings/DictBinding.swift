@@ -73,20 +73,20 @@ enum DictBinding {
     // MARK: Making
 
     private static let make: mg_leaf = { call in
-        guard let host = call.host else { return MG_RETURN }
+        guard let engine = call.engine else { return MG_RETURN }
         let name = call.bytes(0)
         guard SharedName.isValid(name) else {
             return call.fail("moon.dict: a name has letters, digits, '.', '_', ':', '/' and '-', at most 128")
         }
         do throws(StateFault) {
             let dict: SharedDict
-            if let known = host.holdings.dicts[name.string], call.isAbsent(1) {
+            if let known = engine.holdings.dicts[name.string], call.isAbsent(1) {
                 dict = known
             } else if call.run != nil {
                 return call.fail(
                     "moon.dict: hooks find dicts that were made while the policies loaded; make it there")
             } else {
-                dict = try host.holdings.dict(name.string, call.isAbsent(1) ? nil : try limits(call))
+                dict = try engine.holdings.dict(name.string, call.isAbsent(1) ? nil : try limits(call))
             }
             call.pointee.created = Unmanaged.passRetained(dict).toOpaque()
             return MG_RETURN

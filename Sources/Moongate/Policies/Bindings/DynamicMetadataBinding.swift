@@ -101,7 +101,7 @@ enum DynamicMetadataBinding {
             LuaValue.string(spaces[position].name).write(to: call.pointee.output, keeping: keeper)
             && LuaValue.table(spaces[position].entries).write(to: call.pointee.output, keeping: keeper)
         guard isComplete else { return call.fail("dynamicMetadata has grown too large") }
-        call.host?.keeper = keeper
+        call.engine?.keeper = keeper
         return MG_RETURN
     }
 

@@ -41,22 +41,22 @@ enum FileBinding {
     }
 
     private static let file: mg_leaf = { call in
-        guard let host = call.host, let files = host.files else {
+        guard let engine = call.engine, let files = engine.files else {
             return call.fail("moon.file is for loading and on_init: data files are part of a configuration")
         }
         let name = call.bytes(0).string
         guard let format = call.isAbsent(1) ? Format(path: name) : Format(rawValue: call.bytes(1).string) else {
             return call.fail("moon.file: the formats are csv, json, lines, text and yaml")
         }
-        let path = path(of: name, host)
+        let path = path(of: name, engine)
         do {
             let bytes = try call.withoutClock { try files.read(path, as: .policyData) }
-            host.dataVersion.pointee = bytes.withUnsafeBufferPointer { buffer in
+            engine.dataVersion.pointee = bytes.withUnsafeBufferPointer { buffer in
                 StableHash.hash(
-                    buffer.baseAddress.map { Bytes($0, buffer.count) } ?? .empty, seed: host.dataVersion.pointee)
+                    buffer.baseAddress.map { Bytes($0, buffer.count) } ?? .empty, seed: engine.dataVersion.pointee)
             }
             // Up to the tape: what Lua makes of it is the script's.
-            return try call.withoutClock { try give(call, host, bytes, path, format) }
+            return try call.withoutClock { try give(call, engine, bytes, path, format) }
         } catch let fault as PolicyFileFault {
             return call.fail(telling: "moon.file: argument 1: \(fault.message(hiding: path))")
         } catch {
@@ -65,12 +65,12 @@ enum FileBinding {
     }
 
     /// Relative paths start at the folder of the configuration.
-    static func path(of name: String, _ host: PolicyHost) -> String {
-        name.hasPrefix("/") ? name : "\(host.program.folder)/\(name)"
+    static func path(of name: String, _ engine: PolicyEngine) -> String {
+        name.hasPrefix("/") ? name : "\(engine.unit.terms.folder)/\(name)"
     }
 
     private static func give(
-        _ call: BindingCall, _ host: PolicyHost, _ bytes: [UInt8], _ path: String, _ format: Format
+        _ call: BindingCall, _ engine: PolicyEngine, _ bytes: [UInt8], _ path: String, _ format: Format
     ) throws -> mg_action {
         switch format {
         case .yaml: return call.give(LuaValue(try DataFile.yaml(bytes, path: path)))
@@ -82,7 +82,7 @@ enum FileBinding {
             guard let root = document.root, root.copy(to: call.pointee.output) else {
                 return call.fail(telling: "\(path): too large")
             }
-            host.kept = document
+            engine.kept = document
             return MG_RETURN
         }
     }
@@ -108,8 +108,8 @@ enum FileBinding {
 
     private static let secret: mg_leaf = { call in
         let name = call.bytes(0).string
-        guard let secret = call.host?.secrets[name] else {
-            let known = call.host?.secrets.keys.sorted() ?? []
+        guard let secret = call.engine?.secrets[name] else {
+            let known = call.engine?.secrets.keys.sorted() ?? []
             return call.fail("\(.unknown("secret", name, among: known)): `secrets` in the configuration defines them")
         }
         return call.give(copyOf: secret)

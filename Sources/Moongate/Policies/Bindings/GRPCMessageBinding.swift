@@ -57,10 +57,10 @@ enum GRPCMessageBinding {
 
     private static let set: mg_leaf = { call in
         guard let message = message(call) else { return failDropped(call) }
-        guard let host = call.host, let run = call.run else { return MG_RETURN }
+        guard let engine = call.engine, let run = call.run else { return MG_RETURN }
         let bytes = call.bytes(0)
-        guard bytes.count <= host.program.messageLimit else {
-            run.pointer.pointee.refusal = .messageTooLarge(limit: host.program.messageLimit)
+        guard bytes.count <= engine.unit.terms.messageLimit else {
+            run.pointer.pointee.refusal = .messageTooLarge(limit: engine.unit.terms.messageLimit)
             return MG_STOP
         }
         message.setMessage(bytes)
@@ -96,11 +96,13 @@ extension BodyBinding {
     }
 
     private static let grpcMessages: mg_leaf = { call in
-        guard let run = call.run, let host = call.host, run.hasBody else { return call.fail("only hooks have bodies") }
-        let limit = call.isAbsent(0) ? Int64(host.program.messageLimit) : call.integer(0)
-        guard limit > 0, limit <= host.program.messageLimit else {
+        guard let run = call.run, let engine = call.engine, run.hasBody else {
+            return call.fail("only hooks have bodies")
+        }
+        let limit = call.isAbsent(0) ? Int64(engine.unit.terms.messageLimit) : call.integer(0)
+        guard limit > 0, limit <= engine.unit.terms.messageLimit else {
             return call.fail(
-                "grpcMessages: the limit must be 1 to \(host.program.messageLimit) bytes (policies.message_limit)")
+                "grpcMessages: the limit must be 1 to \(engine.unit.terms.messageLimit) bytes (policies.message_limit)")
         }
         call.giveMethod("nextMessage")
         guard run.bodyIsGRPC, let stage = run.openStage() else { return MG_RETURN }

@@ -120,19 +120,20 @@ enum HTTPBinding {
     // MARK: Names
 
     private static let upstream: mg_leaf = { call in
-        guard let host = call.host else { return call.fail("there are no upstreams here") }
+        guard let engine = call.engine else { return call.fail("there are no upstreams here") }
         let name = call.bytes(0).string
         let isKnown: Bool
-        if host.loading >= 0 {
-            isKnown = host.program.upstreams.contains(name)
-            host.askedUpstreams[name] = isKnown
+        if engine.loading >= 0 {
+            isKnown = engine.upstreamNames.contains(name)
+            engine.askedUpstreams[name] = isKnown
         } else {
             isKnown = call.upstreams?.has(name) ?? false
         }
         guard isKnown else {
-            let failure = call.fail(.unknown("upstream", name, among: host.program.upstreams.sorted()))
+            let names = engine.host?.newest?.program.upstreams ?? engine.upstreamNames
+            let failure = call.fail(.unknown("upstream", name, among: names.sorted()))
             // The name stands in the settings: no line of the script is at fault.
-            return host.loading >= 0 ? MG_REFUSE : failure
+            return engine.loading >= 0 ? MG_REFUSE : failure
         }
         call.give(call.bytes(0))
         return MG_RETURN

@@ -34,7 +34,9 @@ enum HandleBinding {
             LuaBinding(
                 "ctx", "", type: "(): table",
                 doc: """
-                    A plain table that lives as long as the request and is shared by its policies and all hooks.
+                    A table that lives as long as the request, in all hooks. Its strings, numbers and booleans under \
+                    string keys are shared by all policies of the request; other values stay with the policy that has \
+                    stored them.
                     """, context),
             LuaBinding(
                 "metadata", "", type: "(): Metadata",
@@ -119,12 +121,12 @@ enum HandleBinding {
         guard let run = call.run else { return call.fail("only hooks have headers") }
         let isResponse = run.pointer.pointee.phase == .response
         call.give(
-            isResponse ? run.pointer.pointee.objects.responseHeaders : run.pointer.pointee.objects.requestHeaders)
+            isResponse ? run.lend(.responseHeaders) : run.lend(.requestHeaders))
         return MG_RETURN
     }
 
     private static let requestHeaders: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.requestHeaders)
+        call.give(call.run?.lend(.requestHeaders))
         return MG_RETURN
     }
 
@@ -134,44 +136,44 @@ enum HandleBinding {
         return MG_RETURN
     }
 
-    /// A plain table that lives as long as the exchange and is the same in both hooks and for all of its policies.
+    /// See `ContextBinding`.
     private static let context: mg_leaf = { call in
         call.giveMark(MG_SCOPE_TABLE)
         return MG_RETURN
     }
 
     private static let metadata: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.routeMetadata)
+        call.give(call.run?.lend(.routeMetadata))
         return MG_RETURN
     }
 
     private static let filterContext: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.filterContext)
+        call.give(call.run?.lend(.filterContext))
         return MG_RETURN
     }
 
     private static let route: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.route)
+        call.give(call.run?.lend(.route))
         return MG_RETURN
     }
 
     private static let virtualHost: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.virtualHost)
+        call.give(call.run?.lend(.virtualHost))
         return MG_RETURN
     }
 
     private static let connection: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.connection)
+        call.give(call.run?.lend(.connection))
         return MG_RETURN
     }
 
     private static let connectionStreamInfo: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.connectionStreamInfo)
+        call.give(call.run?.lend(.connectionStreamInfo))
         return MG_RETURN
     }
 
     private static let streamInfo: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.streamInfo)
+        call.give(call.run?.lend(.streamInfo))
         return MG_RETURN
     }
 

@@ -229,21 +229,24 @@ enum HeadersBinding {
 
     /// The next policy sees a canonical path, too.
     private static func settlePath(
-        _ list: UnsafeMutablePointer<HeaderList>, _ run: UnsafeMutablePointer<PolicyRunRecord>?
+        _ list: UnsafeMutablePointer<HeaderList>, _ run: PolicyRun?
     ) -> PathFault? {
         guard let path = list.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/"),
             !RequestPath.isPlain(path)
         else { return nil }
         var settled = SettledPath()
-        return settled.settle(list, path, run.flatMap { PolicyRun($0).listener?.paths } ?? .strict)
+        return settled.settle(list, path, run.flatMap { $0.listener?.paths } ?? .strict)
     }
 
     static func refuseWrite(_ call: BindingCall) -> mg_action? {
         guard let object = call.pointee.object else { return nil }
         if object.pointee.iterators > 0 { return call.fail("header map cannot be modified while iterating") }
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
-        if run.pointee.phase == .log { return call.fail("header map can no longer be modified: the request is over") }
-        guard run.pointee.isHeadGone, !map.pointee.isTrailers, map.pointee.isRequest == (run.pointee.phase == .request)
+        if run.pointer.pointee.phase == .log {
+            return call.fail("header map can no longer be modified: the request is over")
+        }
+        guard run.pointer.pointee.isHeadGone, !map.pointee.isTrailers,
+            map.pointee.isRequest == (run.pointer.pointee.phase == .request)
         else { return nil }
         return call.fail("header map can no longer be modified")
     }
@@ -251,12 +254,12 @@ enum HeadersBinding {
     /// Routes are chosen by headers: a request that was changed is routed again, unless no route looks at what changed.
     static func noteWrite(_ call: BindingCall, _ name: Bytes) {
         guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, !map.pointee.isTrailers,
-            let run = map.pointee.run, run.pointee.phase == .request
+            let run = map.pointee.run, run.pointer.pointee.phase == .request
         else { return }
-        run.pointee.subject.requestWritten = true
-        let view = run.pointee.subject.view
+        run.pointer.pointee.subject.requestWritten = true
+        let view = run.pointer.pointee.subject.view
         if view?._withUnsafeGuaranteedRef({ $0.routesRead(FieldName.identify(name)) }) ?? true {
-            run.pointee.subject.routeCacheCleared = true
+            run.pointer.pointee.subject.routeCacheCleared = true
         }
     }
 
@@ -265,10 +268,10 @@ enum HeadersBinding {
     @inline(__always) static func list(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
         if map.pointee.isTrailers {
-            let subject = run.pointee.subject
+            let subject = run.pointer.pointee.subject
             return map.pointee.isRequest ? subject.requestFlow.trailers : subject.responseFlow.trailers
         }
-        return map.pointee.isRequest ? run.pointee.subject.request : run.pointee.subject.response
+        return map.pointee.isRequest ? run.pointer.pointee.subject.request : run.pointer.pointee.subject.response
     }
 
     /// Lends the name in lower case, `host` as `:authority`.

@@ -95,15 +95,15 @@ enum JWTBinding {
     }
 
     private static func verify(_ call: BindingCall, _ verifier: JWTVerifier) -> mg_action {
-        guard let host = call.host else { return call.fail("there is no clock here") }
-        let clock = host.services.registry.state.clock
+        guard let engine = call.engine else { return call.fail("there is no clock here") }
+        let clock = engine.services.registry.state.clock
         switch verifier.verify(call.bytes(0), now: Double(clock.unixMicroseconds()) / 1e6, instant: clock.now()) {
         case .refused(let reason): return call.refuse(reason)
         case .claims(let claims):
             guard let root = claims.root, root.copy(to: call.pointee.output) else {
                 return call.refuse("malformed: too many claims")
             }
-            host.kept = claims
+            engine.kept = claims
             return MG_RETURN
         }
     }

@@ -101,7 +101,7 @@ enum LimitBinding {
     private static let ownDict = "moon.limit"
 
     private static func limit(_ call: BindingCall, _ options: Options) throws(StateFault) -> Limit {
-        guard let host = call.host else { throw StateFault("there is no host") }
+        guard let engine = call.engine else { throw StateFault("there is no host") }
         guard let rate = options.rate, (1e-6...1e9).contains(rate) else {
             throw StateFault("rate must be a number above 0: units per second")
         }
@@ -112,24 +112,19 @@ enum LimitBinding {
             throw StateFault("dict is no name of a dict: letters, digits, '.', '_', ':', '/' and '-'")
         }
         let dict: SharedDict
-        if let known = host.holdings.dicts[name] {
+        if let known = engine.holdings.dicts[name] {
             dict = known
         } else if call.run == nil || options.dict == nil {
-            dict = try host.holdings.dict(name, options.dict == nil ? SharedDict.Limits(entries: 100_000) : nil)
+            dict = try engine.holdings.dict(name, options.dict == nil ? SharedDict.Limits(entries: 100_000) : nil)
         } else {
             throw StateFault("dict names no dict: make it with moon.dict while the policy loads")
         }
-        let owner = options.name ?? file(call, host)
+        let owner = options.name ?? engine.unit.file.chunkName
         return Limit(
             .rate(dict, interval: 1e9 / rate, burst: burst), prefix: "\(owner)\u{1f}\(rate)\u{1f}\(burst)\u{1f}")
     }
 
     /// The policy's file.
-    private static func file(_ call: BindingCall, _ host: PolicyHost) -> String {
-        guard let run = call.run else { return host.holdings.file }
-        let instance = host.program.instances[Int(run.pointer.pointee.current)]
-        return host.program.files[instance.file].chunkName
-    }
 
     private static let makeRate: mg_leaf = { call in
         do throws(StateFault) {
@@ -147,11 +142,12 @@ enum LimitBinding {
     }
 
     private static let makeConcurrency: mg_leaf = { call in
-        guard let host = call.host else { return MG_RETURN }
+        guard let engine = call.engine else { return MG_RETURN }
         do throws(StateFault) {
             let options = try options(call, known: ["max", "name"])
             guard let most = options.max else { return call.fail("moon.concurrency: max is missing") }
-            let limit = Limit(.concurrency(Int(clamping: most)), prefix: "\(options.name ?? file(call, host))\u{1f}")
+            let limit = Limit(
+                .concurrency(Int(clamping: most)), prefix: "\(options.name ?? engine.unit.file.chunkName)\u{1f}")
             call.pointee.created = Unmanaged.passRetained(limit).toOpaque()
             return MG_RETURN
         } catch {
@@ -192,11 +188,11 @@ enum LimitBinding {
     }
 
     private static func takeSlot(_ call: BindingCall, _ limit: Limit, _ key: Bytes, _ cost: Double) -> mg_action {
-        guard case .concurrency(let most) = limit.kind, let host = call.host, let run = call.run else {
+        guard case .concurrency(let most) = limit.kind, let engine = call.engine, let run = call.run else {
             return call.fail("a concurrency limit is for hooks: its slots belong to a request")
         }
         guard cost == 1 else { return call.fail("a concurrency limit takes one slot") }
-        let slots = host.services.registry.state.slots
+        let slots = engine.services.registry.state.slots
         let name = limit.prefix + key.buffer
         guard let taken = slots.take(name, limit: most) else {
             call.give(false)

@@ -34,7 +34,7 @@ enum LogBinding {
     }
 
     private static func log(_ call: BindingCall, _ level: Logger.Level) -> mg_action {
-        call.host?.log(level, call.bytes(0), of: call.run)
+        call.engine?.log(level, call.bytes(0), of: call.run)
         return MG_RETURN
     }
 }

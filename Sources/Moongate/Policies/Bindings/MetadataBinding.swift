@@ -40,16 +40,15 @@ enum MetadataBinding {
             LuaValue.string(entries[position].key).write(to: call.pointee.output, keeping: keeper)
             && LuaValue(entries[position].value).write(to: call.pointee.output, keeping: keeper)
         guard isComplete else { return call.fail("the settings are too large") }
-        call.host?.keeper = keeper
+        call.engine?.keeper = keeper
         return MG_RETURN
     }
 
     private static func entries(_ call: BindingCall) -> [SettingValue.Entry] {
-        guard let map = call.native(as: PolicyMetadataMap.self), let run = map.pointee.run.map(PolicyRun.init) else {
+        guard let map = call.native(as: PolicyMetadataMap.self), let run = map.pointee.run else {
             return []
         }
-        let instances = run.pointer.pointee.host._withUnsafeGuaranteedRef { $0.program.instances }
-        let instance = instances[Int(run.pointer.pointee.current)]
+        let instance = run.use
         switch map.pointee.source {
         case .context: return (run.route?.filterContext ?? instance.settings).entries
         case .route: return space(run.route?.metadata, of: instance.name)

@@ -86,16 +86,16 @@ enum MetricsBinding {
     private static let seconds: [Double] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
     private static func define(_ call: BindingCall, _ kind: ScriptMetric.Kind) -> mg_action {
-        guard let host = call.host else { return MG_RETURN }
+        guard let engine = call.engine else { return MG_RETURN }
         guard call.run == nil else {
             return call.fail("metrics are made while the policies load: at the top of the file or in on_init")
         }
         do throws(StateFault) {
             let (definition, help) = try definition(call, kind)
-            let metric = try host.holdings.metric(definition) {
-                host.services.registry.scripts.metric(definition, help: help)
+            let metric = try engine.holdings.metric(definition, beside: engine.neighbours) {
+                engine.services.registry.scripts.metric(definition, help: help)
             }
-            call.pointee.created = Unmanaged.passRetained(ScriptCells(metric, host: host)).toOpaque()
+            call.pointee.created = Unmanaged.passRetained(ScriptCells(metric, engine: engine)).toOpaque()
             return MG_RETURN
         } catch {
             return call.fail("moon.metrics: \(error.message)")
@@ -260,12 +260,12 @@ final class ScriptCells {
 
     private static let longestLabel = 256
 
-    init(_ metric: ScriptMetric, host: PolicyHost, isEnvoy: Bool = false) {
+    init(_ metric: ScriptMetric, engine: PolicyEngine, isEnvoy: Bool = false) {
         self.metric = metric
         self.isEnvoy = isEnvoy
-        logger = host.services.logger
-        worker = host.services.worker
-        limit = host.program.metricSeries
+        logger = engine.services.logger
+        worker = engine.services.worker
+        limit = engine.unit.terms.metricSeries
         plain = metric.definition.labels.isEmpty ? metric.series([], limit: .max).series : nil
     }
 

@@ -86,16 +86,16 @@ enum MoonLibrary {
     // MARK: For the VM
 
     static let print: mg_leaf = { call in
-        call.host?.log(.info, call.bytes(0), of: call.run)
+        call.engine?.log(.info, call.bytes(0), of: call.run)
         return MG_RETURN
     }
 
     /// `require "a.b"` finds `a/b.lua` or `a/b/init.lua` in the policy path, while policies are loaded.
     static let moduleSource: mg_leaf = { call in
-        guard let host = call.host, let files = host.files else { return MG_RETURN }
+        guard let engine = call.engine, let files = engine.files else { return MG_RETURN }
         let name = call.bytes(0).string.split(separator: ".").joined(separator: "/")
         guard !name.isEmpty, !name.utf8.contains(0) else { return MG_RETURN }
-        for folder in host.program.modulePath {
+        for folder in engine.unit.terms.modulePath {
             for candidate in ["\(name).lua", "\(name)/init.lua"] where files.exists("\(folder)/\(candidate)") {
                 let source: [UInt8]
                 do throws(PolicyFileFault) {
@@ -107,7 +107,7 @@ enum MoonLibrary {
                 _ = LuaValue.string(String(decoding: source, as: UTF8.self)).write(
                     to: call.pointee.output, keeping: keeper)
                 _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: keeper)
-                host.keeper = keeper
+                engine.keeper = keeper
                 return MG_RETURN
             }
         }

@@ -34,7 +34,7 @@ enum MoonLogBinding {
     private static let reserved: Set<String> = ["time", "level", "logger", "message", "policy", "request"]
 
     private static func log(_ call: BindingCall, _ level: Logger.Level) -> mg_action {
-        guard let host = call.host else { return MG_RETURN }
+        guard let engine = call.engine else { return MG_RETURN }
         var fields: Logger.Metadata = [:]
         for entry in TapeView(argument: 1, of: call).entries {
             guard let name = entry.key.bytes, isName(name), !reserved.contains(name.string) else {
@@ -48,7 +48,7 @@ enum MoonLogBinding {
             fields[name.string] = value
         }
         guard fields.count <= mostFields else { return call.fail("moon.log: more than \(mostFields) fields") }
-        host.log(level, call.bytes(0), of: call.run, fields: fields)
+        engine.log(level, call.bytes(0), of: call.run, fields: fields)
         return MG_RETURN
     }
 

@@ -90,15 +90,17 @@ enum PasswordsBinding {
         }
     }
 
-    /// - Parameter scope: what an answer is remembered for; `nil`: all data files of the host, as they are.
+    /// - Parameter scope: what an answer is remembered for; `nil`: all data files of the policy, as they are.
     static func check(
         _ call: BindingCall, scope: Bytes? = nil, _ user: Bytes, _ hash: PasswordHash, _ text: Bytes, isKnown: Bool
     ) -> mg_action {
-        guard let host = call.host, let run = call.run, let credentials = host.credentials else {
+        guard let engine = call.engine, let host = engine.host, let run = call.run,
+            let credentials = engine.credentials
+        else {
             return call.fail("passwords cannot be checked here")
         }
         let password = call.bytes(1)
-        let scope = scope ?? host.dataVersionBytes
+        let scope = scope ?? engine.dataVersionBytes
         let isRemembered = credentials.isVerified(
             scope: scope, user: user, password: password, hash: text, now: Clock.now())
         if isKnown && isRemembered {

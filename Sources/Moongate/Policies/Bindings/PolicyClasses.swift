@@ -82,64 +82,6 @@ enum PolicyClasses {
         }
         vm.setPrint(MoonLibrary.print)
         vm.setModuleSource(MoonLibrary.moduleSource)
-    }
-
-    /// The objects of one run. Its memory must not move.
-    static func makeObjects(_ run: PolicyRun, _ vm: LuaVM) throws(LuaError) -> PolicyObjects {
-        let scope = run.scopePointer
-        scope.pointee.native = run.opaque
-        let requestMap = withUnsafeMutablePointer(to: &run.pointer.pointee.requestMap) { UnsafeMutableRawPointer($0) }
-        let responseMap = withUnsafeMutablePointer(to: &run.pointer.pointee.responseMap) { UnsafeMutableRawPointer($0) }
-        let requestTrailers = withUnsafeMutablePointer(to: &run.pointer.pointee.requestTrailerMap) {
-            UnsafeMutableRawPointer($0)
-        }
-        let responseTrailers = withUnsafeMutablePointer(to: &run.pointer.pointee.responseTrailerMap) {
-            UnsafeMutableRawPointer($0)
-        }
-        var objects = PolicyObjects()
-        objects.handle = try vm.makeObject(class: handle, scope: scope, native: run.opaque)
-        objects.requestHeaders = try vm.makeObject(class: headers, scope: scope, native: requestMap)
-        objects.responseHeaders = try vm.makeObject(class: headers, scope: scope, native: responseMap)
-        objects.requestTrailers = try vm.makeObject(class: headers, scope: scope, native: requestTrailers)
-        objects.responseTrailers = try vm.makeObject(class: headers, scope: scope, native: responseTrailers)
-        objects.stats = try vm.makeObject(class: stats, scope: scope, native: run.opaque)
-        try makeInformation(&objects, run, vm)
-        try makeConfiguration(&objects, run, vm)
-        return objects
-    }
-
-    /// What the exchange and its connection are like.
-    private static func makeInformation(
-        _ objects: inout PolicyObjects, _ run: PolicyRun, _ vm: LuaVM
-    ) throws(LuaError) {
-        let scope = run.scopePointer
-        let native = run.opaque
-        objects.streamInfo = try vm.makeObject(class: streamInfo, scope: scope, native: native)
-        objects.dynamicMetadata = try vm.makeObject(class: dynamicMetadata, scope: scope, native: native)
-        objects.filterState = try vm.makeObject(class: filterState, scope: scope, native: native)
-        objects.connection = try vm.makeObject(class: connection, scope: scope, native: native)
-        objects.connectionStreamInfo = try vm.makeObject(class: connectionStreamInfo, scope: scope, native: native)
-        objects.connectionMetadata = try vm.makeObject(class: connectionMetadata, scope: scope, native: native)
-        objects.tls = try vm.makeObject(class: tls, scope: scope, native: native)
-        objects.peerSubject = try vm.makeObject(class: parsedSubject, scope: scope, native: native)
-    }
-
-    /// What the configuration says about the exchange.
-    private static func makeConfiguration(
-        _ objects: inout PolicyObjects, _ run: PolicyRun, _ vm: LuaVM
-    ) throws(LuaError) {
-        let scope = run.scopePointer
-        objects.route = try vm.makeObject(class: route, scope: scope, native: run.opaque)
-        objects.virtualHost = try vm.makeObject(class: virtualHost, scope: scope, native: run.opaque)
-        let routeMap = withUnsafeMutablePointer(to: &run.pointer.pointee.routeMetadata) { UnsafeMutableRawPointer($0) }
-        let listenerMap = withUnsafeMutablePointer(to: &run.pointer.pointee.listenerMetadata) {
-            UnsafeMutableRawPointer($0)
-        }
-        let contextMap = withUnsafeMutablePointer(to: &run.pointer.pointee.filterContext) {
-            UnsafeMutableRawPointer($0)
-        }
-        objects.routeMetadata = try vm.makeObject(class: metadata, scope: scope, native: routeMap)
-        objects.listenerMetadata = try vm.makeObject(class: metadata, scope: scope, native: listenerMap)
-        objects.filterContext = try vm.makeObject(class: metadata, scope: scope, native: contextMap)
+        vm.setContextLeaves(read: ContextBinding.read, write: ContextBinding.write, list: ContextBinding.list)
     }
 }

@@ -17,7 +17,7 @@ enum RouteBinding {
                 "metadata", "", type: "(): Metadata",
                 doc: "The route's `metadata` for this policy, as `handle:metadata()` gives it."
             ) { call in
-                call.give(call.run?.pointer.pointee.objects.routeMetadata)
+                call.give(call.run?.lend(.routeMetadata))
                 return MG_RETURN
             },
             LuaBinding(
@@ -47,7 +47,7 @@ enum VirtualHostBinding {
             LuaBinding(
                 "metadata", "", type: "(): Metadata", doc: "The listener's `metadata` for this policy."
             ) { call in
-                call.give(call.run?.pointer.pointee.objects.listenerMetadata)
+                call.give(call.run?.lend(.listenerMetadata))
                 return MG_RETURN
             },
             LuaBinding("name", "", type: "(): string?", doc: "The listener's name.") { call in

@@ -57,12 +57,12 @@ enum SharedListBinding {
     private static func load<List: SharedList>(
         _ call: BindingCall, form: String, _ make: (_ bytes: [UInt8], _ path: String) throws -> List
     ) -> List? {
-        guard let host = call.host, let files = host.files else {
+        guard let engine = call.engine, let files = engine.files else {
             _ = call.fail("moon.\(List.kind) is for loading and on_init: data files are part of a configuration")
             return nil
         }
         let name = call.bytes(0).string
-        let key = SharedListKey(kind: List.kind, path: FileBinding.path(of: name, host), form: form)
+        let key = SharedListKey(kind: List.kind, path: FileBinding.path(of: name, engine), form: form)
         do {
             return try call.withoutClock { try files.list(key) { try make($0, key.path) } }
         } catch let fault as PolicyFileFault {

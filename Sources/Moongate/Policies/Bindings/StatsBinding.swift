@@ -37,7 +37,7 @@ enum StatsBinding {
     }
 
     private static let stats: mg_leaf = { call in
-        call.give(call.run?.pointer.pointee.objects.stats)
+        call.give(call.run?.lend(.stats))
         return MG_RETURN
     }
 
@@ -62,22 +62,22 @@ enum StatsBinding {
     }
 
     private static func make(_ call: BindingCall, _ kind: ScriptMetric.Kind, buckets: [Double]) -> mg_action {
-        guard let host = call.host else { return MG_RETURN }
+        guard let engine = call.engine else { return MG_RETURN }
         var name = "lua_"
         for byte in call.bytes(0).buffer.prefix(200) {
             let isPlain = (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
             name.unicodeScalars.append(isPlain ? Unicode.Scalar(byte) : "_")
         }
         // Names may hold what callers send: their number is bounded like that of labels.
-        if host.holdings.metrics[name] == nil && host.holdings.metrics.count >= host.program.metricSeries {
+        if engine.holdings.metrics[name] == nil && engine.holdings.metrics.count >= engine.unit.terms.metricSeries {
             name = "lua_overflow_\(kind.rawValue)"
         }
         let definition = ScriptMetric.Definition(name: name, kind: kind, buckets: buckets)
         do throws(StateFault) {
-            let metric = try host.holdings.metric(definition) {
-                host.services.registry.scripts.metric(definition, help: "")
+            let metric = try engine.holdings.metric(definition, beside: engine.neighbours) {
+                engine.services.registry.scripts.metric(definition, help: "")
             }
-            call.pointee.created = Unmanaged.passRetained(ScriptCells(metric, host: host, isEnvoy: true)).toOpaque()
+            call.pointee.created = Unmanaged.passRetained(ScriptCells(metric, engine: engine, isEnvoy: true)).toOpaque()
             return MG_RETURN
         } catch {
             return call.fail(error.message)

@@ -68,7 +68,7 @@ enum StreamInfoBinding {
                 "dynamicMetadata", "", type: "(): DynamicMetadata",
                 doc: "Values for later hooks of the same request."
             ) { call in
-                call.give(call.run?.pointer.pointee.objects.dynamicMetadata)
+                call.give(call.run?.lend(.dynamicMetadata))
                 return MG_RETURN
             },
             LuaBinding(
@@ -76,7 +76,7 @@ enum StreamInfoBinding {
                 doc: "The TLS of the client's connection; nil without TLS."
             ) { call in
                 let isTLS = call.run?.connectionFacts?.tls != nil
-                call.give(isTLS ? call.run?.pointer.pointee.objects.tls : nil)
+                call.give(isTLS ? call.run?.lend(.tls) : nil)
                 return MG_RETURN
             },
             LuaBinding(
@@ -90,7 +90,7 @@ enum StreamInfoBinding {
                 "filterState", "", type: "(): FilterState",
                 doc: "Texts by name that live as long as the request."
             ) { call in
-                call.give(call.run?.pointer.pointee.objects.filterState)
+                call.give(call.run?.lend(.filterState))
                 return MG_RETURN
             },
             LuaBinding(

@@ -140,7 +140,7 @@ enum TLSBinding {
 
     private static let parsedSubject: mg_leaf = { call in
         let isPresent = call.run?.connectionFacts?.tls?.details?.peerCertificate != nil
-        call.give(isPresent ? call.run?.pointer.pointee.objects.peerSubject : nil)
+        call.give(isPresent ? call.run?.lend(.peerSubject) : nil)
         return MG_RETURN
     }
 

@@ -10,7 +10,7 @@ enum TimeBinding {
     }
 
     static func microseconds(_ call: BindingCall) -> Int64 {
-        call.host?.services.registry.state.clock.unixMicroseconds() ?? 0
+        call.engine?.services.registry.state.clock.unixMicroseconds() ?? 0
     }
 
     /// `EnvoyTimestampResolution` as an argument: 1 milliseconds (and the default), 2 microseconds; 0 for others.

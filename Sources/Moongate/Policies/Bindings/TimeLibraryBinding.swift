@@ -34,7 +34,7 @@ enum TimeLibraryBinding {
     }
 
     private static let monotonic: mg_leaf = { call in
-        call.give(Double(call.host?.services.registry.state.clock.now() ?? 0) / 1e9)
+        call.give(Double(call.engine?.services.registry.state.clock.now() ?? 0) / 1e9)
         return MG_RETURN
     }
 

@@ -39,7 +39,7 @@ enum TimerBinding {
     private static let after: mg_leaf = { call in add(call, repeats: false, from: 0) }
 
     private static func add(_ call: BindingCall, repeats: Bool, from shortest: Double) -> mg_action {
-        guard let host = call.host else { return call.fail("there are no timers here") }
+        guard let engine = call.engine else { return call.fail("there are no timers here") }
         let name: StaticString = repeats ? "moon.timer.every" : "moon.timer.after"
         let seconds = call.pointee.arguments[0].number
         guard seconds >= shortest, seconds <= longest else {
@@ -47,20 +47,20 @@ enum TimerBinding {
         }
         var runsEverywhere = false
         if let fault = readWorker(call, &runsEverywhere) { return call.fail("\(name): \(fault)") }
-        guard !host.timers.isFull else {
+        guard !engine.timers.isFull else {
             return call.fail("\(name): more than \(PolicyTimers.limit) timers on one worker")
         }
-        let isLoading = host.loading >= 0
-        if isLoading { host.hasLoadTimers = true }
-        let instance = isLoading ? host.loading : call.run?.pointer.pointee.current ?? -1
+        let isLoading = engine.loading >= 0
+        if isLoading { engine.hasLoadTimers = true }
+        let instance = isLoading ? engine.loading : call.run?.pointer.pointee.current ?? -1
         guard instance >= 0, isLoading || call.run != nil else { return call.fail("\(name) is for policies") }
-        if isLoading && !runsEverywhere && host.services.worker != 0 {
-            host.vm.release(call.function(1))
+        if isLoading && !runsEverywhere && engine.services.worker != 0 {
+            engine.vm.release(call.function(1))
             call.give(Int64(0))
             return MG_RETURN
         }
-        let number = host.timers.add(
-            call.function(1), instance: instance, interval: HTTPOrder.nanoseconds(seconds), repeats: repeats, host)
+        let number = engine.timers.add(
+            call.function(1), instance: instance, interval: HTTPOrder.nanoseconds(seconds), repeats: repeats, engine)
         call.give(number)
         return MG_RETURN
     }
@@ -82,7 +82,7 @@ enum TimerBinding {
     }
 
     private static let cancel: mg_leaf = { call in
-        if let host = call.host { host.timers.cancel(call.integer(0), host) }
+        if let engine = call.engine { engine.timers.cancel(call.integer(0), engine) }
         return MG_RETURN
     }
 

@@ -3,6 +3,8 @@ import MoongateLua
 /// One policy's part in a body: what has come for it, and what its hook has made of it.
 final class BodyStage {
     let instance: Int32
+    /// What the hook sees of the run, in its engine.
+    let visit: PolicyVisit
     /// Ends the circle in `PolicyBody.close`.
     let body: PolicyBody
     /// The hook that waits; `nil` while it runs for the first time, and when it is done: then everything passes.
@@ -33,10 +35,14 @@ final class BodyStage {
     /// The piece that was given ends the body.
     private(set) var gaveLast = false
 
-    init(_ instance: Int32, _ body: PolicyBody) {
+    init(_ instance: Int32, _ visit: PolicyVisit, _ body: PolicyBody) {
         self.instance = instance
+        self.visit = visit
         self.body = body
     }
+
+    /// Bytes that a hook may hold as a whole.
+    var bodyLimit: Int { visit.pointee.engine?._withUnsafeGuaranteedRef { $0.unit.terms.bodyLimit } ?? 0 }
 
     /// No further piece will come: an iterator ends without waiting.
     var isOver: Bool { gaveLast || (inputEnded && input.isEmpty && (body.hasTrailers || !gaveChunk)) }
@@ -68,16 +74,19 @@ final class BodyStage {
     // MARK: What scripts hold
 
     /// An object for `buffer`; `nil`: the VM's memory is spent.
-    func lend(_ buffer: PolicyBuffer, _ run: PolicyRun, as kind: UInt16 = PolicyClasses.buffer) -> LuaObject? {
-        endObject(run)
-        object = run.lend(kind, Unmanaged.passUnretained(buffer).toOpaque())
+    func lend(_ buffer: PolicyBuffer, as kind: UInt16 = PolicyClasses.buffer) -> LuaObject? {
+        endObject()
+        object = visit.pointee.engine?._withUnsafeGuaranteedRef {
+            try? $0.vm.makeObject(
+                class: kind, scope: visit.scope, native: Unmanaged.passUnretained(buffer).toOpaque())
+        }
         return object
     }
 
     /// What a script still holds is dead.
-    func endObject(_ run: PolicyRun) {
+    func endObject() {
         guard let object else { return }
         self.object = nil
-        run.takeBack(object)
+        visit.pointee.engine?._withUnsafeGuaranteedRef { $0.vm.end(object) }
     }
 }

@@ -18,7 +18,7 @@ extension PolicyBody {
         case .message(let message):
             messagesLeft -= 1
             stage.chunk = message
-            run.give(stage.lend(message, run, as: PolicyClasses.grpcMessage), to: frame)
+            run.give(stage.lend(message, as: PolicyClasses.grpcMessage), to: frame)
         case .incomplete:
             guard stage.inputEnded else { return moved }
             guard stage.hasNoMoreMessages else {

@@ -53,8 +53,8 @@ final class PolicyBody {
     var host: PolicyHost { run.pointer.pointee.host.takeUnretainedValue() }
 
     /// A stage behind all others, which begins with what lies in the outgoing queue.
-    func addStage(_ instance: Int32) -> BodyStage {
-        let stage = BodyStage(instance, self)
+    func addStage(_ instance: Int32, _ visit: PolicyVisit) -> BodyStage {
+        let stage = BodyStage(instance, visit, self)
         let taken = PolicyBuffer()
         if let queue = flow.queue, !queue.pointee.isEmpty {
             taken.take(queue, host.blocks)
@@ -117,7 +117,7 @@ final class PolicyBody {
     func close() {
         isClosed = true
         for stage in stages {
-            stage.endObject(run)
+            stage.endObject()
             stage.frame?.stage = nil
             stage.frame = nil
             stage.input.removeAll()
@@ -186,7 +186,7 @@ final class PolicyBody {
     /// What the script worked on goes on.
     func flush(_ stage: BodyStage, _ index: Int) -> Bool {
         guard let buffer = stage.chunk ?? stage.whole else { return false }
-        stage.endObject(run)
+        stage.endObject()
         stage.chunk = nil
         stage.whole = nil
         emit(buffer.bytes, after: index)
@@ -210,7 +210,7 @@ final class PolicyBody {
         whole.stage = stage
         while let chunk = stage.input.removeFirst() {
             whole.append(chunk.bytes)
-            if whole.count > host.program.bodyLimit { return false }
+            if whole.count > stage.bodyLimit { return false }
         }
         return true
     }
@@ -218,7 +218,7 @@ final class PolicyBody {
     /// What `body()` gives once all of it is there; `nil`: there is no memory for it.
     func bodyAnswer(_ stage: BodyStage) -> PolicyAnswer? {
         guard let whole = stage.whole, whole.count > 0 || stage.wrapsEmpty else { return .object(nil) }
-        return stage.lend(whole, run).map { .object($0) }
+        return stage.lend(whole).map { .object($0) }
     }
 
     private func giveChunk(_ stage: BodyStage, _ frame: PolicyFrame, _ index: Int) -> Bool {
@@ -226,7 +226,7 @@ final class PolicyBody {
         guard hasRoom(after: index) else { return moved }
         if let chunk = stage.nextChunk() {
             stage.chunk = chunk
-            run.goOn(frame, stage.lend(chunk, run).map { .object($0) })
+            run.goOn(frame, stage.lend(chunk).map { .object($0) })
             return true
         }
         guard stage.isOver else { return moved }
@@ -245,8 +245,7 @@ final class PolicyBody {
     /// What `trailers()` gives once the end is known.
     func trailersObject(_ stage: BodyStage) -> LuaObject? {
         guard hasTrailers || stage.makesTrailers else { return nil }
-        let objects = run.pointer.pointee.objects
-        return isResponse ? objects.responseTrailers : objects.requestTrailers
+        return stage.visit.lend(isResponse ? .responseTrailers : .requestTrailers)
     }
 
     // MARK: Behind a stage

@@ -31,7 +31,7 @@ enum PolicySourceLint {
     /// The files of policies that have been loaded, each once.
     static func check(_ program: PolicyProgram) -> Result {
         var result = Result()
-        for file in program.files {
+        for file in program.units.map(\.file) {
             let found = check(
                 file.source, path: file.path, firstLine: file.firstLine, api: PolicyAPI.lint, isLoaded: true)
             result.faults += found.faults

@@ -118,34 +118,36 @@ import Testing
     @Test func allWorkersShareAListThatNoPolicyPaysFor() throws {
         let text = (0..<50_000).map { "customer-\($0)\n" }.joined()
         let made = try make(["/etc/p.lua": script, "/etc/l.txt": text])
-        let first = try #require(made.host)
-        let list = try #require(made.program.lists[key])
+        let first = made.engines[0]
+        let list = try #require(made.program.units[0].findings.lists[key])
         #expect(list.count == 50_000)
-        let second = try PolicyHost(made.program, services: services)
-        #expect(second.program.lists[key] === list && first.program.lists[key] === list)
-        for host in [first, second] { #expect(host.memory(ofFile: 0).peak < 400 << 10) }
+        let second = try PolicyEngine(made.program.units[0], services: services)
+        #expect(second.unit === first.unit && first.unit.findings.lists[key] === list)
+        for engine in [first, second] { #expect(engine.vm.memory.peak < 400 << 10) }
     }
 
     @Test func anUnchangedListGoesOnInTheNextGeneration() throws {
         let first = try make(["/etc/p.lua": script, "/etc/l.txt": "a\n"])
         let second = try make(["/etc/p.lua": script + " ", "/etc/l.txt": "a\n"], first.program)
-        #expect(second.host != nil)
-        #expect(second.program.lists[key] === first.program.lists[key])
+        #expect(!second.engines.isEmpty)
+        #expect(second.program.units[0].findings.lists[key] === first.program.units[0].findings.lists[key])
         let third = try make(["/etc/p.lua": script + " ", "/etc/l.txt": "a\nb\n"], second.program)
-        #expect(third.program.lists[key] !== second.program.lists[key])
-        #expect(third.program.lists[key]?.count == 2)
+        #expect(third.program.units[0].findings.lists[key] !== second.program.units[0].findings.lists[key])
+        #expect(third.program.units[0].findings.lists[key]?.count == 2)
         // Without any change, the machines go on, and the lists with them.
         let fourth = try make(["/etc/p.lua": script + " ", "/etc/l.txt": "a\nb\n"], third.program)
-        #expect(fourth.host == nil && fourth.program.lists[key] === third.program.lists[key])
+        #expect(
+            fourth.engines.isEmpty
+                && fourth.program.units[0].findings.lists[key] === third.program.units[0].findings.lists[key])
     }
 
     @Test func aListEndsWithItsLastGeneration() throws {
         weak var old: (any SharedList)?
         var made = try make(["/etc/p.lua": script, "/etc/l.txt": "a\n"])
-        old = made.program.lists[key]
+        old = made.program.units[0].findings.lists[key]
         #expect(old != nil)
         made = try make(["/etc/p.lua": script, "/etc/l.txt": "b\n"], made.program)
-        #expect(old == nil && made.program.lists[key] != nil)
+        #expect(old == nil && made.program.units[0].findings.lists[key] != nil)
     }
 
     /// The engine that takes the place of the first worker's is made from what that one has read.
@@ -154,9 +156,8 @@ import Testing
             "/etc/p.lua": "local d = require('moon').file('d.txt')\n" + script, "/etc/l.txt": "a\n",
             "/etc/d.txt": "x\n",
         ])
-        let first = try #require(made.host)
-        #expect(first.program === made.program)
-        #expect(throws: Never.self) { _ = try PolicyHost(first.program, services: services) }
+        #expect(made.engines[0].unit === made.program.units[0])
+        #expect(throws: Never.self) { _ = try PolicyEngine(made.program.units[0], services: services) }
     }
 
     // MARK: Stale lists

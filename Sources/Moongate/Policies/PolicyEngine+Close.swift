@@ -1,18 +1,17 @@
 import MoongateLua
 
-/// The end of a host whose policies have served.
-extension PolicyHost {
-    /// Calls the policies' `on_close`, last one first. On the thread that owns the VM, before the host is let go.
+/// The end of an engine whose policy has served.
+extension PolicyEngine {
+    /// Calls `on_close` of its instances, last one first. On the thread that owns the VM, before the engine is let go.
     func close() {
-        timers.stop(self)
-        // Nobody needs a new engine in the place of this one.
+        retire()
+        // No exchange needs a new engine in the place of this one.
         exceeded = nil
-        for index in (0..<program.instances.count).reversed() where instances[index].close != 0 { close(index) }
+        for index in (0..<unit.instances.count).reversed() where instances[index].close != 0 { close(index) }
     }
 
     private func close(_ index: Int) {
         let instance = instances + index
-        holdings.file = program.files[program.instances[index].file].chunkName
         loading = Int32(index)
         defer { loading = -1 }
         instance.pointee.cells.countRun(.onClose)

@@ -1,0 +1,55 @@
+/// The policies of a generation on a worker: its instances, each with the script engine that runs it.
+final class PolicySet {
+    let program: PolicyProgram
+    let host: PolicyHost
+    /// By the program's units; keep the engines in service.
+    let tenures: [PolicyTenure]
+    /// By the program's numbers.
+    let instances: UnsafeMutablePointer<PolicyInstance>
+    /// Some instance has a log hook.
+    let hasLogHooks: Bool
+
+    /// - Parameter tenures: one for each unit of the program.
+    init(_ program: PolicyProgram, _ tenures: [PolicyTenure], host: PolicyHost) {
+        self.program = program
+        self.tenures = tenures
+        self.host = host
+        instances = .allocate(capacity: max(1, program.places.count))
+        for (number, place) in program.places.enumerated() {
+            (instances + number).initialize(to: tenures[place.unit].engine.instances[place.index])
+        }
+        hasLogHooks = program.places.indices.contains { [instances] in instances[$0].log != 0 }
+    }
+
+    deinit { instances.deallocate() }
+
+    /// The same with another engine of a unit in the place of an old one.
+    func replacing(_ old: PolicyEngine, by tenure: PolicyTenure) -> PolicySet {
+        PolicySet(program, tenures.map { $0.engine === old ? tenure : $0 }, host: host)
+    }
+
+    /// A run for one exchange, whose subject the caller fills in.
+    func begin(owner: UnsafeMutableRawPointer?) -> PolicyRun? { host.begin(owner: owner, instances) }
+
+    func end(_ run: PolicyRun) { host.end(run) }
+
+    /// It is the worker's newest: timers of its policies run from now on, and call upstreams of `directory`.
+    func serve(_ directory: UpstreamDirectory) {
+        host.newest = self
+        host.upstreams = directory
+        host.memory.limit = program.memoryLimit
+        for tenure in tenures { tenure.engine.timers.start(tenure.engine) }
+    }
+
+    /// Another one is the newest: engines that this one does not share with it only serve the exchanges that have begun.
+    func retire(for next: PolicySet?) {
+        for tenure in tenures where !isShared(tenure, with: next) { tenure.engine.retire() }
+    }
+
+    /// Whether it has engines that `next` has not.
+    func hasRetired(beside next: PolicySet?) -> Bool { tenures.contains { !isShared($0, with: next) } }
+
+    private func isShared(_ tenure: PolicyTenure, with next: PolicySet?) -> Bool {
+        next?.tenures.contains { $0 === tenure } == true
+    }
+}
