@@ -2,9 +2,12 @@
 final class PolicyState: Sendable {
     let clock = StateClock()
     let dicts: SharedDicts
-    let slots = ConcurrencySlots()
+    let limits: LimitTables
 
-    init() { dicts = SharedDicts(clock: clock) }
+    init() {
+        dicts = SharedDicts(clock: clock)
+        limits = LimitTables(clock: clock)
+    }
 }
 
 /// What the policies of one host hold of the shared state, by name, so that it lives as long as the host.
@@ -13,6 +16,11 @@ final class PolicyHoldings {
     /// Limits that a policy has asked for, and which.
     private var limits: [String: (limits: SharedDict.Limits, file: String)] = [:]
     private(set) var metrics: [String: ScriptMetric] = [:]
+    /// How many metrics the hooks of each file have named.
+    private var names: [String: Int] = [:]
+    /// What limits count, by file.
+    private var rates: [String: LimitTable] = [:]
+    private var slots: [String: ConcurrencySlots] = [:]
     /// The file that is being loaded.
     var file = ""
     private let state: PolicyState
@@ -44,7 +52,37 @@ final class PolicyHoldings {
         return dict
     }
 
+    /// How many entries a dict has once these policies are in force.
+    func entries(of dict: SharedDict) -> Int { (limits[dict.name]?.limits ?? dict.limits).entries }
+
+    // MARK: Limits
+
+    /// The table of a file's rate limits.
+    ///
+    /// - Parameter keys: of a table that is made now.
+    func rates(of file: String, keys: Int) -> LimitTable {
+        if let known = rates[file] { return known }
+        let table = state.limits.rates(of: file, keys: keys)
+        rates[file] = table
+        return table
+    }
+
+    /// The slots of a file's concurrency limits.
+    func slots(of file: String) -> ConcurrencySlots {
+        if let known = slots[file] { return known }
+        let found = state.limits.slots(of: file)
+        slots[file] = found
+        return found
+    }
+
     // MARK: Metrics
+
+    /// Counts a metric that a hook of a file names anew. False: the file has as many as it may.
+    func addName(of file: String, atMost limit: Int) -> Bool {
+        guard names[file, default: 0] < limit else { return false }
+        names[file, default: 0] += 1
+        return true
+    }
 
     /// Keeps the metric that `make` gives, unless there is one of this name, which must then have the same shape.
     func metric(_ definition: ScriptMetric.Definition, _ make: () -> ScriptMetric) throws(StateFault) -> ScriptMetric {
