@@ -68,8 +68,9 @@ enum StatsBinding {
             let isPlain = (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
             name.unicodeScalars.append(isPlain ? Unicode.Scalar(byte) : "_")
         }
-        // Names may hold what callers send: their number is bounded like that of labels.
-        if host.holdings.metrics[name] == nil && host.holdings.metrics.count >= host.program.metricSeries {
+        // Names may hold what callers send: each file may have as many as a metric may have series.
+        let file = LimitBinding.file(call, host)
+        if host.holdings.metrics[name] == nil && !host.holdings.addName(of: file, atMost: host.program.metricSeries) {
             name = "lua_overflow_\(kind.rawValue)"
         }
         let definition = ScriptMetric.Definition(name: name, kind: kind, buckets: buckets)
