@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// A table counts so many keys apart; buckets that are full again go first. When it is full, keys that it does not know
 /// share one bucket for each limit, and it never forgets a bucket that still counts. Each limit may always have its part of
-/// the keys, and more while others leave room: a table holds twice its number at most, with some 60 bytes for each.
+/// the keys, and more while others leave room: a table holds twice its number at most, with some 90 bytes for each.
 final class LimitTable: Sendable {
     /// Keys of a table whose limits ask for no number.
     static let defaultKeys = 100_000
