@@ -1,5 +1,7 @@
 """header-auth: user names and passwords as metadata, checked against a file of hashes."""
+import collections
 import json
+import threading
 import time
 
 import bcrypt
@@ -218,6 +220,45 @@ def test_too_many_checks_at_once_are_resource_exhausted(guarded):
     codes = {call.exception(60).code() for call in calls}
     assert codes == {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}, codes
     assert _let_in(caller, "ada", "lovelace")
+
+
+def test_guesses_of_one_address_refuse_nobody_elses_login(moongate, backend, client):
+    """One client keeps 150 wrong passwords under way, many more than may wait."""
+    users = {f"user-{number}": (hashed("password", 9), ["*"]) for number in range(12)}
+    proxy = moongate(
+        configuration(
+            backend.address,
+            listeners=[{"name": "main", "address": "127.0.0.1:0", "forwarded": {"trusted": ["127.0.0.0/8"]}}],
+            routes=[route(policies=[{"header-auth": {"users": "users.yaml"}}])]),
+        files={"users.yaml": users_file(users)})
+    flood, caller = client(proxy.address), client(proxy.address)
+    over, codes = threading.Event(), collections.Counter()
+
+    def guess():
+        waiting, number = collections.deque(), 0
+        while not over.is_set():
+            number += 1
+            waiting.append(flood.greeter.SayHello.future(
+                HelloRequest(), timeout=60,
+                metadata=[*login("user-0", f"wrong{number}"), ("x-forwarded-for", "192.0.2.66")]))
+            waiting[-1].add_done_callback(lambda call: codes.update([call.code()]))
+            if len(waiting) >= 150:
+                waiting.popleft().exception(60)
+        for call in waiting:
+            call.cancel()
+
+    thread = threading.Thread(target=guess)
+    thread.start()
+    try:
+        eventually(lambda: codes[grpc.StatusCode.RESOURCE_EXHAUSTED] > 50, timeout=60, what="the queue is full")
+        for number in range(12):
+            metadata = [*login(f"user-{number}", "password"), ("x-forwarded-for", f"192.0.2.{number}")]
+            assert caller.hello(metadata=metadata)
+    finally:
+        over.set()
+        thread.join()
+    assert set(codes) - {grpc.StatusCode.CANCELLED} == {
+        grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}, codes
 
 
 @pytest.mark.slow

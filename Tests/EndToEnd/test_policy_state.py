@@ -97,7 +97,69 @@ def test_a_concurrency_limit_is_given_back_when_a_call_ends(moongate, backend):
         eventually(lambda: _unary(second) is grpc.StatusCode.OK, what="the slot is free")
 
 
+def test_keys_of_one_policy_make_no_limit_of_another_begin_anew(moongate, backend):
+    flood = """
+        local moon = require "moon"
+        local limit = moon.limit { rate = 0.0001, burst = 1, name = "login" }
+        local last = 0
+        function on_request(handle)
+          if not handle:headers():get("x-flood") then return end
+          for key = last + 1, last + 2000 do limit:take("key-" .. key) end
+          last = last + 2000
+        end"""
+    login = """
+        local moon = require "moon"
+        local logins = moon.limit { rate = 0.0001, burst = 3, name = "login" }
+        function on_request(handle)
+          local allowed = logins:take(handle:headers():get("x-user") or "nobody")
+          handle:headers():add("x-login", tostring(allowed))
+        end"""
+    proxy = moongate(
+        configuration(backend.address, policies={"time_limit": "1s"}, workers=1, routes=[
+            route(policies=[{"policy": "policies/flood.lua"}, {"policy": "policies/login.lua"}])]),
+        policies={"flood.lua": flood, "login.lua": login})
+    with Client(proxy.address) as caller:
+        def login_of(user):
+            return seen_metadata(caller.unary(metadata=[("x-user", user)]))["x-login"] == [b"true"]
+
+        assert [login_of("ada") for _ in range(4)] == [True, True, True, False]
+        for _ in range(100):
+            caller.unary(metadata=[("x-flood", "1")])
+        assert not login_of("ada")
+        assert login_of("bob")
+        # The policy that meets so many keys counts no more of them apart than it may.
+        [name] = [sample.labels["table"] for sample in proxy.samples()
+                  if sample.name == "moongate_limit_keys" and "flood" in sample.labels["table"]]
+        assert proxy.metric("moongate_limit_keys", table=name) == 100_000
+        assert proxy.metric("moongate_limit_shared_total", table=name) == 100_000
+        # A reload keeps what was counted.
+        proxy.write("policies/login.lua", login + "\n-- changed")
+        proxy.wait_generation(2)
+        assert not login_of("ada")
+
+
 # rate-limit
+
+def test_long_keys_of_one_rule_take_no_room_from_another(moongate, backend, connect):
+    rules = [{"by": "header:x-tenant", "rate": 1, "per": "hour", "name": "tenants"},
+             {"by": "address", "rate": 1, "per": "hour", "name": "addresses"}]
+    proxy = moongate(configuration(
+        backend.address,
+        listeners=[{"name": "main", "address": "127.0.0.1:0", "forwarded": {"trusted": ["127.0.0.0/8"]}}],
+        routes=[route(policies=[{"rate-limit": {"rules": rules, "keys": 1000}}])]))
+    caller = connect(proxy.address)
+
+    def status(address, tenant):
+        head = request(extra=[("x-forwarded-for", address), ("x-tenant", tenant)])
+        return caller.call(head, body=b"\0\0\0\0\0")[0].get("grpc-status")
+
+    assert [status("192.0.2.1", "first") for _ in range(2)] == [None, "8"]
+    for number in range(1600):
+        status("192.0.2.2", f"{number}-" + "x" * 6000)
+    assert status("192.0.2.1", "another") == "8"        # the address is known yet
+    assert status("192.0.2.3", "1599-" + "x" * 6000) == "8"
+    assert proxy.metric("moongate_limit_keys", table="rate-limit") <= 2000
+
 
 def limited(moongate, address, settings, workers=2, before=()):
     policies = [*before, {"rate-limit": settings}]

@@ -10,7 +10,7 @@
 --     name       for metrics and the log; default `rule-1`, `rule-2`, …
 --   ipv4_prefix  bits of an IPv4 address that count; default 32
 --   ipv6_prefix  bits of an IPv6 address that count; default 64, what one customer usually has
---   keys         how many buckets are remembered at a time; default 100000
+--   keys         how many callers all rules together count apart; default 100000
 --   headers      true: responses tell the limit in `ratelimit-limit`, `ratelimit-remaining`, `ratelimit-reset`
 --   message      what is said to callers who are refused
 --   dry_run      true: refuses nobody, only counts whom it would refuse
@@ -18,7 +18,6 @@
 local moon = require "moon"
 
 local SECONDS = { second = 1, minute = 60, hour = 3600 }
-local DICT = "rate-limit"
 
 local SCHEMA = {
   rules = {
@@ -70,7 +69,7 @@ local function part(name)
   return PARTS[name]
 end
 
-local function compile(rule, index)
+local function compile(rule, index, keys)
   if rule.rate <= 0 then error("rules: rate must be above 0", 0) end
   if rule.burst and rule.burst < 1 then error("rules: burst must be at least 1", 0) end
   local name, parts = rule.name or "rule-" .. index, {}
@@ -79,16 +78,14 @@ local function compile(rule, index)
   local burst = rule.burst or math.max(1, math.ceil(rule.rate))
   -- The name and what is counted keep the buckets of different rules apart, and a reload keeps them.
   local identity = name .. "|" .. table.concat(rule.by, "|")
-  local limit = moon.limit { rate = rate, burst = burst, name = identity, dict = DICT }
+  local limit = moon.limit { rate = rate, burst = burst, name = identity, keys = keys }
   return { name = name, parts = parts, limit = limit, burst = burst, rate = rate }
 end
 
 function on_init(config)
   local settings = moon.settings(config, SCHEMA)
   if #settings.rules == 0 then error("rules is empty", 0) end
-  local ok, problem = pcall(moon.dict, DICT, { max = settings.keys, bytes = settings.keys * 512 + 65536 })
-  if not ok then error("keys must be the same wherever rate-limit is used (" .. problem .. ")", 0) end
-  for index, rule in ipairs(settings.rules) do settings.rules[index] = compile(rule, index) end
+  for index, rule in ipairs(settings.rules) do settings.rules[index] = compile(rule, index, settings.keys) end
   instances[config] = settings
 end
 

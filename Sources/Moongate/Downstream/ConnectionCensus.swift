@@ -5,7 +5,7 @@ import Synchronization
 final class ConnectionCensus: Sendable {
     private struct Place: Hashable {
         let listener: ListenerIdentity
-        let address: AddressKey
+        let address: ClientShare
     }
 
     private struct State {
@@ -73,7 +73,7 @@ final class ConnectionCensus: Sendable {
     }
 
     private static func place(_ listener: ListenerIdentity, _ peer: SocketAddress) -> Place {
-        Place(listener: listener, address: AddressKey(peer))
+        Place(listener: listener, address: ClientShare(peer))
     }
 
     // MARK: Refusals

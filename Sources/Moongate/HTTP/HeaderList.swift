@@ -177,9 +177,26 @@ struct HeaderList {
             if name.count > 0 && name[0] == UInt8(ascii: ":") { moveLastToFront() }
             return
         }
-        let copy = arena.copy(value)
-        fields[place].value = copy
+        overwrite(place, value)
         removeAll(named: name, from: place + 1)
+    }
+
+    /// A value that is written again and again takes no more memory than the largest of them, twice that at most. Only what
+    /// was written here before is overwritten in place, and no pseudo-header: others may point to the rest.
+    private mutating func overwrite(_ place: Int, _ value: Bytes) {
+        if value.count <= Int(fields[place].room) {
+            let slot = UnsafeMutablePointer(mutating: fields[place].value.base)
+            // The value may be a part of the old one.
+            memmove(slot, value.base, value.count)
+            fields[place].value = Bytes(UnsafePointer(slot), value.count)
+            return
+        }
+        let isPseudo = fields[place].name.count > 0 && fields[place].name[0] == UInt8(ascii: ":")
+        let room = isPseudo ? 0 : max(16, value.count, min(2 * Int(fields[place].room), HeaderList.arenaLimit))
+        let slot = arena.allocate(max(room, value.count))
+        memcpy(slot, value.base, value.count)
+        fields[place].value = Bytes(slot, value.count)
+        fields[place].room = UInt32(room)
     }
 
     /// Puts a copy of `value` in the place of a field's value. `index` must be below `count`, which builds with assertions check.
@@ -187,6 +204,7 @@ struct HeaderList {
         assert(index >= 0 && index < count, "field \(index) of \(count)")
         let copy = arena.copy(value)
         fields[index].value = copy
+        fields[index].room = 0
     }
 
     /// Makes one field of all cookies, as there would be if the client had not split them (RFC 9113 §8.2.3): servers, scripts and
@@ -208,6 +226,7 @@ struct HeaderList {
             writer.append(fields[index].value)
         }
         fields[first].value = writer.bytes
+        fields[first].room = 0
         removeAll(named: Bytes("cookie"), from: first + 1)
     }
 

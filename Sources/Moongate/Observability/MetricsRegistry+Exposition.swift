@@ -163,6 +163,18 @@ extension MetricsRegistry {
         text.family(
             "moongate_dict_contended_total", .counter, "Times that a worker found a part of a shared dict locked.")
         for dict in dicts { text.sample([("dict", dict.name)], dict.figures.contended) }
+        writeLimits(to: &text)
+    }
+
+    private func writeLimits(to text: inout PrometheusText) {
+        let tables = (state.limits.living() + state.dicts.living().compactMap(\.rates))
+            .map { (name: $0.name, figures: $0.figures) }
+        text.family("moongate_limit_keys", .gauge, "Keys that the limits of a policy file or dict count apart.")
+        for table in tables { text.sample([("table", table.name)], UInt64(max(0, table.figures.keys))) }
+        text.family(
+            "moongate_limit_shared_total", .counter,
+            "Requests of limits whose keys shared a bucket, the table being full.")
+        for table in tables { text.sample([("table", table.name)], table.figures.shared) }
     }
 
     private func writeUpstreams(to text: inout PrometheusText) {

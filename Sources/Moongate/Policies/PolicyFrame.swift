@@ -32,7 +32,7 @@ final class PolicyFrame {
     let visit: PolicyVisit
     /// Bytes that the hook has asked for up to this wait, and whom they count for.
     private var taken = 0
-    private var client: AddressKey?
+    private var client: ClientShare?
     private var isCounted = false
     /// Where it takes part in the body; `nil` as long as it has not asked for it.
     var stage: BodyStage?
@@ -46,7 +46,7 @@ final class PolicyFrame {
         self.thread = thread
         waitNumber = run.pointer.pointee.waitNumber
         self.wait = wait
-        client = run.addressKey
+        client = run.share
         waits()
     }
 

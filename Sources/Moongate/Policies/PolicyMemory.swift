@@ -7,7 +7,7 @@ import MoongateLua
 /// more than three quarters without any run that could give something back, is replaced.
 final class PolicyMemory {
     /// Bytes that waiting runs have asked for, by their clients; upper bounds of what they hold.
-    private var waiting: [AddressKey: Int] = [:]
+    private var waiting: [ClientShare: Int] = [:]
     private var taken = 0
     /// The number of waiting runs.
     private var runs = 0
@@ -28,14 +28,14 @@ final class PolicyMemory {
 
     // MARK: Waiting runs
 
-    func waits(_ bytes: Int, of client: AddressKey?) {
+    func waits(_ bytes: Int, of client: ClientShare?) {
         runs += 1
         guard bytes > 0, let client else { return }
         waiting[client, default: 0] += bytes
         taken += bytes
     }
 
-    func waitEnded(_ bytes: Int, of client: AddressKey?) {
+    func waitEnded(_ bytes: Int, of client: ClientShare?) {
         runs -= 1
         guard bytes > 0, let client, let mine = waiting[client] else { return }
         waiting[client] = mine > bytes ? mine - bytes : nil
@@ -53,7 +53,7 @@ final class PolicyMemory {
     }
 
     /// Whether a run of a client may begin. Only to be asked above `threshold`.
-    func decide(_ vm: LuaVM, client: AddressKey?, now: Instant) -> Decision {
+    func decide(_ vm: LuaVM, client: ClientShare?, now: Instant) -> Decision {
         var decision = decide(held: vm.memoryInUse, client)
         if decision != .begins, now >= nextCollection {
             collect(vm, now)
@@ -62,7 +62,7 @@ final class PolicyMemory {
         return decision
     }
 
-    private func decide(held: Int, _ client: AddressKey?) -> Decision {
+    private func decide(held: Int, _ client: ClientShare?) -> Decision {
         if isSpent(held) { return .spent }
         if held > limit / 4 * 3 { return .refused }
         guard taken > 0, let client, let mine = waiting[client] else { return .begins }

@@ -43,6 +43,9 @@ final class PolicyUnit: Sendable {
         /// CPU time of its main chunk: the longest that one of its uses has.
         var loadMilliseconds: UInt32 = 0
 
+        /// What a file is known by over reloads: several sources may stand in one configuration.
+        var identity: String { "\(path) \(chunkName)" }
+
         /// The place of a source in its file changes nothing about it, nor does the time that it had to load.
         static func == (left: File, right: File) -> Bool {
             left.path == right.path && left.chunkName == right.chunkName && left.source == right.source

@@ -98,6 +98,31 @@ def test_C79_dynamic_metadata(both):
 @lua(FAILURE + """
 function envoy_on_request(h)
   local dynamic = h:streamInfo():dynamicMetadata()
+  h:headers():add("x-text", failure(function() for i = 1, 3000 do dynamic:set("app", "progress", i) end end))
+  h:headers():add("x-progress", dynamic:get("app").progress)
+end
+""")
+def test_C79_the_same_key_may_be_set_for_ever(both):
+    seen = both.call().seen
+    assert (seen["x-text"], seen["x-progress"]) == ("none", "3000")
+
+
+@differs("bounds-of-values")
+@lua(FAILURE + """
+function envoy_on_request(h)
+  local dynamic = h:streamInfo():dynamicMetadata()
+  h:headers():add("x-text", failure(function() for i = 1, 3000 do dynamic:set("app", "key" .. i, i) end end))
+end
+""")
+def test_new_keys_of_dynamic_metadata_have_a_bound(both):
+    envoy, moongate = both.apart()
+    assert envoy.seen["x-text"] == "none"
+    assert "would hold more than 256 KiB" in moongate.seen["x-text"]
+
+
+@lua(FAILURE + """
+function envoy_on_request(h)
+  local dynamic = h:streamInfo():dynamicMetadata()
   local function text(value) h:headers():add("x-text", failure(function() dynamic:set("ns", "key", value) end)) end
   text(function() end)
   text({[1] = "a", b = "c"})

@@ -24,6 +24,41 @@ import Testing
         #expect(text == ["a=4", "b=2"])
     }
 
+    /// A script that notes its progress in a header takes no more memory with each note.
+    @Test func aValueThatIsWrittenAgainTakesItsOwnPlace() {
+        list.add(name: Bytes("x-progress"), value: Bytes("begun"))
+        let original = list[0].value
+        "0".withBytes { list.set(name: Bytes("x-progress"), value: $0) }
+        let size = list.arenaSize
+        for number in 1...10_000 {
+            String(number).withBytes { list.set(name: Bytes("x-progress"), value: $0) }
+        }
+        #expect(text == ["x-progress=10000"])
+        #expect(list.arenaSize == size)
+        // What came off the wire stays as it was: others may point to it.
+        #expect(original.string == "begun")
+        // Longer and longer values take the double of the longest.
+        for count in 1...5000 { set("x-progress", String(repeating: "x", count: count)) }
+        #expect(list.arenaSize < size + 16_384)
+        // A part of the old value.
+        list.set(name: Bytes("x-progress"), value: list[0].value[4990..<5000])
+        #expect(text == ["x-progress=xxxxxxxxxx"])
+    }
+
+    private func set(_ name: String, _ value: String) {
+        name.withBytes { name in value.withBytes { list.set(name: name, value: $0) } }
+    }
+
+    /// Others point to the path and the authority while scripts change them.
+    @Test func aPseudoHeaderIsNeverOverwrittenInPlace() {
+        set(":path", "/first")
+        set(":path", "/second")
+        let second = list[0].value
+        set(":path", "/3")
+        #expect(second.string == "/second")
+        #expect(list.value(.path)?.string == "/3")
+    }
+
     @Test func aNewPseudoHeaderGoesToTheFront() {
         list.add(":method", "POST")
         list.add("a", "1")

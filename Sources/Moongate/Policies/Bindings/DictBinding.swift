@@ -63,7 +63,9 @@ enum DictBinding {
             LuaBinding(
                 "keys", "i?", type: "(limit?: integer): string[]",
                 doc: "Up to `limit` (1,024) keys in no order: for looking in, not for requests.", keys),
-            LuaBinding("flush", "", type: "()", doc: "Removes everything.", flush),
+            LuaBinding(
+                "flush", "", type: "()", doc: "Removes everything, and what limits that name the dict have counted.",
+                flush),
             LuaBinding(
                 "count", "", type: "(): integer",
                 doc: "How many entries there are, those included that have expired unnoticed.", count),
@@ -167,7 +169,6 @@ enum DictBinding {
             copy.update(from: value.bytes.base, count: value.bytes.count)
             let bytes = Bytes(UnsafePointer(copy), value.bytes.count)
             if value.kind == .text { call.give(bytes) } else { DictTape.decode(bytes, to: call.pointee.output) }
-        case .bucket: return false
         }
         return true
     }

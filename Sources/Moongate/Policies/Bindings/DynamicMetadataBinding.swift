@@ -2,30 +2,52 @@ import CMoongate
 import MoongateLua
 
 /// Values that scripts leave for later hooks of the same exchange, by namespace and key.
+///
+/// Each value weighs what it is now: one that takes the place of another frees that, so that a stream may note its progress
+/// as long as it lives.
 final class DynamicMetadata {
     /// What all values of one exchange may weigh, roughly in bytes.
-    private static let limit = 256 << 10
+    static let limit = 256 << 10
 
-    private(set) var namespaces: [(name: String, entries: [LuaValue.Entry])] = []
+    private struct Namespace {
+        let name: String
+        var entries: [LuaValue.Entry] = []
+        var weights: [Int] = []
+        /// Where each key's entry lies.
+        var places: [String: Int] = [:]
+    }
+
+    private var spaces: [Namespace] = []
     private var weight = 0
 
-    func entries(of name: String) -> [LuaValue.Entry]? { namespaces.first { $0.name == name }?.entries }
+    var count: Int { spaces.count }
 
-    /// False: too much is kept already.
+    func entries(of name: String) -> [LuaValue.Entry]? { spaces.first { $0.name == name }?.entries }
+
+    func namespace(_ index: Int) -> (name: String, entries: [LuaValue.Entry]) {
+        (spaces[index].name, spaces[index].entries)
+    }
+
+    /// False: with this value there would be too much, and nothing has changed.
     func set(_ name: String, _ key: String, _ value: LuaValue) -> Bool {
-        weight += 64 + key.utf8.count + DynamicMetadata.weight(value)
-        guard weight <= DynamicMetadata.limit else { return false }
-        let space: Int
-        if let known = namespaces.firstIndex(where: { $0.name == name }) {
-            space = known
+        let added = 64 + key.utf8.count + DynamicMetadata.weight(value)
+        let known = spaces.firstIndex { $0.name == name }
+        let place = known.flatMap { spaces[$0].places[key] }
+        let freed = if let known, let place { spaces[known].weights[place] } else { 0 }
+        let ofNamespace = known == nil ? 64 + name.utf8.count : 0
+        guard weight - freed + added + ofNamespace <= DynamicMetadata.limit else { return false }
+        weight += added + ofNamespace - freed
+        if known == nil { spaces.append(Namespace(name: name)) }
+        let space = known ?? spaces.count - 1
+        let entry = LuaValue.Entry(.string(key), value)
+        if let place {
+            spaces[space].entries[place] = entry
+            spaces[space].weights[place] = added
         } else {
-            weight += 64 + name.utf8.count
-            namespaces.append((name, []))
-            space = namespaces.count - 1
+            spaces[space].places[key] = spaces[space].entries.count
+            spaces[space].entries.append(entry)
+            spaces[space].weights.append(added)
         }
-        let key = LuaValue.string(key)
-        namespaces[space].entries.removeAll { $0.key == key }
-        namespaces[space].entries.append(LuaValue.Entry(key, value))
         return true
     }
 
@@ -57,8 +79,9 @@ enum DynamicMetadataBinding {
             LuaBinding(
                 "set", "ssv", type: "(namespace: string, key: string, value: any)",
                 doc: """
-                    Sets one value: nil, boolean, number, text, list, or table with text keys. All values of a request \
-                    may take 256 KiB.
+                    Sets one value: nil, boolean, number, text, list, or table with text keys. A value takes the \
+                    place of the one that its key had. All values of a request may take 256 KiB together, with 64 bytes for \
+                    each key; one that does not fit raises an error and changes nothing.
                     """, set),
         ]
     }
@@ -84,7 +107,8 @@ enum DynamicMetadataBinding {
         if run.pointer.pointee.dynamicMetadata == nil { run.pointer.pointee.dynamicMetadata = DynamicMetadata() }
         let metadata = run.pointer.pointee.dynamicMetadata
         guard metadata?.set(call.bytes(0).string, call.bytes(1).string, value) ?? false else {
-            return call.fail("dynamicMetadata has grown too large")
+            return call.fail(
+                "dynamicMetadata would hold more than 256 KiB for this request: use fewer keys or smaller values")
         }
         return MG_RETURN
     }
@@ -92,14 +116,15 @@ enum DynamicMetadataBinding {
     /// Gives namespace and table in turn.
     static let step: mg_leaf = { call in
         let position = Int(call.pointee.position)
-        guard let spaces = call.run?.pointer.pointee.dynamicMetadata?.namespaces, position < spaces.count else {
+        guard let metadata = call.run?.pointer.pointee.dynamicMetadata, position < metadata.count else {
             return MG_RETURN
         }
         call.pointee.position += 1
+        let space = metadata.namespace(position)
         let keeper = LuaTextKeeper()
         let isComplete =
-            LuaValue.string(spaces[position].name).write(to: call.pointee.output, keeping: keeper)
-            && LuaValue.table(spaces[position].entries).write(to: call.pointee.output, keeping: keeper)
+            LuaValue.string(space.name).write(to: call.pointee.output, keeping: keeper)
+            && LuaValue.table(space.entries).write(to: call.pointee.output, keeping: keeper)
         guard isComplete else { return call.fail("dynamicMetadata has grown too large") }
         call.engine?.keeper = keeper
         return MG_RETURN

@@ -11,13 +11,17 @@ final class FilterState {
 
     subscript(name: String) -> String? { values[name] }
 
-    /// False: too much is kept already.
+    /// False: with this text there would be too much, and nothing has changed.
     func set(_ name: String, _ value: String) -> Bool {
-        weight += 64 + name.utf8.count + value.utf8.count
-        guard weight <= FilterState.limit else { return false }
+        let freed = values[name].map { FilterState.weight(name, $0) } ?? 0
+        let changed = weight - freed + FilterState.weight(name, value)
+        guard changed <= FilterState.limit else { return false }
+        weight = changed
         values[name] = value
         return true
     }
+
+    private static func weight(_ name: String, _ value: String) -> Int { 64 + name.utf8.count + value.utf8.count }
 }
 
 /// `streamInfo():filterState()`.
@@ -37,7 +41,8 @@ enum FilterStateBinding {
                 "set", "sss", type: "(name: string, factory: string, value: string)",
                 doc: """
                     Keeps a text. `factory` is `envoy.string` or `envoy.hashable_string`, as in Envoy; others raise \
-                    an error.
+                    an error. A text takes the place of the one that its name had. All texts of a request may take 256 KiB \
+                    together, with 64 bytes for each name; one that does not fit raises an error and changes nothing.
                     """, set),
         ]
     }
@@ -61,7 +66,8 @@ enum FilterStateBinding {
         if run.pointer.pointee.filterState == nil { run.pointer.pointee.filterState = FilterState() }
         let state = run.pointer.pointee.filterState
         guard state?.set(call.bytes(0).string, call.bytes(2).string) ?? false else {
-            return call.fail("filterState has grown too large")
+            return call.fail(
+                "filterState would hold more than 256 KiB for this request: use fewer names or smaller values")
         }
         return MG_RETURN
     }

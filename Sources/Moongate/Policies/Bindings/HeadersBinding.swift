@@ -213,7 +213,8 @@ enum HeadersBinding {
                 return call.fail(fault)
             }
             guard HeaderRules.hasRoom(list, for: name.count + value.count) else {
-                return call.fail("the headers have grown too large")
+                return call.fail(
+                    "the headers have grown too large: 4096 fields, and 1 MiB with those removed, are the most")
             }
             let isPath = map.pointee.isRequest && name.equals(":path")
             let old = isPath ? list.pointee.value(.path) : nil

@@ -6,17 +6,17 @@ enum LimitBinding {
     /// What stands behind an object: a rate, or a number of requests at the same time.
     private final class Limit {
         enum Kind {
-            case rate(SharedDict, interval: Double, burst: Double)
-            case concurrency(Int)
+            /// Made while the policy loaded, the limit is held as one of its table's.
+            case rate(LimitTable, RateLimit, LimitHold?)
+            /// The number, and what keeps its keys apart from those of the file's other limits.
+            case concurrency(ConcurrencySlots, most: Int, seed: UInt64)
         }
         let kind: Kind
-        /// Before each key, so that different limits do not share buckets.
-        let prefix: [UInt8]
-        init(_ kind: Kind, prefix: String) {
-            self.kind = kind
-            self.prefix = Array(prefix.utf8)
-        }
+        init(_ kind: Kind) { self.kind = kind }
     }
+
+    /// What an object takes beside Lua's own memory.
+    private static let size = 256
 
     static var definition: PolicyClass {
         PolicyClass(
@@ -30,19 +30,23 @@ enum LimitBinding {
             LuaBinding(
                 "limit", "=t",
                 type: """
-                    (options: {rate: number, burst?: number, name?: string, dict?: string, key?: string, \
-                    cost?: number}): Limit|boolean, number?, integer?
+                    (options: {rate: number, burst?: number, name?: string, keys?: integer, dict?: string, \
+                    key?: string, cost?: number}): Limit|boolean, number?, integer?
                     """,
                 doc: """
-                    A limit of `rate` per second with a `burst` of units at once (the rate, at least 1), kept per key \
-                    in a shared dict. Limits with the same `name` (the policy's file), `dict`, rate and burst are the \
-                    same limit. With a `key` it takes at once and gives what `take` gives.
+                    A limit of `rate` per second with a `burst` of units at once (the rate, at least 1), counted per key \
+                    for all workers. Limits of a policy's file with the same `name`, rate and burst are the same limit; \
+                    with `dict`, those of all policies that name this shared dict. The limits of a file, or of a dict, \
+                    count `keys` keys (100,000; the dict's `max`) apart, of which each limit may always have its part. \
+                    Beyond that, keys that they do not know share one bucket for each limit, and no key is forgotten \
+                    before its bucket is full again. With a `key` it takes at once and gives what `take` gives.
                     """, constructs: PolicyClasses.limit, makeRate),
             LuaBinding(
                 "concurrency", "=t", type: "(options: {max: integer, name?: string}): Limit",
                 doc: """
-                    A limit of `max` requests at the same time, per key and over all workers. What a request takes it \
-                    gives back when it ends, however it ends.
+                    A limit of `max` requests at the same time, per key and over all workers. Limits of a policy's file with \
+                    the same `name` share their slots. What a request takes it gives back when it ends, however it ends; \
+                    it may hold 256 slots. Beyond 100,000 keys of which slots are held, others of the file share their slots.
                     """, constructs: PolicyClasses.limit, makeConcurrency),
         ]
     }
@@ -69,6 +73,7 @@ enum LimitBinding {
         var key: String?
         var cost: Double?
         var max: Int64?
+        var keys: Int?
     }
 
     private static func options(_ call: BindingCall, known: [String]) throws(StateFault) -> Options {
@@ -83,6 +88,8 @@ enum LimitBinding {
             case ("dict", .string(let text)): options.dict = text
             case ("key", .string(let text)): options.key = text
             case ("max", .integer(let number)) where number >= 0: options.max = number
+            case ("keys", .integer(let number)) where (1...10_000_000).contains(number): options.keys = Int(number)
+            case ("keys", _): throw StateFault("keys must be a whole number from 1 to 10000000")
             case ("rate", _), ("burst", _), ("cost", _):
                 guard let number = value.double, number > 0, number.isFinite else {
                     throw StateFault("\(known: name) must be a number above 0")
@@ -97,45 +104,66 @@ enum LimitBinding {
         return options
     }
 
-    /// Where limits that name no dict keep their buckets.
-    private static let ownDict = "moon.limit"
+    /// What a rate limit is made of.
+    private struct Rate {
+        let table: LimitTable
+        let identity: String
+        let interval: Double
+        let burst: Double
+        let keys: Int
 
-    private static func limit(_ call: BindingCall, _ options: Options) throws(StateFault) -> Limit {
-        guard let engine = call.engine else { throw StateFault("there is no host") }
+        var hold: LimitHold { table.lasting(identity, interval: interval, burst: burst, keys: keys) }
+        var passing: RateLimit { table.passing(identity, interval: interval, burst: burst, keys: keys) }
+    }
+
+    private static func rate(_ call: BindingCall, _ options: Options) throws(StateFault) -> Rate {
+        guard let engine = call.engine else { throw StateFault("there is no engine") }
         guard let rate = options.rate, (1e-6...1e9).contains(rate) else {
             throw StateFault("rate must be a number above 0: units per second")
         }
         let burst = options.burst ?? max(1, rate.rounded(.up))
         guard burst >= 1, burst / rate <= 1e9 else { throw StateFault("burst must be at least 1") }
-        let name = options.dict ?? ownDict
+        let (table, keys) = try table(call, engine, options)
+        let identity = "\(options.name ?? "")\u{1f}\(rate)\u{1f}\(burst)"
+        return Rate(table: table, identity: identity, interval: 1e9 / rate, burst: burst, keys: keys)
+    }
+
+    private static func table(
+        _ call: BindingCall, _ engine: PolicyEngine, _ options: Options
+    ) throws(StateFault) -> (LimitTable, keys: Int) {
+        guard let name = options.dict else {
+            let keys = options.keys ?? LimitTable.defaultKeys
+            return (engine.holdings.rates(keys: keys), keys)
+        }
+        guard options.keys == nil else { throw StateFault("keys is for limits without a dict, whose max counts") }
         guard name.withBytes(SharedName.isValid) else {
             throw StateFault("dict is no name of a dict: letters, digits, '.', '_', ':', '/' and '-'")
         }
         let dict: SharedDict
         if let known = engine.holdings.dicts[name] {
             dict = known
-        } else if call.run == nil || options.dict == nil {
-            dict = try engine.holdings.dict(name, options.dict == nil ? SharedDict.Limits(entries: 100_000) : nil)
+        } else if call.run == nil {
+            dict = try engine.holdings.dict(name, nil)
         } else {
             throw StateFault("dict names no dict: make it with moon.dict while the policy loads")
         }
-        let owner = options.name ?? engine.unit.file.chunkName
-        return Limit(
-            .rate(dict, interval: 1e9 / rate, burst: burst), prefix: "\(owner)\u{1f}\(rate)\u{1f}\(burst)\u{1f}")
+        let keys = engine.holdings.entries(of: dict)
+        return (dict.rates(keys: keys), keys)
     }
-
-    /// The policy's file.
 
     private static let makeRate: mg_leaf = { call in
         do throws(StateFault) {
-            let options = try options(call, known: ["burst", "cost", "dict", "key", "name", "rate"])
-            let limit = try limit(call, options)
+            let options = try options(call, known: ["burst", "cost", "dict", "key", "keys", "name", "rate"])
+            let rate = try rate(call, options)
+            let hold = call.run == nil ? rate.hold : nil
+            let limit = hold?.limit ?? rate.passing
             guard let key = options.key else {
                 guard options.cost == nil else { return call.fail("moon.limit: cost is for limits with a key") }
-                call.pointee.created = Unmanaged.passRetained(limit).toOpaque()
+                call.pointee.created = Unmanaged.passRetained(Limit(.rate(rate.table, limit, hold))).toOpaque()
+                call.pointee.created_size = size
                 return MG_RETURN
             }
-            return key.withBytes { take(call, limit, $0, cost: options.cost ?? 1) }
+            return key.withBytes { take(call, rate.table, limit, $0, cost: options.cost ?? 1) }
         } catch {
             return call.fail("moon.limit: \(error.message)")
         }
@@ -147,8 +175,11 @@ enum LimitBinding {
             let options = try options(call, known: ["max", "name"])
             guard let most = options.max else { return call.fail("moon.concurrency: max is missing") }
             let limit = Limit(
-                .concurrency(Int(clamping: most)), prefix: "\(options.name ?? engine.unit.file.chunkName)\u{1f}")
+                .concurrency(
+                    engine.holdings.slots, most: Int(clamping: most),
+                    seed: KeyDigester.seed(options.name ?? "")))
             call.pointee.created = Unmanaged.passRetained(limit).toOpaque()
+            call.pointee.created_size = size
             return MG_RETURN
         } catch {
             return call.fail("moon.concurrency: \(error.message)")
@@ -166,46 +197,45 @@ enum LimitBinding {
         let limit = Unmanaged<Limit>.fromOpaque(native).takeUnretainedValue()
         let cost = call.isAbsent(1) ? 1 : call.pointee.arguments[1].number
         guard cost > 0, cost.isFinite else { return call.fail("cost must be a number above 0") }
-        return take(call, limit, call.bytes(0), cost: cost)
+        let key = call.bytes(0)
+        switch limit.kind {
+        case .rate(let table, let limit, _): return take(call, table, limit, key, cost: cost)
+        case .concurrency(let slots, let most, let seed): return takeSlot(call, slots, key, most, seed, cost)
+        }
     }
 
-    private static func take(_ call: BindingCall, _ limit: Limit, _ key: Bytes, cost: Double) -> mg_action {
-        guard limit.prefix.count + key.count <= SharedDict.longestKey else { return call.fail("the key is too long") }
-        guard case .rate(let dict, let interval, let burst) = limit.kind else {
-            return takeSlot(call, limit, key, cost)
-        }
-        let answer = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: limit.prefix.count + key.count) { buffer in
-            guard let base = buffer.baseAddress else { return nil as LimitAnswer? }
-            for (index, byte) in limit.prefix.enumerated() { base[index] = byte }
-            (base + limit.prefix.count).update(from: key.base, count: key.count)
-            return dict.take(Bytes(UnsafePointer(base), buffer.count), interval: interval, burst: burst, cost: cost)
-        }
-        guard let answer else { return call.fail("the key does not fit into the dict '\(known: dict.name)'") }
+    private static func take(
+        _ call: BindingCall, _ table: LimitTable, _ limit: RateLimit, _ key: Bytes, cost: Double
+    ) -> mg_action {
+        guard key.count <= SharedDict.longestKey else { return call.fail("the key is too long") }
+        let answer = table.take(limit, key, cost: cost)
         call.give(answer.isAllowed)
         call.give(answer.wait / 1e9)
         call.give(answer.remaining)
         return MG_RETURN
     }
 
-    private static func takeSlot(_ call: BindingCall, _ limit: Limit, _ key: Bytes, _ cost: Double) -> mg_action {
-        guard case .concurrency(let most) = limit.kind, let engine = call.engine, let run = call.run else {
+    private static func takeSlot(
+        _ call: BindingCall, _ slots: ConcurrencySlots, _ key: Bytes, _ most: Int, _ seed: UInt64, _ cost: Double
+    ) -> mg_action {
+        guard let run = call.run else {
             return call.fail("a concurrency limit is for hooks: its slots belong to a request")
         }
         guard cost == 1 else { return call.fail("a concurrency limit takes one slot") }
-        let slots = engine.services.registry.state.slots
-        let name = limit.prefix + key.buffer
-        guard let taken = slots.take(name, limit: most) else {
+        guard key.count <= SharedDict.longestKey else { return call.fail("the key is too long") }
+        let held = run.pointer.pointee.heldSlots ?? HeldSlots()
+        guard !held.isFull else { return call.fail("the request holds \(HeldSlots.most) slots already") }
+        guard let taken = slots.take(seed, key, limit: most) else {
             call.give(false)
             call.give(0.0)
             call.give(Int64(0))
             return MG_RETURN
         }
-        let held = run.pointer.pointee.heldSlots ?? HeldSlots(slots)
-        held.add(name)
+        held.add(taken.key, of: slots)
         run.pointer.pointee.heldSlots = held
         call.give(true)
         call.give(0.0)
-        call.give(Int64(most - taken))
+        call.give(Int64(most - taken.count))
         return MG_RETURN
     }
 }

@@ -34,7 +34,9 @@ enum PasswordsBinding {
                 "verify", "~ss", type: "(user: string, password: string): boolean?, string?",
                 doc: """
                     Whether this is the user's password; nil and `busy` when too many checks wait. The hook waits while \
-                    the hash is computed on another thread; a right password is remembered for some time. In hooks only.
+                    the hash is computed on another thread; a right password is remembered for some time. Client addresses \
+                    (of IPv6: networks of 64 bits) take turns, and when too many checks wait, the one with most of them \
+                    loses its newest. In hooks only.
                     """, verify)
         ]
     }
@@ -108,8 +110,9 @@ enum PasswordsBinding {
             return MG_RETURN
         }
         let answer = host.completion(of: run)
-        let isQueued = credentials.verify(scope: scope, user: user, password: password, hash: hash) { isRight in
-            answer([.bool(isRight && isKnown)])
+        let client = run.pointer.pointee.subject.client.map { ClientShare($0.socket) } ?? .process
+        let isQueued = credentials.verify(scope: scope, user: user, password: password, hash: hash, client: client) {
+            answer($0.map { [.bool($0 && isKnown)] } ?? [.null, .string("busy")])
         }
         guard !isQueued else { return MG_WAIT }
         call.giveNil()

@@ -31,13 +31,13 @@ final class CredentialCache {
 
     /// Checks the password in the background; the answer is remembered for all workers if it is right.
     ///
-    /// `completion` runs once, on another thread. `false`: too many checks are waiting, and it will not run.
+    /// `completion` runs once, on another thread, or with `nil` where the check was given up for another client's. `false`: too many checks are waiting, and it will not run.
     func verify(
-        scope: Bytes, user: Bytes, password: Bytes, hash: PasswordHash,
+        scope: Bytes, user: Bytes, password: Bytes, hash: PasswordHash, client: ClientShare = .process,
         completion: @escaping PasswordVerifier.Completion
     ) -> Bool {
         let key = hash.text.withBytes { hasher.key(scope: scope, user: user, password: password, hash: $0) }
         guard let key else { return false }
-        return verifier.verify(key, password: password, hash: hash, completion: completion)
+        return verifier.verify(key, password: password, hash: hash, client: client, completion: completion)
     }
 }

@@ -9,8 +9,6 @@ struct DictValue {
         case text
         /// The tape of a table, see `DictTape`.
         case table
-        /// Of a rate limit: the moment at which its bucket is full again.
-        case bucket
     }
     var kind: Kind
     /// A boolean, an integer's or a floating-point number's bits.

@@ -14,6 +14,10 @@ final class PolicyHoldings {
     private var limits: [String: SharedDict.Limits] = [:]
     /// The policy's file.
     let file: PolicyUnit.File
+    /// The table of the file's rate limits, once there is one.
+    private var table: LimitTable?
+    /// The slots of the file's concurrency limits.
+    private(set) lazy var slots = state.limits.slots(of: file.identity)
     private let state: PolicyState
 
     init(_ state: PolicyState, file: PolicyUnit.File) {
@@ -73,8 +77,23 @@ final class PolicyHoldings {
         return dict
     }
 
+    /// How many entries a dict has once this policy is in force.
+    func entries(of dict: SharedDict) -> Int { (limits[dict.name] ?? dict.limits).entries }
+
     private static func differentLimits(_ name: String, _ file: PolicyUnit.File) -> CallMessage {
         "the dict '\(known: name)' has other limits in \(known: file.chunkName): they must be the same wherever they are given"
+    }
+
+    // MARK: Limits
+
+    /// The table of the file's rate limits.
+    ///
+    /// - Parameter keys: of a table that is made now.
+    func rates(keys: Int) -> LimitTable {
+        if let table { return table }
+        let made = state.limits.rates(of: file.identity, keys: keys)
+        table = made
+        return made
     }
 
     // MARK: Metrics

@@ -2,7 +2,10 @@
 final class PolicyState: Sendable {
     let clock = StateClock()
     let dicts: SharedDicts
-    let slots = ConcurrencySlots()
+    let limits: LimitTables
 
-    init() { dicts = SharedDicts(clock: clock) }
+    init() {
+        dicts = SharedDicts(clock: clock)
+        limits = LimitTables(clock: clock)
+    }
 }

@@ -23,6 +23,7 @@ final class SharedDict: Sendable {
     private let current: Locked<Limits>
     private let shards: [DictShard]
     private let clock: StateClock
+    private let buckets = Locked<LimitTable?>(nil)
 
     /// `nil`: no memory.
     init?(_ name: String, _ limits: Limits, clock: StateClock) {
@@ -129,33 +130,25 @@ final class SharedDict: Sendable {
         return isKept ? result : .tooLarge
     }
 
-    /// Takes from a bucket that fills evenly, in one step for all threads (GCRA, as ATM Forum TM 4.1 §4.4.2 has it).
-    ///
-    /// - Parameters:
-    ///   - interval: nanoseconds in which one unit comes in.
-    ///   - burst: units that the bucket holds.
-    /// - Returns: `nil` if the dict has no room for the key.
-    func take(_ key: Bytes, interval: Double, burst: Double, cost: Double) -> LimitAnswer? {
-        let hash = hash(key)
-        let now = clock.now()
-        var answer = LimitAnswer(isAllowed: false, wait: 0, remaining: 0)
-        let isKept = shard(hash).update(key, hash) { old, _ in
-            let full = old.map { $0.kind == .bucket ? max($0.bits, now) : now } ?? now
-            let debt = Double(full - now)
-            let after = debt + interval * cost
-            guard after <= interval * burst else {
-                let wait = cost > burst ? .infinity : after - interval * burst
-                answer = LimitAnswer(isAllowed: false, wait: wait, remaining: LimitAnswer.units(debt, interval, burst))
-                return nil
-            }
-            answer = LimitAnswer(isAllowed: true, wait: 0, remaining: LimitAnswer.units(after, interval, burst))
-            let fullAgain = now &+ UInt64(after)
-            return (DictValue(kind: .bucket, bits: fullAgain), fullAgain)
-        }
-        return isKept ? answer : nil
+    func flush() {
+        for shard in shards { shard.flush() }
+        rates?.flush()
     }
 
-    func flush() { for shard in shards { shard.flush() } }
+    /// What limits that name this dict have counted, if any do.
+    var rates: LimitTable? { buckets.withLock { $0 } }
+
+    /// The buckets of the limits that name this dict: beside its entries, so that neither takes the other's room.
+    ///
+    /// - Parameter keys: of a table that is made now.
+    func rates(keys: Int) -> LimitTable {
+        buckets.withLock { table in
+            if let table { return table }
+            let made = LimitTable(name, keys: keys, clock: clock)
+            table = made
+            return made
+        }
+    }
 
     /// Lends up to `limit` keys, in no order. Keys that come and go meanwhile may be among them or not.
     func keys(limit: Int, _ body: (Bytes) -> Void) {

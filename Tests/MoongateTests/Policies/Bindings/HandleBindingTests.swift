@@ -69,7 +69,10 @@ import Testing
         ("h:streamInfo():dynamicMetadata():set('a', 'b', {1, x = 2})", "unexpected type number in table key"),
         ("h:streamInfo():dynamicMetadata():set('a', 'b', print)", "unexpected type 'function' in dynamicMetadata"),
         ("h:streamInfo():dynamicMetadata():set('a', 'b', {{print}})", "unexpected type 'function' in dynamicMetadata"),
-        ("h:streamInfo():dynamicMetadata():set('a', 'b', ('x'):rep(300000))", "dynamicMetadata has grown too large"),
+        (
+            "h:streamInfo():dynamicMetadata():set('a', 'b', ('x'):rep(300000))",
+            "dynamicMetadata would hold more than 256 KiB"
+        ),
         ("moon.password.verify('x', 'y')", "only bcrypt"), ("moon.passwords{a = 'x'}", "user \"a\": only bcrypt"),
         ("h:config().b.c", "attempt to index a nil value"),
     ])

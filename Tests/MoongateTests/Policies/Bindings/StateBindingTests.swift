@@ -115,8 +115,10 @@ import Testing
         ("moon.limit{rate = 0}", "rate must be a number above 0"),
         ("moon.limit{burst = 5}", "rate must be a number above 0"),
         ("moon.limit{rate = 5, burst = 0.5}", "burst must be at least 1"),
-        ("moon.limit{rate = 5, size = 1}", "unknown option (known: burst, cost, dict, key, name, rate)"),
+        ("moon.limit{rate = 5, size = 1}", "unknown option (known: burst, cost, dict, key, keys, name, rate)"),
         ("moon.limit{rate = 5, cost = 2}", "cost is for limits with a key"),
+        ("moon.limit{rate = 5, keys = 0}", "keys must be a whole number from 1 to 10000000"),
+        ("moon.limit{rate = 5, keys = 5, dict = 'd'}", "keys is for limits without a dict"),
         ("moon.concurrency{}", "max is missing"),
         ("moon.concurrency{max = 1}:take('x')", "a concurrency limit is for hooks"),
         ("moon.metrics.counter('9x')", "argument 1 is no name of a metric"),
@@ -191,6 +193,48 @@ import Testing
         let (_, four) = try bench.request()
         #expect(four.request["x-result"] == "true 0.0 0")
         for call in [two, three, four] { call.end() }
+    }
+
+    /// A flood of keys in one policy takes nothing from another's limit, nor a dict's entries from its limits.
+    @Test func filesCountApart() throws {
+        let files = [
+            "flood.lua": """
+            local moon = require "moon"
+            local limit = moon.limit{rate = 0.001, burst = 1, name = "same", keys = 1000}
+            function on_request(h) for i = 1, 3000 do limit:take("k" .. i) end end
+            """,
+            "login.lua": """
+            local moon = require "moon"
+            local limit = moon.limit{rate = 0.001, burst = 1, name = "same", keys = 1000}
+            function on_request(h) h:headers():add("x-login", tostring((limit:take("k1")))) end
+            """,
+            "dict.lua": """
+            local moon = require "moon"
+            local dict = moon.dict("d", {max = 100})
+            local limit = moon.limit{rate = 0.001, burst = 1, dict = "d"}
+            function on_request(h)
+              local first = limit:take("k")
+              for i = 1, 300 do dict:set("k" .. i, i) end
+              h:headers():add("x-dict", tostring(first) .. tostring((limit:take("k"))))
+            end
+            """,
+        ]
+        let bench = try PolicyBench(files, [.init("flood.lua"), .init("login.lua"), .init("dict.lua")])
+        for login in ["true", "false"] {
+            let (_, call) = try bench.request()
+            #expect(call.request["x-login"] == login)
+            #expect(call.request["x-dict"] == (login == "true" ? "truefalse" : "falsefalse"))
+            call.end()
+        }
+    }
+
+    @Test func aRequestHoldsSoManySlots() throws {
+        let body = """
+            for i = 1, 256 do assert(limit:take("k" .. i)) end
+            return pcall(limit.take, limit, "one more")
+            """
+        let seen = try #require(try result(body, before: "local limit = moon.concurrency{max = 2}"))
+        #expect(seen.hasPrefix("false") && seen.contains("the request holds 256 slots already"), "\(seen)")
     }
 
     // MARK: Metrics
@@ -280,6 +324,23 @@ import Testing
         let shown = exposition(bench)
         #expect(shown.contains("# TYPE lua_a_b_c counter\nlua_a_b_c 6\n"))
         #expect(shown.contains("lua_t_bucket{le=\"50\"} 1\n"))
+    }
+
+    /// One policy's names that callers choose take none from another policy.
+    @Test func eachFileMayNameSoManyStats() throws {
+        let count = { (names: Int) in
+            "function on_request(h) for i = 1, \(names) do h:stats():counter(h:config().prefix .. i):inc() end end"
+        }
+        let bench = try PolicyBench(
+            ["a.lua": count(10), "b.lua": count(2)],
+            [
+                .init("a.lua", settings: .table([.init(key: "prefix", value: .string("a"))])),
+                .init("b.lua", settings: .table([.init(key: "prefix", value: .string("b"))])),
+            ], limits: PolicySettings(timeLimit: .seconds(5), metricSeries: 3))
+        try bench.request().1.end()
+        let shown = exposition(bench)
+        #expect(shown.contains("lua_a3 1\n") && !shown.contains("lua_a4"))
+        #expect(shown.contains("lua_b2 1\n") && shown.contains("lua_overflow_counter 7\n"))
     }
 
     @Test(arguments: [

@@ -154,6 +154,47 @@ import Testing
         #expect(next.run.pointer.pointee.filterState == nil)
     }
 
+    // MARK: What takes the place of something
+
+    /// A stream notes its progress as long as it likes: what was noted before makes room.
+    @Test(arguments: [
+        (3000, #"h:streamInfo():dynamicMetadata():set("app", "progress", i)"#),
+        (400, #"h:streamInfo():dynamicMetadata():set("app", "progress", {("x"):rep(1000), i})"#),
+        (400, #"h:streamInfo():filterState():set("progress", "envoy.string", ("x"):rep(1000) .. i)"#),
+        (1200, #"h:headers():replace("x-progress", ("x"):rep(1000) .. i)"#),
+    ])
+    func theSameKeyIsSetForEver(times: Int, statement: String) throws {
+        let bench = try PolicyBench("function on_request(h) for i = 1, \(times) do \(statement) end end")
+        let (verdict, call) = try bench.request()
+        #expect(verdict == .proceed, "\(bench.log.all)")
+        call.end()
+    }
+
+    /// What does not fit changes nothing, and smaller values make room.
+    @Test func distinctKeysHaveABound() throws {
+        let bench = try PolicyBench(
+            """
+            function on_request(h)
+              local metadata, state = h:streamInfo():dynamicMetadata(), h:streamInfo():filterState()
+              local function fill(set)
+                local count = 0
+                while pcall(set, "k" .. count, ("x"):rep(1000)) do count = count + 1 end
+                assert(not pcall(set, "k0", ("x"):rep(3000)))
+                set("k0", "")
+                set("more", ("x"):rep(900))
+                return count
+              end
+              h:headers():add("x", fill(function(key, value) metadata:set("app", key, value) end))
+              h:headers():add("x", fill(function(key, value) state:set(key, "envoy.string", value) end))
+              h:headers():add("x", #metadata:get("app").k1 .. " " .. #state:get("k1"))
+            end
+            """)
+        let (verdict, call) = try bench.request()
+        #expect(verdict == .proceed, "\(bench.log.all)")
+        #expect(call.request.all("x") == ["238", "245", "1000 1000"])
+        call.end()
+    }
+
     // MARK: Destination
 
     @Test func endpointHashAndTimeoutAreHandedOn() throws {
@@ -234,7 +275,10 @@ import Testing
         ("h:canary{ {'stable', 1}, sticky = 5 }", "canary: sticky must be a text"),
         ("h:canary{ {'stable', 1}, stiky = 'x' }", "canary: write"), ("h:canary{ {print, 1} }", "canary: write"),
         ("h:streamInfo():filterState():set('a', 'nope', 'x')", "does not have an object factory"),
-        ("h:streamInfo():filterState():set('a', 'envoy.string', ('x'):rep(300000))", "filterState has grown too large"),
+        (
+            "h:streamInfo():filterState():set('a', 'envoy.string', ('x'):rep(300000))",
+            "filterState would hold more than 256 KiB"
+        ),
     ])
     func mistakesAreScriptErrors(expression: String, message: String) throws {
         #expect(try evaluate(expression)?.contains(message) == true)

@@ -71,7 +71,7 @@ struct PasswordVerifierTests {
         defer { verifier.stop() }
         let cache = try #require(CredentialCache(verifier))
         let slow = try PasswordHash.make(password: Array("secret".utf8), method: .bcrypt, cost: 7)
-        let answers = Locked<[Bool]>([])
+        let answers = Locked<[Bool?]>([])
         await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
             for _ in 0..<100 {
                 let isTaken = cache.verify(
@@ -98,5 +98,63 @@ struct PasswordVerifierTests {
             "guess \(number)".withBytes { cache.verify(scope: .empty, user: .empty, password: $0, hash: slow) { _ in } }
         }
         #expect(taken.count >= 2 && taken.count <= 4)
+    }
+
+    /// One client fills the queue; others still get in, one after the other, and their checks come next.
+    @Test func aClientThatFillsTheQueueLosesItsOwnPlaces() async throws {
+        let verifier = try PasswordVerifier(threads: 1, queueLimit: 8)
+        defer { verifier.stop() }
+        let cache = try #require(CredentialCache(verifier))
+        let slow = try PasswordHash.make(password: Array("secret".utf8), method: .bcrypt, cost: 8)
+        let flood = ClientShare(try #require(SocketAddress("192.0.2.66:1")))
+        let displaced = Locked(0)
+        for number in 0..<100 {
+            "guess \(number)".withBytes {
+                _ = cache.verify(scope: .empty, user: .empty, password: $0, hash: slow, client: flood) { isRight in
+                    if isRight == nil { displaced.withLock { $0 += 1 } }
+                }
+            }
+        }
+        let others = try (1...4).map { ClientShare(try #require(SocketAddress("192.0.2.\($0):1"))) }
+        for (number, client) in others.enumerated() {
+            let isRight: Bool? = await withCheckedContinuation { done in
+                let isTaken = "secret".withBytes {
+                    cache.verify(
+                        scope: .empty, user: Bytes("user"), password: $0, hash: slow, client: client
+                    ) { done.resume(returning: $0) }
+                }
+                if !isTaken { done.resume(returning: nil) }
+            }
+            #expect(isRight == true, "client \(number)")
+        }
+        // The flood's own places made room for the first, while the queue was full.
+        #expect(displaced.withLock { $0 } >= 1)
+    }
+
+    /// Two clients ask for the same credential: one check answers both, whichever place comes first.
+    @Test func clientsShareTheCheckOfACredential() async throws {
+        let verifier = try PasswordVerifier(threads: 1, queueLimit: 2)
+        defer { verifier.stop() }
+        let cache = try #require(CredentialCache(verifier))
+        let slow = try PasswordHash.make(password: Array("secret".utf8), method: .bcrypt, cost: 7)
+        let clients = try (1...2).map { ClientShare(try #require(SocketAddress("192.0.2.\($0):1"))) }
+        let answers = Locked(0)
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            for number in 0..<40 {
+                let isTaken = "secret".withBytes {
+                    cache.verify(
+                        scope: .empty, user: .empty, password: $0, hash: slow, client: clients[number % 2]
+                    ) { isRight in
+                        let count = answers.withLock { answers in
+                            answers += isRight == true ? 1 : 0
+                            return answers
+                        }
+                        if count == 40 { done.resume() }
+                    }
+                }
+                #expect(isTaken)
+            }
+        }
+        #expect(answers.withLock { $0 } == 40)
     }
 }

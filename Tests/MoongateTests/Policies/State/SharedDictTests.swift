@@ -3,7 +3,7 @@ import Testing
 
 @testable import Moongate
 
-/// The store behind `moon.dict` and `moon.limit`.
+/// The store behind `moon.dict`.
 @Suite struct SharedDictTests {
     let clock = StateClock()
 
@@ -163,37 +163,12 @@ import Testing
         #expect(text(dict, "6") == "x")
     }
 
-    @Test func aBucketFillsEvenly() throws {
-        let dict = try dict()
-        func take(_ cost: Double = 1) -> LimitAnswer? {
-            "key".withBytes { dict.take($0, interval: 1e9 / 10, burst: 5, cost: cost) }
-        }
-        for left in [4, 3, 2, 1, 0] {
-            let answer = try #require(take())
-            #expect(answer.isAllowed && answer.remaining == Int64(left))
-        }
-        let refused = try #require(take())
-        #expect(!refused.isAllowed && refused.remaining == 0 && abs(refused.wait - 1e8) < 10)
-        clock.advance(by: 100_000_000)
-        #expect(take()?.isAllowed == true)
-        #expect(take()?.isAllowed == false)
-        clock.advance(by: 250_000_000)
-        #expect(take(2)?.isAllowed == true)
-        #expect(take()?.isAllowed == false)
-        #expect(take(6)?.wait == .infinity)
-        clock.advance(by: 3_600_000_000_000)
-        #expect(take(5)?.remaining == 0)
-        #expect(take(0.5)?.isAllowed == false)
-    }
-
-    /// Two threads on the same keys: every addition counts once, and a limit lets exactly its burst through.
+    /// Two threads on the same keys: every addition counts once.
     @Test func threadsLoseNothing() throws {
         let dict = try dict(4096)
         let rounds = 20_000
-        let allowed = Locked(0)
         let threads = try (0..<2).map { number in
             try OSThread.start(name: "hammer-\(number)", stackSize: 256 << 10) {
-                var taken = 0
                 for round in 0..<rounds {
                     "sum-\(round % 8)".withBytes { key in
                         _ = dict.increment(key, by: DictValue(integer: 1), initial: DictValue(integer: 0), life: nil)
@@ -202,33 +177,13 @@ import Testing
                         "value".withBytes { _ = dict.write(key, DictValue(kind: .text, bytes: $0), .set, life: nil) }
                         if round % 3 == 0 { _ = dict.remove(key) }
                     }
-                    let answer = "limit".withBytes { dict.take($0, interval: 1e15, burst: 1000, cost: 1) }
-                    if answer?.isAllowed == true { taken += 1 }
                     if round % 1000 == 0 { dict.keys(limit: 100) { _ in } }
                 }
-                let sum = taken
-                allowed.withLock { $0 += sum }
             }
         }
         for thread in threads { thread.join() }
         let sum = (0..<8).reduce(Int64(0)) { $0 + (add(dict, "sum-\($1)", 0) ?? 0) }
         #expect(sum == Int64(2 * rounds))
-        #expect(allowed.withLock { $0 } == 1000)
-    }
-
-    @Test func slotsAreGivenBackWithTheirHolder() throws {
-        let slots = ConcurrencySlots()
-        let key = Array("k".utf8)
-        do {
-            let held = HeldSlots(slots)
-            #expect(slots.take(key, limit: 2) == 1)
-            held.add(key)
-            #expect(slots.take(key, limit: 2) == 2)
-            held.add(key)
-            #expect(slots.take(key, limit: 2) == nil)
-        }
-        #expect(slots.count(key) == 0)
-        #expect(slots.take(key, limit: 0) == nil)
     }
 
     @Test func dictsLiveWithThoseWhoUseThem() throws {
