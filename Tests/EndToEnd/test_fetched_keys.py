@@ -32,7 +32,8 @@ class Provider:
         if self.delay:
             time.sleep(self.delay)
         if isinstance(answer, int):
-            return connection.respond(head.stream, status=str(answer))
+            fields = [(":status", str(answer))]
+            return connection.send(*connection.headers_frames(head.stream, fields, end_stream=True))
         connection.respond(head.stream, body=answer.encode())
 
     def jwks(self):

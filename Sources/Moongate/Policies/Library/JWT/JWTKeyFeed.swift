@@ -23,6 +23,11 @@ final class JWTKeyFeed {
         self.maxAge = maxAge
     }
 
+    /// The policies are replaced while a fetch is under way: the next one need not wait for its end.
+    deinit {
+        if let ticket { _ = set.finish(ticket, nil, target: nil, now: 0) }
+    }
+
     /// - Parameter directory: the upstreams in force.
     func look(_ directory: UpstreamDirectory?, now: Instant) -> Change {
         let version = set.version
