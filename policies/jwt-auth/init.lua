@@ -46,8 +46,8 @@ local function checked(call, ...)
   return result
 end
 
---- Fetches the key set if it is due and no other worker or policy does. All of them see the keys that come, and the last
---- good ones stay in force.
+--- Fetches the key set if it is due and no other worker or policy does. All of them see the keys that come, and the
+--- last good ones stay in force.
 local function fetch(settings)
   local verifier = settings.verifier
   if not verifier:beginFetch(settings.refresh) then return end

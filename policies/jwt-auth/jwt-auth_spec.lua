@@ -292,7 +292,7 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
     local options = { upstreams = { "main", "keys" } }
     local settings = { jwks_upstream = "keys", jwks_path = "/keys.json", refresh = "60s" }
 
-    local function ask(policy, pair, name)
+    local function call(policy, pair, name)
       local headers = bearer({ exp = clock.now() // 1 + 86400 * 9 }, signed_by(pair, name))
       return policy:request { grpc = "/shop.Cart/Add", headers = headers }.grpc_status
     end
@@ -300,25 +300,25 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
     it("fetches it once, and keeps it over a reload", function()
       http.stub("keys", { body = jwks { one = ONE } })
       local first = load_policy("jwt-auth", settings, options)
-      expect(ask(first, ONE, "one")):to_be_nil()
+      expect(call(first, ONE, "one")):to_be_nil()
       http.stub("keys", { failure = "unavailable" })
       local second = load_policy("jwt-auth", { jwks_upstream = "keys", jwks_path = "/keys.json" }, options)
-      expect(ask(second, ONE, "one")):to_be_nil()
+      expect(call(second, ONE, "one")):to_be_nil()
       expect(#http.calls()):to_equal(1)
       clock.advance(70)
-      expect(ask(first, ONE, "one")):to_be_nil()
-      expect(ask(second, ONE, "one")):to_be_nil()
+      expect(call(first, ONE, "one")):to_be_nil()
+      expect(call(second, ONE, "one")):to_be_nil()
     end)
 
     it("fetches it before its time for a key that is not known, but not for each of them", function()
       http.stub("keys", { body = jwks { one = ONE } })
       local policy = load_policy("jwt-auth", settings, options)
-      expect(ask(policy, ONE, "one")):to_be_nil()
+      expect(call(policy, ONE, "one")):to_be_nil()
       http.stub("keys", { body = jwks { one = ONE, two = TWO } })
       clock.advance(11)
-      expect(ask(policy, TWO, "two")):to_be_nil()
+      expect(call(policy, TWO, "two")):to_be_nil()
       expect(#http.calls()):to_equal(2)
-      for number = 1, 20 do expect(ask(policy, TWO, "random" .. number)):to_equal(16) end
+      for number = 1, 20 do expect(call(policy, TWO, "random" .. number)):to_equal(16) end
       expect(#http.calls()):to_equal(2)
     end)
 
@@ -326,15 +326,15 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
       http.stub("keys", { body = jwks { one = ONE } })
       local policy = load_policy("jwt-auth", {
         jwks_upstream = "keys", jwks_path = "/aging.json", refresh = "10s", max_age = "30s" }, options)
-      expect(ask(policy, ONE, "one")):to_be_nil()
+      expect(call(policy, ONE, "one")):to_be_nil()
       http.stub("keys", { failure = "unavailable" })
       clock.advance(29)
-      expect(ask(policy, ONE, "one")):to_be_nil()
+      expect(call(policy, ONE, "one")):to_be_nil()
       clock.advance(2)
-      expect(ask(policy, ONE, "one")):to_equal(14)
+      expect(call(policy, ONE, "one")):to_equal(14)
       http.stub("keys", { body = jwks { one = ONE } })
       clock.advance(6)
-      expect(ask(policy, ONE, "one")):to_be_nil()
+      expect(call(policy, ONE, "one")):to_be_nil()
     end)
   end)
 
@@ -356,7 +356,8 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
     expect(load { jwks = "keys.json", algorithms = "none" }):to_raise("unknown algorithm (known: HS256")
     expect(load { jwks = "keys.json", algorithms = {} }):to_raise("algorithms is empty")
     expect(load { jwks_upstream = "nosuch" }):to_raise("unknown upstream (known: main)")
-    expect(load { jwks = "keys.json", jwks_path = "/keys" }):to_raise("jwks_path, refresh and max_age are for jwks_upstream")
+    expect(load { jwks = "keys.json", jwks_path = "/keys" }):to_raise(
+      "jwks_path, refresh and max_age are for jwks_upstream")
     expect(load { jwks_upstream = "main", jwks_path = "keys" }):to_raise("jwks_path must begin with a slash")
     expect(load { jwks = "keys.json", issuers = "x" }):to_raise('unknown setting "issuers"')
   end)
