@@ -32,8 +32,10 @@ enum JWTBinding {
                         """, beginFetch),
                 LuaBinding(
                     "failFetch", "", type: "()",
-                    doc: "The fetch that `beginFetch` began has failed: the keys stay, and 5 seconds pass until the next one.",
-                    failFetch),
+                    doc: """
+                        The fetch that `beginFetch` began has failed: the keys stay, and 5 seconds pass until the next one, \
+                        or the time between two fetches if that is shorter.
+                        """, failFetch),
                 LuaBinding(
                     "wantKeys", "", type: "(): boolean",
                     doc: """
