@@ -390,3 +390,26 @@ def test_old_generations_are_freed(marked):
         mark(caller)
     growth = proxy.resident_bytes() - before
     assert growth < 6 << 20, f"{growth / (1 << 20):.1f} MiB after 100 reloads"
+
+
+def test_upstream_connections_get_and_lose_their_settings(moongate, backend, client):
+    """`connection` of an upstream is added and removed, and the calls go on."""
+    def settings(**more):
+        return configuration(upstreams={"main": {"endpoints": [backend.address], **more}})
+
+    def connects():
+        return proxy.metric("moongate_upstream_connects_total", upstream="main")
+
+    proxy = moongate(settings())
+    caller = client(proxy.address)
+    assert caller.unary() and caller.unary() and connects() == 1
+    proxy.configure(settings(connection={"max_idle": "1s"}))
+    proxy.wait_generation(2)
+    assert caller.unary() and connects() == 2
+    time.sleep(1.6)
+    assert caller.unary() and connects() == 3, "the idle connection has been closed"
+    proxy.configure(settings())
+    proxy.wait_generation(3)
+    assert caller.unary() and connects() == 4
+    time.sleep(1.6)
+    assert caller.unary() and connects() == 4, "nothing closes idle connections any more"

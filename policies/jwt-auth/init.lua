@@ -12,6 +12,7 @@ local SCHEMA = {
   jwks_upstream = "string",
   jwks_path = "string",
   refresh = { "duration", min = 1, max = 86400 },
+  max_age = { "duration", min = 1, max = 31536000 },
   algorithms = { "list", of = "string", single = true, empty = false },
   issuer = { "list", of = "string", single = true, empty = false },
   audience = { "list", of = "string", single = true, empty = false },
@@ -25,8 +26,12 @@ local SCHEMA = {
   optional = { "boolean", default = false },
 }
 
---- Seconds after which a key set that could not be fetched is asked for again; also how long an answer may take.
-local RETRY = 5
+--- Seconds that the answer with a key set may take.
+local TIMEOUT = 5
+--- Seconds between two looks at whether the key set is due.
+local LOOK = 0.5
+--- Calls that may wait for one fetch, and how often and for how many seconds each looks whether it has ended.
+local MOST_WAITS, TRIES, PAUSE = 64, 40, 0.05
 
 --- The sources of keys, of which one is named.
 local SOURCES = { "key", "secret", "jwks", "secret_jwks", "jwks_upstream" }
@@ -41,37 +46,52 @@ local function checked(call, ...)
   return result
 end
 
---- Fetches the key set, now and again and again. The last good one stays in force whatever happens.
+--- Fetches the key set if it is due and no other worker or policy does. All of them see the keys that come, and the
+--- last good ones stay in force.
 local function fetch(settings)
-  local function again() fetch(settings) end
-  -- Set before anything can go wrong: there is a next time whatever happens.
-  local next_time = moon.timer.after(settings.refresh, again)
+  local verifier = settings.verifier
+  if not verifier:beginFetch(settings.refresh) then return end
+  settings.waits = 0
   local answer, reason = moon.http.get(
-    settings.jwks_upstream, settings.jwks_path, { timeout = math.min(settings.refresh, RETRY) })
+    settings.jwks_upstream, settings.jwks_path, { timeout = math.min(settings.refresh, TIMEOUT) })
   if answer and answer.status == 200 then
     local done
-    done, reason = settings.verifier:setKeys(answer.body)
+    done, reason = verifier:setKeys(answer.body)
     if done then return end
   elseif answer then
     reason = "status " .. answer.status
   end
+  verifier:failFetch()
   moon.log.warn("the key set was not fetched", { upstream = settings.jwks_upstream, reason = reason })
-  if settings.refresh > RETRY then
-    moon.timer.cancel(next_time)
-    moon.timer.after(RETRY, again)
+end
+
+--- Waits for a fetch that is due or under way. False: there is none, or too many wait for it.
+local function await_keys(settings)
+  if not settings.jwks_upstream or not settings.verifier:wantKeys() then return false end
+  local now = moon.time.monotonic()
+  if now - settings.waited_at > TRIES * PAUSE then settings.waits = 0 end
+  if settings.waits >= MOST_WAITS then return false end
+  settings.waits, settings.waited_at = settings.waits + 1, now
+  for _ = 1, TRIES do
+    moon.sleep(PAUSE)
+    if not settings.verifier:wantKeys() then return true end
   end
+  return false
 end
 
 --- What says where the key set is fetched.
 local function check_fetch(settings)
   if not settings.jwks_upstream then
-    if settings.jwks_path or settings.refresh then error("jwks_path and refresh are for jwks_upstream", 0) end
+    if settings.jwks_path or settings.refresh or settings.max_age then
+      error("jwks_path, refresh and max_age are for jwks_upstream", 0)
+    end
     return
   end
   checked(moon.upstream, settings.jwks_upstream)
   settings.jwks_path = settings.jwks_path or "/.well-known/jwks.json"
   if settings.jwks_path:sub(1, 1) ~= "/" then error("jwks_path must begin with a slash", 0) end
   settings.refresh = settings.refresh or 300
+  settings.waits, settings.waited_at = 0, 0
 end
 
 --- The lines that make a secret of the file that `key` names.
@@ -90,6 +110,9 @@ local function make_verifier(settings)
     secret = settings.secret and checked(moon.secret, settings.secret),
     jwks = settings.jwks and checked(moon.file, settings.jwks, "text"),
     secret_jwks = settings.secret_jwks and checked(moon.secret, settings.secret_jwks),
+    jwks_upstream = settings.jwks_upstream,
+    jwks_path = settings.jwks_path,
+    max_age = settings.max_age,
     algorithms = settings.algorithms,
     issuer = settings.issuer,
     audience = settings.audience,
@@ -115,7 +138,9 @@ function on_init(config)
   check_fetch(settings)
   settings.verifier = make_verifier(settings)
   if settings.jwks_upstream then
-    moon.timer.after(0, function() fetch(settings) end, { worker = "all" })
+    local function look() fetch(settings) end
+    moon.timer.after(0, look, { worker = "all" })
+    moon.timer.every(LOOK, look, { worker = "all" })
   end
   instances[config] = settings
 end
@@ -180,6 +205,14 @@ local function refuse(handle, status, message, challenge)
   handle:respond({ [":status"] = status, ["www-authenticate"] = challenge }, message)
 end
 
+--- The claims of a token, or nil and the reason. A key that is not known may have come since the last fetch.
+local function verify(settings, token)
+  local claims, reason = settings.verifier:verify(token)
+  local is_unknown = reason == "unknown key" or reason == "algorithm not allowed"
+  if claims or not is_unknown or not await_keys(settings) then return claims, reason end
+  return settings.verifier:verify(token)
+end
+
 function on_request(handle)
   local settings, headers = instances[handle:config()], handle:headers()
   -- Nobody outside may say what only a token says.
@@ -190,10 +223,10 @@ function on_request(handle)
     if settings.optional then return end
     return refuse(handle, "401", "a token is needed", "Bearer")
   end
-  if not settings.verifier:hasKeys() then
+  if not settings.verifier:hasKeys() and not (await_keys(settings) and settings.verifier:hasKeys()) then
     return handle:respond({ [":status"] = "503" }, "the keys for tokens are not known yet")
   end
-  local claims, reason = settings.verifier:verify(token)
+  local claims, reason = verify(settings, token)
   if not claims then
     handle:logDebug("token refused: " .. reason)
     return refuse(handle, "401", "the token is not accepted: " .. reason, 'Bearer error="invalid_token"')

@@ -288,6 +288,56 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
     end)
   end)
 
+  describe("with a key set that several policies fetch", function()
+    local options = { upstreams = { "main", "keys" } }
+    local settings = { jwks_upstream = "keys", jwks_path = "/keys.json", refresh = "60s" }
+
+    local function call(policy, pair, name)
+      local headers = bearer({ exp = clock.now() // 1 + 86400 * 9 }, signed_by(pair, name))
+      return policy:request { grpc = "/shop.Cart/Add", headers = headers }.grpc_status
+    end
+
+    it("fetches it once, and keeps it over a reload", function()
+      http.stub("keys", { body = jwks { one = ONE } })
+      local first = load_policy("jwt-auth", settings, options)
+      expect(call(first, ONE, "one")):to_be_nil()
+      http.stub("keys", { failure = "unavailable" })
+      local second = load_policy("jwt-auth", { jwks_upstream = "keys", jwks_path = "/keys.json" }, options)
+      expect(call(second, ONE, "one")):to_be_nil()
+      expect(#http.calls()):to_equal(1)
+      clock.advance(70)
+      expect(call(first, ONE, "one")):to_be_nil()
+      expect(call(second, ONE, "one")):to_be_nil()
+    end)
+
+    it("fetches it before its time for a key that is not known, but not for each of them", function()
+      http.stub("keys", { body = jwks { one = ONE } })
+      local policy = load_policy("jwt-auth", settings, options)
+      expect(call(policy, ONE, "one")):to_be_nil()
+      http.stub("keys", { body = jwks { one = ONE, two = TWO } })
+      clock.advance(11)
+      expect(call(policy, TWO, "two")):to_be_nil()
+      expect(#http.calls()):to_equal(2)
+      for number = 1, 20 do expect(call(policy, TWO, "random" .. number)):to_equal(16) end
+      expect(#http.calls()):to_equal(2)
+    end)
+
+    it("uses it for max_age and no longer", function()
+      http.stub("keys", { body = jwks { one = ONE } })
+      local policy = load_policy("jwt-auth", {
+        jwks_upstream = "keys", jwks_path = "/aging.json", refresh = "10s", max_age = "30s" }, options)
+      expect(call(policy, ONE, "one")):to_be_nil()
+      http.stub("keys", { failure = "unavailable" })
+      clock.advance(29)
+      expect(call(policy, ONE, "one")):to_be_nil()
+      clock.advance(2)
+      expect(call(policy, ONE, "one")):to_equal(14)
+      http.stub("keys", { body = jwks { one = ONE } })
+      clock.advance(6)
+      expect(call(policy, ONE, "one")):to_be_nil()
+    end)
+  end)
+
   it("refuses settings that cannot be meant", function()
     local function load(settings)
       return function()
@@ -306,7 +356,8 @@ MC4CAQAwBQYDK2VwBCIEINLjgGfu3qP9eRcT5ibZHz0gxIvR+4jJEys/S3sPuYwb
     expect(load { jwks = "keys.json", algorithms = "none" }):to_raise("unknown algorithm (known: HS256")
     expect(load { jwks = "keys.json", algorithms = {} }):to_raise("algorithms is empty")
     expect(load { jwks_upstream = "nosuch" }):to_raise("unknown upstream (known: main)")
-    expect(load { jwks = "keys.json", jwks_path = "/keys" }):to_raise("jwks_path and refresh are for jwks_upstream")
+    expect(load { jwks = "keys.json", jwks_path = "/keys" }):to_raise(
+      "jwks_path, refresh and max_age are for jwks_upstream")
     expect(load { jwks_upstream = "main", jwks_path = "keys" }):to_raise("jwks_path must begin with a slash")
     expect(load { jwks = "keys.json", issuers = "x" }):to_raise('unknown setting "issuers"')
   end)

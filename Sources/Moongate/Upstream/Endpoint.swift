@@ -16,6 +16,8 @@ final class Endpoint {
     /// TLS with this endpoint, for connections to come; `nil`: cleartext.
     var tls: TLSPeer?
     let lifetime: ConnectionLifetime
+    /// What the configuration calls it.
+    let host: String
     /// The endpoint's host as the configuration names it, in the form of `:authority`, for the life of the endpoint.
     let authority: Bytes
     /// Stands for the address in sticky choices, the same in every process.
@@ -70,6 +72,7 @@ final class Endpoint {
         self.connectTimeout = connectTimeout
         self.tls = tls
         self.lifetime = lifetime
+        self.host = host
         authority = Bytes.allocated(host.contains(":") ? "[\(host)]" : host)
         self.shared = shared
         waiting = SeekerQueue(permits: shared.pending)

@@ -98,7 +98,7 @@ final class SharedUpstream: Sendable {
     func join(_ address: SocketAddress, host: String) -> SharedEndpoint {
         let workers = metrics.block.rows
         let (endpoint, isFirst) = state.withLock { state in
-            if var member = state.members[address] {
+            if var member = state.members[address], member.endpoint.host == host {
                 member.users += 1
                 state.members[address] = member
                 return (member.endpoint, member.users == 1)

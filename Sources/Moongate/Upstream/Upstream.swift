@@ -84,10 +84,7 @@ final class Upstream {
         use(tls)
         shared.use(new, tls: self.tls)
         guard new != config else { return }
-        // An endpoint counts its requests from its first to its last, or not at all.
-        let needsNewEndpoints =
-            new.connectTimeout != config.connectTimeout || new.tls != config.tls
-            || (new.limits.maxRequests == nil) != (config.limits.maxRequests == nil)
+        let needsNewEndpoints = new.endpointDesign != config.endpointDesign
         let hashChanged = new.hashOn != config.hashOn
         config = new
         if hashChanged { setRequestHash() }
@@ -95,6 +92,9 @@ final class Upstream {
         if needsNewEndpoints { removeEndpoints { _ in true } }
         setHosts()
     }
+
+    /// The servers that its name stands for.
+    var target: UpstreamTarget { UpstreamTarget(config) }
 
     private static func requestLimit(_ config: UpstreamConfig, _ shared: SharedUpstream) -> Unmanaged<SharedLimit>? {
         config.limits.maxRequests == nil ? nil : Unmanaged.passUnretained(shared.requests)
@@ -253,8 +253,10 @@ final class Upstream {
                 wanted.append((endpoint, host.name))
             }
         }
+        // By its host's name an endpoint is addressed, and judged by its certificate.
+        let names = Dictionary(wanted.map { ($0.endpoint.address, $0.host) }, uniquingKeysWith: { first, _ in first })
+        removeEndpoints { endpoint in names[endpoint.address] != endpoint.host }
         let current = Dictionary(endpoints.map { ($0.address, $0) }, uniquingKeysWith: { first, _ in first })
-        removeEndpoints { endpoint in !seen.contains(endpoint.address) }
         endpoints = wanted.map { item in
             current[item.endpoint.address]
                 ?? Endpoint(

@@ -20,8 +20,28 @@ enum JWTBinding {
                     doc: """
                         Other keys from now on, from a JSON Web Key Set as text or table. Keys of type `oct` are left out: a \
                         set that can be fetched holds no secrets. nil and the reason if there is no usable key in it: the \
-                        keys stay as they were.
+                        keys stay as they were. With `jwks_upstream` it ends what `beginFetch` began, and all verifiers of \
+                        the set have the keys.
                         """, setKeys),
+                LuaBinding(
+                    "beginFetch", "n", type: "(seconds: number): boolean",
+                    doc: """
+                        Whether the caller is to fetch the set of `jwks_upstream` now: it is not known, or older than \
+                        `seconds`, or `wantKeys` asked for it, and nobody else fetches it on any worker. `setKeys` or \
+                        `failFetch` follows; after 6 seconds without them the next caller may.
+                        """, beginFetch),
+                LuaBinding(
+                    "failFetch", "", type: "()",
+                    doc: """
+                        The fetch that `beginFetch` began has failed: the keys stay, and 5 seconds pass until the next one, \
+                        or the time between two fetches if that is shorter.
+                        """, failFetch),
+                LuaBinding(
+                    "wantKeys", "", type: "(): boolean",
+                    doc: """
+                        A token names a key that is not in the set of `jwks_upstream`: the set is due before its time, \
+                        unless it was fetched within 10 seconds. Whether a fetch is due or under way.
+                        """, wantKeys),
                 LuaBinding(
                     "hasKeys", "", type: "(): boolean", doc: "Whether there are keys to check tokens by.", hasKeys),
             ],
@@ -35,7 +55,9 @@ enum JWTBinding {
                 doc: """
                     A verifier by these options: `key` (a public key or certificate in PEM), or `secret` (one that signer and \
                     verifier share, for HMACs), or `jwks` (a JSON Web Key Set of public keys as text or table), or \
-                    `secret_jwks` (one of secrets, whose type is `oct`), or none of them until `setKeys`; `algorithms` (a \
+                    `secret_jwks` (one of secrets, whose type is `oct`), or `jwks_upstream` with `jwks_path` (a set that all workers \
+                    share and that `beginFetch` keeps fresh; `max_age` are the seconds, a day unless it says so, for which it is \
+                    used without a later fetch that succeeds), or none of them until `setKeys`; `algorithms` (a \
                     list; without it all that fit the keys, never `none`), `issuer`, `audience`, `subject` (a text or a list \
                     of allowed ones), `required` (claims that must be there), `leeway` (seconds that clocks may differ; 0), \
                     `cache` (tokens that are remembered; 1024). A text is what its option says: a `key` without PEM and a \
@@ -63,7 +85,8 @@ enum JWTBinding {
 
     private static let make: mg_leaf = { call in
         do throws(JWTFault) {
-            let verifier = try JWTOptions(TapeView(argument: 0, of: call), "moon.jwt.verifier").verifier()
+            let verifier = try JWTOptions(TapeView(argument: 0, of: call), "moon.jwt.verifier").verifier(
+                sets: call.engine?.services.registry.state.keySets)
             call.pointee.created = Unmanaged.passRetained(verifier).toOpaque()
             call.pointee.created_size = verifier.size
             return MG_RETURN
@@ -97,6 +120,7 @@ enum JWTBinding {
     private static func verify(_ call: BindingCall, _ verifier: JWTVerifier) -> mg_action {
         guard let engine = call.engine else { return call.fail("there is no clock here") }
         let clock = engine.services.registry.state.clock
+        verifier.follow(engine.host?.upstreams, instant: clock.now())
         switch verifier.verify(call.bytes(0), now: Double(clock.unixMicroseconds()) / 1e6, instant: clock.now()) {
         case .refused(let reason): return call.refuse(reason)
         case .claims(let claims):
@@ -111,9 +135,16 @@ enum JWTBinding {
     private static let setKeys: mg_leaf = { call in
         guard let verifier = verifier(call) else { return MG_RETURN }
         do throws(JWTFault) {
-            verifier.use(
-                try JWTOptions.keySet(
-                    TapeView(argument: 0, of: call), kind: .fetched, verifier.rules.algorithms))
+            // Other verifiers of a shared set may allow other algorithms.
+            let wanted = verifier.feed == nil ? verifier.rules.algorithms : nil
+            let keys = try JWTOptions.keySet(TapeView(argument: 0, of: call), kind: .fetched, wanted)
+            if let feed = verifier.feed {
+                guard feed.finish(keys.keys, call.host?.upstreams, now: now(call)) else {
+                    return call.refuse("the fetch was given up, or the upstream has changed meanwhile")
+                }
+            } else {
+                verifier.use(keys)
+            }
             call.give(true)
             return MG_RETURN
         } catch {
@@ -121,8 +152,33 @@ enum JWTBinding {
         }
     }
 
+    private static func now(_ call: BindingCall) -> Instant {
+        call.engine?.services.registry.state.clock.now() ?? Clock.now()
+    }
+
+    private static let beginFetch: mg_leaf = { call in
+        let seconds = call.pointee.arguments[0].number
+        let isOurs =
+            verifier(call)?.feed?.begin(
+                call.host?.upstreams, refresh: HTTPOrder.nanoseconds(seconds), now: now(call)) ?? false
+        call.give(isOurs)
+        return MG_RETURN
+    }
+
+    private static let failFetch: mg_leaf = { call in
+        _ = verifier(call)?.feed?.finish(nil, call.host?.upstreams, now: now(call))
+        return MG_RETURN
+    }
+
+    private static let wantKeys: mg_leaf = { call in
+        call.give(verifier(call)?.feed?.want(call.host?.upstreams, now: now(call)) ?? false)
+        return MG_RETURN
+    }
+
     private static let hasKeys: mg_leaf = { call in
-        call.give(verifier(call)?.keys != nil)
+        guard let verifier = verifier(call) else { return MG_RETURN }
+        verifier.follow(call.host?.upstreams, instant: now(call))
+        call.give(verifier.keys != nil)
         return MG_RETURN
     }
 

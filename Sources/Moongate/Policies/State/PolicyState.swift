@@ -3,6 +3,7 @@ final class PolicyState: Sendable {
     let clock = StateClock()
     let dicts: SharedDicts
     let limits: LimitTables
+    let keySets = FetchedKeySets()
 
     init() {
         dicts = SharedDicts(clock: clock)

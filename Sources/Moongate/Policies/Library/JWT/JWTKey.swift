@@ -5,7 +5,9 @@ import COpenSSL
 /// A key fits only the algorithms of its own type. So a token cannot choose how a key is used: a public key never
 /// becomes the secret of an HMAC, whatever the token's header says (RFC 8725 §2.1). Neither can a file: which of the two a
 /// text is was said by who named it, and `JWTSecret` is the only type that HMAC keys are made of.
-final class JWTKey {
+final class JWTKey: @unchecked Sendable {
+    // Unchecked because of the key, which OpenSSL lets any number of threads use for checks and signatures.
+
     enum Kind: Equatable {
         /// With the number of bytes.
         case secret(Int)

@@ -41,6 +41,20 @@ struct JWTKeySet {
 
     /// A JWK set (RFC 7517 §5), or a single JWK.
     init(jwks: TapeView, kind: Kind, algorithms wanted: [JWTAlgorithm]?) throws(JWTFault) {
+        try self.init(JWTKeySet.keys(jwks, kind), named: wanted)
+        guard keys.contains(where: { key in algorithms.contains(where: key.fits) }) else {
+            throw JWTFault("the key set has no key that fits")
+        }
+    }
+
+    /// Keys of a set that was read before. There may be none that fits: then no token passes.
+    init(_ keys: [JWTKey], named wanted: [JWTAlgorithm]?) {
+        self.keys = keys
+        algorithms = wanted ?? JWTAlgorithm.allCases.filter { algorithm in keys.contains { $0.fits(algorithm) } }
+        isNamed = true
+    }
+
+    private static func keys(_ jwks: TapeView, _ kind: Kind) throws(JWTFault) -> [JWTKey] {
         let list = jwks.member("keys")?.elements ?? (jwks.member("kty") == nil ? nil : [jwks])
         guard let list else { throw JWTFault("no JSON Web Key Set: there is no list \"keys\"") }
         guard list.count <= JWTKeySet.mostKeys else {
@@ -50,13 +64,7 @@ struct JWTKeySet {
         for jwk in list {
             if let key = try JWTKey.jwk(jwk, of: kind) { keys.append(key) }
         }
-        let algorithms = wanted ?? JWTAlgorithm.allCases.filter { algorithm in keys.contains { $0.fits(algorithm) } }
-        guard keys.contains(where: { key in algorithms.contains(where: key.fits) }) else {
-            throw JWTFault("the key set has no key that fits")
-        }
-        self.keys = keys
-        self.algorithms = algorithms
-        isNamed = true
+        return keys
     }
 
     /// The keys that may have signed a token. None: the key that it names is not known.

@@ -1,8 +1,8 @@
 /// The options of `moon.jwt.verifier` and `moon.jwt.verify`.
 struct JWTOptions {
     private static let known = [
-        "algorithms", "audience", "cache", "issuer", "jwks", "key", "leeway", "required", "secret", "secret_jwks",
-        "subject",
+        "algorithms", "audience", "cache", "issuer", "jwks", "jwks_path", "jwks_upstream", "key", "leeway", "max_age",
+        "required", "secret", "secret_jwks", "subject",
     ]
 
     private let options: TapeView
@@ -20,8 +20,10 @@ struct JWTOptions {
         }
     }
 
-    /// - Parameter cacheCapacity: `nil`: as the options say.
-    func verifier(cacheCapacity: Int? = nil) throws(JWTFault) -> JWTVerifier {
+    /// - Parameters:
+    ///   - cacheCapacity: `nil`: as the options say.
+    ///   - sets: `nil`: the verifier is not there for long enough to follow a set that is fetched.
+    func verifier(cacheCapacity: Int? = nil, sets: FetchedKeySets? = nil) throws(JWTFault) -> JWTVerifier {
         do throws(JWTFault) {
             var rules = JWTVerifier.Rules()
             rules.algorithms = try algorithms()
@@ -31,10 +33,34 @@ struct JWTOptions {
             rules.required = try texts("required")
             rules.leeway = try number("leeway", 0, upTo: 3600)
             let capacity = try number("cache", 1024, upTo: 65536)
-            return JWTVerifier(rules, keys: try keys(rules.algorithms), cacheCapacity: cacheCapacity ?? Int(capacity))
+            let keys = try keys(rules.algorithms)
+            return JWTVerifier(
+                rules, keys: keys, cacheCapacity: cacheCapacity ?? Int(capacity),
+                feed: try feed(sets, hasKeys: keys != nil))
         } catch {
             throw JWTFault("\(caller): \(error.message)")
         }
+    }
+
+    /// The set that is fetched from `jwks_upstream`; `nil`: the options name none.
+    private func feed(_ sets: FetchedKeySets?, hasKeys: Bool) throws(JWTFault) -> JWTKeyFeed? {
+        guard let upstream = options.member("jwks_upstream") else {
+            guard options.member("jwks_path") == nil, options.member("max_age") == nil else {
+                throw JWTFault("jwks_path and max_age are for jwks_upstream")
+            }
+            return nil
+        }
+        guard !hasKeys else { throw JWTFault("jwks_upstream excludes key, secret, jwks and secret_jwks") }
+        guard let sets else { throw JWTFault("jwks_upstream is for moon.jwt.verifier") }
+        guard let path = options.member("jwks_path") else { throw JWTFault("jwks_path is missing") }
+        let name = FetchedKeySet.Name(
+            upstream: String(decoding: try JWTOptions.text(upstream, "jwks_upstream"), as: UTF8.self),
+            path: String(decoding: try JWTOptions.text(path, "jwks_path"), as: UTF8.self))
+        guard let set = sets.set(name) else {
+            throw JWTFault("more than \(FetchedKeySets.limit) key sets are fetched")
+        }
+        let maxAge = try number("max_age", 86_400, upTo: 31_536_000)
+        return JWTKeyFeed(set, maxAge: UInt64(maxAge * 1e9))
     }
 
     /// From a key set as text or as a table.

@@ -33,19 +33,30 @@ final class JWTVerifier {
     /// `nil`: not known yet; every token is refused.
     private(set) var keys: JWTKeySet?
     private var cache: JWTCache
+    /// Where keys come from that are fetched; `nil`: they were given.
+    let feed: JWTKeyFeed?
 
-    init(_ rules: Rules, keys: JWTKeySet?, cacheCapacity: Int) {
+    init(_ rules: Rules, keys: JWTKeySet?, cacheCapacity: Int, feed: JWTKeyFeed? = nil) {
         self.rules = rules
+        self.feed = feed
         self.keys = keys
         cache = JWTCache(capacity: cacheCapacity)
     }
 
     /// Bytes that it takes with an empty cache and keys of usual size.
-    var size: Int { 4096 + cache.size }
+    var size: Int { (feed == nil ? 4096 : 32768) + cache.size }
 
     /// Other keys from now on. What older ones have signed is checked again.
     func use(_ keys: JWTKeySet) {
         self.keys = keys
+        cache.removeAll()
+    }
+
+    /// Takes up the keys that were fetched since, by whichever worker, and gives up those that may no longer be used.
+    /// - Parameter directory: the upstreams in force.
+    @inline(__always) func follow(_ directory: UpstreamDirectory?, instant: Instant) {
+        guard let feed, case .keys(let found) = feed.look(directory, now: instant) else { return }
+        keys = found.map { JWTKeySet($0, named: rules.algorithms) }
         cache.removeAll()
     }
 
