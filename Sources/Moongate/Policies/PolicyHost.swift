@@ -64,6 +64,8 @@ final class PolicyHost {
     var askedUpstreams: [String: Bool] = [:]
     /// Gives what is known of an exchange so far, by the owner of its run.
     var account: ((UnsafeMutableRawPointer) -> PolicyAccount)?
+    /// Keeps account of what calls carry while a hook waits for them; `nil`: nobody does.
+    var callAccount: CallAccount?
     /// Some instance has a log hook.
     var hasLogHooks = false
     /// Called with the owner of a run whose hook has gone on and waits again, or the next one does.

@@ -253,6 +253,9 @@ final class Worker: ConnectionOwner {
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
         host.waitsAgain = { owner in Exchange(owner: owner).policiesWaitAgain() }
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
+        host.callAccount = CallAccount(
+            hold: { owner, octets in Exchange(owner: owner).holdCall(octets) },
+            release: { owner, octets in Exchange(owner: owner).releaseCall(octets) })
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
         return PolicyTenure(host)

@@ -340,6 +340,9 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 }
 
 extension UpstreamCall {
+    /// Octets of the request: its fields as RFC 9113 §6.5.2 counts them, and its body.
+    var carried: Int { request.pointee.encodedSize + body.count }
+
     /// About what the call takes of memory, without its answer.
     fileprivate var size: Int { MemoryLayout<Record>.stride + 1024 + request.pointee.memorySize + body.count }
 

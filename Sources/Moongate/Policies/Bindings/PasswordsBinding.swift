@@ -105,6 +105,7 @@ enum PasswordsBinding {
             call.give(true)
             return MG_RETURN
         }
+        if let refusal = call.waitRefusal { return call.fail(refusal) }
         let answer = host.completion(of: run)
         let isQueued = credentials.verify(scope: scope, user: user, password: password, hash: hash) { isRight in
             answer([.bool(isRight && isKnown)])
