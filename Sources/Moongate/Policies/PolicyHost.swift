@@ -56,6 +56,8 @@ final class PolicyHost {
     /// The newest generation's, for what belongs to no exchange.
     var upstreams: UpstreamDirectory?
     let timers = PolicyTimers()
+    /// The end that is under way; `nil`: none.
+    var closing: PolicyClosing?
     /// The instance whose file is being loaded or which is being initialised; -1: neither.
     var loading: Int32 = -1
     /// The main chunk that runs, or the last one that ran, has begun timers.
@@ -256,8 +258,11 @@ final class PolicyHost {
         let run = PolicyRun(pointer)
         guard let frame = run.frame(token.number) else { return }
         run.goOn(frame, .values(results))
-        guard run.pointer.pointee.phase == .timer else { return run.drive() }
-        if run.pointer.pointee.frames.isEmpty { timers.ended(run, self) }
+        switch run.pointer.pointee.phase {
+        case .timer: if run.pointer.pointee.frames.isEmpty { timers.ended(run, self) }
+        case .close: if run.pointer.pointee.frames.isEmpty { closing?.ended(run) }
+        default: run.drive()
+        }
     }
 
     /// What to call on any thread with the answer to a wait.
@@ -276,6 +281,8 @@ final class PolicyHost {
 
     /// Notes why a hook has failed.
     func log(_ error: LuaError, of run: PolicyRun) {
+        // No request is behind the end of a policy.
+        if run.pointer.pointee.phase == .close { return log(error, of: Int(run.pointer.pointee.current), run.hook) }
         let number = RequestNumber.text(run.pointer.pointee.subject.requestNumber)
         log(error, of: Int(run.pointer.pointee.current), run.hook, fields: ["request": "\(number)"])
     }
@@ -311,6 +318,9 @@ final class PolicyHost {
         var metadata = fields
         if let run {
             metadata["policy"] = "\(program.instances[Int(run.pointer.pointee.current)].name)"
+            if run.pointer.pointee.phase == .close { metadata["hook"] = "\(run.hook.label)" }
+        }
+        if let run, run.pointer.pointee.phase != .close {
             metadata["request"] = "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))"
         }
         services.logger.log(level: level, "\(text.string)", metadata: metadata)

@@ -45,6 +45,24 @@ extension Pooled where Record == PolicyRunRecord {
             pointer.pointee.host._withUnsafeGuaranteedRef { $0.vm.start(function, scope: scopePointer) })
     }
 
+    /// Runs the hook for the end of an instance, which has one. The scope is the run's own.
+    func startClose(_ index: Int32) -> PolicyVerdict {
+        pointer.pointee.scope.generation &+= 1
+        pointer.pointee.phase = .close
+        pointer.pointee.isMessageHook = false
+        pointer.pointee.current = index
+        let instance = currentInstance
+        instance.pointee.cells.countRun(.onClose)
+        let began = instance.pointee.tally.begin(.onClose)
+        let outcome = pointer.pointee.host._withUnsafeGuaranteedRef {
+            $0.vm.start(
+                LuaReference(raw: instance.pointee.close), argument: LuaReference(raw: instance.pointee.config),
+                scope: scopePointer)
+        }
+        if began != 0 { timed(instance, .onClose, began) }
+        return firstVerdict(outcome)
+    }
+
     /// Runs the response hooks that are left after one of them has answered.
     func continueResponse() -> PolicyVerdict {
         // That response has no messages.
@@ -231,6 +249,7 @@ extension Pooled where Record == PolicyRunRecord {
         case .idle, .request: .onRequest
         case .response: .onResponse
         case .timer: .timer
+        case .close: .onClose
         case .log: .onLog
         }
     }

@@ -23,6 +23,8 @@ final class Worker: ConnectionOwner {
     private let refusals: RefusalLog
     private let abuses: AbuseLog
     private let pending = PendingHandshakes<DownstreamConnection>()
+    private let closings = PolicyClosings()
+    private let ending: WorkerEnding
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -37,10 +39,11 @@ final class Worker: ConnectionOwner {
                 limit: LingeringConnections.limit(descriptors: FileLimit.soft(), workers: plan.registry.workers)))
         calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver, abuses: abuses)
+        ending = WorkerEnding(loop, closings, calls)
         var upstreams: [String: Upstream] = [:]
         let first = Worker.generation(
             plan.generation, plan.index, plan.registry, upstreamServices, &upstreams, calls,
-            Worker.prepared(plan.policies, loop)
+            Worker.prepared(plan.policies, loop, closings)
         )
         self.upstreams = upstreams
         host = ExchangeHost(
@@ -153,7 +156,7 @@ final class Worker: ConnectionOwner {
 
     /// - Parameter policies: `nil` where the script engine of the generation before goes on.
     func adopt(_ shared: Generation, _ policies: Handover<PolicyHost>?) {
-        let tenure = shared.program.isEmpty ? nil : Worker.prepared(policies, loop) ?? host.generation.tenure
+        let tenure = shared.program.isEmpty ? nil : Worker.prepared(policies, loop, closings) ?? host.generation.tenure
         let next = Worker.generation(shared, index, registry, upstreamServices, &upstreams, calls, tenure)
         let previous = host.generation
         let isFresh = tenure !== previous.tenure
@@ -168,7 +171,7 @@ final class Worker: ConnectionOwner {
 
     /// A new engine for the policies in force. Exchanges that have begun keep the old one.
     private func replaceEngine(_ engine: PolicyHost) {
-        guard let tenure = Worker.prepared(Handover(engine), loop) else { return }
+        guard let tenure = Worker.prepared(Handover(engine), loop, closings) else { return }
         let previous = host.generation
         let next = previous.with(tenure)
         host.use(next)
@@ -195,6 +198,13 @@ final class Worker: ConnectionOwner {
         connections.forEach { connection in
             connection.forEachOwner { Exchange(owner: $0).end(.draining) }
         }
+    }
+
+    /// Has the worker's loop stop, once policies have sent what they had kept.
+    /// - Parameter time: nanoseconds that they have.
+    func finish(within time: UInt64) {
+        endStreams()
+        ending.begin(within: time) { [host] in host.generation.tenure?.end(within: time) }
     }
 
     /// Ends the streams that hold most of bodies, until those that ended held `bytes` in all; streams that hold nothing
@@ -244,7 +254,9 @@ final class Worker: ConnectionOwner {
     }
 
     /// The engine, at home on this worker.
-    private static func prepared(_ policies: Handover<PolicyHost>?, _ loop: EventLoop) -> PolicyTenure? {
+    private static func prepared(
+        _ policies: Handover<PolicyHost>?, _ loop: EventLoop, _ closings: PolicyClosings
+    ) -> PolicyTenure? {
         guard let host = policies?.take() else { return nil }
         host.holdings.takeEffect()
         let mailbox = loop.mailbox
@@ -258,7 +270,7 @@ final class Worker: ConnectionOwner {
             release: { owner, octets in Exchange(owner: owner).releaseCall(octets) })
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
-        return PolicyTenure(host)
+        return PolicyTenure(host, closings)
     }
 
     /// Carries the upstreams over that are still configured and ends the others.

@@ -118,6 +118,10 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     private(set) var active = 0
     /// Those of them that nobody waits for.
     private var alone: [ObjectIdentifier: UpstreamCall] = [:]
+    /// Called when one of those has ended.
+    var aloneEnded: (() -> Void)?
+    /// There are calls that nobody waits for.
+    var hasAlone: Bool { !alone.isEmpty }
 
     init(loop: EventLoop) { self.loop = loop }
 
@@ -188,6 +192,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         let completion = call.completion
         call.completion = nil
         completion?(failure)
+        if call.isAlone { aloneEnded?() }
         releaseIfDone(call)
     }
 
