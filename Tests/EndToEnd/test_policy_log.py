@@ -175,7 +175,7 @@ SHIPS = """
 
 @pytest.fixture
 def shipping(moongate, upstream, connect):
-    """Starts a proxy whose policies keep what `on_log` sees and send it in `on_close`, to an upstream that takes its time."""
+    """Starts a proxy whose policies keep what `on_log` sees and send it in `on_close`, to a slow server."""
     def start(text=SHIPS, names=("one",), pause=0.3, **more):
         def late(connection, head):
             def take():

@@ -1,4 +1,4 @@
-"""Headers and bodies of calls that hooks wait for: they lie in the account of the client's connection, and cost nobody else a call."""
+"""Headers and bodies of calls that hooks wait for lie in the account of the client's connection."""
 import collections
 import contextlib
 import socket
@@ -24,7 +24,7 @@ NORMAL = ("authorization", "Bearer t")
 
 
 class Auth:
-    """An auth service that answers small questions at once, and holds those with large heads or with bodies until `release`.
+    """An auth service that answers small questions at once, and holds those with large heads or bodies until `release`.
 
     It looks at frames and at nothing in them: it must not be what takes the time.
     """
@@ -55,10 +55,8 @@ class Auth:
                 size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
                 stream = int.from_bytes(head[5:], "big")
                 payload = reader.read(size)
-                if kind == HeadersFrame.type and flags & 5 == 5:
-                    self.answer(sock, stream)
-                elif kind == HeadersFrame.type:
-                    self.held.append((sock, stream))
+                if kind == HeadersFrame.type:
+                    self._took(sock, stream, is_small=flags & 5 == 5)
                 elif kind == DataFrame.type:
                     self.sizes[sock, stream] += size
                     if flags & 1:
@@ -67,6 +65,12 @@ class Auth:
                     sock.sendall(SettingsFrame(0, flags=["ACK"]).serialize())
                 elif kind == PingFrame.type and not flags & 1:
                     sock.sendall(PingFrame(0, payload, flags=["ACK"]).serialize())
+
+    def _took(self, sock, stream, is_small):
+        if is_small:
+            self.answer(sock, stream)
+        else:
+            self.held.append((sock, stream))
 
     @staticmethod
     def answer(sock, stream):
@@ -80,6 +84,15 @@ class Auth:
 
     def close(self):
         self.listener.close()
+
+
+class QuickServer(Auth):
+    """A gRPC server that answers every request by its head, however large that is."""
+
+    def _took(self, sock, stream, is_small):
+        # :status 200, and content-type and grpc-status as literals.
+        block = b"\x88\x0f\x10\x10application/grpc\x00\x0bgrpc-status\x010"
+        sock.sendall(HeadersFrame(stream, block, flags=["END_STREAM", "END_HEADERS"]).serialize())
 
 
 class Witness:
@@ -119,10 +132,12 @@ def asked(moongate, upstream, connect):
     """Starts a proxy whose route has one policy, with an `Auth` beside it."""
     services = []
 
-    def start(use, workers=1, limit=None, policies=None, **more):
+    def start(use, workers=1, limit=None, policies=None, quick=False, **more):
         auth = Auth()
         services.append(auth)
-        server = upstream(answer_ok)
+        server = QuickServer() if quick else upstream(answer_ok)
+        if quick:
+            services.append(server)
         listener = LISTENER | ({"limits": {"request_buffer": limit}} if limit else {})
         proxy = moongate(
             configuration(server.address, upstreams={"auth": [auth.address]}, workers=workers,
@@ -140,25 +155,31 @@ EXTERNAL_AUTH = {"external-auth": {"upstream": "auth", "timeout": "60s"}}
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_questions_with_large_cookies_cost_nobody_else_a_call(asked, workers):
-    _, auth, client = asked(EXTERNAL_AUTH, workers)
+    _, auth, client = asked(EXTERNAL_AUTH, workers, quick=True)
     with Witness(client()) as witness:
         eventually(lambda: len(witness.times) > 100, what="calls before")
-        before, began = witness.p99(), len(witness.times)
+        before = witness.p99()
         clients = [client() for _ in range(8 * workers)]
-        streams = [(each, each.open(request(extra=[COOKIE]), end_stream=True, huffman=False)) for _ in range(60) for each in clients]
+        streams = [
+            (each, each.open(request(extra=[COOKIE]), end_stream=True, huffman=False))
+            for _ in range(60) for each in clients]
         eventually(lambda: len(auth.held) == len(streams), 30, what="questions that wait")
-        time.sleep(1)
+        # From here on the test's own client, in this process, no longer takes the time.
+        began = len(witness.times)
+        time.sleep(2)
+        while_waiting = witness.p99(began)
         # They go on, and those whose clients leave do not.
         auth.release(8)
         eventually(
             lambda: sum(frame.get("grpc-status") == "0" for each in clients for frame in list(each.frames)) == 8,
-            what="answers to those that go on")
+            30, what="answers to those that go on")
         for each in clients:
             each.close()
         time.sleep(0.5)
         assert not witness.failures
-    # Generous: the test's own peers run in one process.
-    assert witness.p99(began) < max(0.25, 4 * before)
+    print(f"p99 of others: {before * 1000:.1f} ms before, {while_waiting * 1000:.1f} ms while {len(streams)} wait")
+    # Generous: machines that run tests have other things to do.
+    assert while_waiting < max(0.25, 4 * before)
 
 
 BODIES = {
@@ -171,7 +192,8 @@ BODIES = {
     "text": """
         local moon = require "moon"
         function on_request(h)
-          local answer, problem = moon.http.post("auth", "/check", h:body():getBytes(0, h:body():length()), {timeout = 60})
+          local body = h:body()
+          local answer, problem = moon.http.post("auth", "/check", body:getBytes(0, body:length()), {timeout = 60})
           if not answer then h:respond({[":status"] = 403}, problem) end
         end""",
 }
@@ -183,7 +205,7 @@ def test_uploads_that_a_call_carries_cost_nobody_else_a_call(asked, kind):
     policies = {}
     if kind != "external-auth":
         use, policies = {"policy": "policies/asks.lua"}, {"asks.lua": BODIES[kind].replace(
-            "local answer", "if h:headers():get('authorization') then return end local answer")}
+            "function on_request(h)", "function on_request(h) if h:headers():get('authorization') then return end")}
     _, auth, client = asked(use, policies=policies)
     with Witness(client()) as witness:
         clients = [client() for _ in range(20)]
