@@ -46,7 +46,7 @@ local function lower(list)
   return lowered
 end
 
---- What every question has of its own.
+--- Headers that every question has of its own.
 local OWN = {
   host = true, te = true, connection = true, upgrade = true, ["content-length"] = true, ["keep-alive"] = true,
   ["proxy-connection"] = true, ["transfer-encoding"] = true,
@@ -75,8 +75,8 @@ function on_init(config)
   instances[config] = settings
 end
 
---- What the auth service is told: the headers that go along, and what the request is. What the client has sent goes
---- from the request to the question without becoming a string here: many questions would fill the policy's memory.
+--- The question to the auth service: the headers that go along, and what the request is. Headers and body go from the
+--- request to the question without becoming strings here: many questions would fill the policy's memory.
 local function question(handle, settings)
   local headers = handle:headers()
   local path = headers:get(":path")

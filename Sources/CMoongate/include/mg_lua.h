@@ -178,9 +178,9 @@ typedef mg_action (*mg_leaf)(mg_call *_Nonnull call);
 ///
 /// The signature has one letter per argument, `?` behind it for optional ones:
 /// `s` string (numbers are printed, integral ones without `.0`), `i` integer, `n` number, `b` boolean,
-/// `t` table, `v` any value, `f` function, `d` string or an object whose class has bytes (see `mg_lua_define_bytes`), which come as
-/// MG_STRING without having been copied, `r` table in which such objects may stand for strings. A leading `~` says that the leaf may wait; a leading `=` that it makes an object of
-/// the class `constructs`.
+/// `t` table, `v` any value, `f` function, `d` string or an object whose class has bytes (see `mg_lua_define_bytes`), which come
+/// as MG_STRING without having been copied, `r` table in which such objects may stand for strings. A leading `~` says that the
+/// leaf may wait; a leading `=` that it makes an object of the class `constructs`.
 typedef struct mg_binding {
     /// In libraries dots make nested tables: `password.verify`.
     const char *_Nonnull name;
