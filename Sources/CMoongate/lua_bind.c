@@ -104,7 +104,11 @@ __attribute__((noinline)) static void decode(
         return;
     }
     int converts = 0;
+    vm->takes_bytes = parameter.type == 'r';
     switch (parameter.type) {
+    case 'd':
+        if (!mg_take_bytes(L, vm, index, value)) decode_string(L, vm, bound, number, index);
+        break;
     case 's': decode_string(L, vm, bound, number, index); break;
     case 'i':
         value->kind = MG_INTEGER;
@@ -121,6 +125,7 @@ __attribute__((noinline)) static void decode(
         value->kind = MG_BOOLEAN;
         value->boolean = lua_toboolean(L, index);
         break;
+    case 'r':
     case 't':
         if (lua_type(L, index) != LUA_TTABLE) refuse_argument(L, bound, number, index, "table");
         decode_any(L, vm, number, index);
@@ -186,6 +191,8 @@ int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action) {
         return lua_error(L);
     case MG_WAIT:
         vm->waiting = true;
+        // While the hook waits, nothing of it keeps the arguments alive: the leaf has copied what it needs.
+        lua_settop(L, 0);
         return lua_yieldk(L, 0, 0, woken);
     case MG_STOP:
         vm->unwind = MG_UNWIND_STOP;
@@ -250,7 +257,7 @@ static int trampoline(lua_State *L) {
 
 // MARK: Definition
 
-static const char *const parameter_types = "sinbtvf";
+static const char *const parameter_types = "sinbtvfdr";
 
 static bool parse_signature(mg_bound *bound, const char *signature) {
     for (const char *next = signature; *next; next++) {

@@ -27,6 +27,7 @@ typedef struct mg_class {
     const char *name;
     mg_leaf iterate;
     void (*release)(void *native);
+    mg_bytes bytes;
 } mg_class;
 
 typedef struct mg_parameter {
@@ -126,6 +127,8 @@ struct mg_lua {
 
     mg_call call;
     mg_value arguments[MG_ARGUMENTS];
+    /// Objects with bytes may stand for texts in the table that is taken apart.
+    bool takes_bytes;
     uint8_t numbers[MG_ARGUMENTS][32];
     mg_tape input;
     mg_tape output;
@@ -235,5 +238,7 @@ void mg_push_binding(lua_State *L, mg_lua *vm, const mg_binding *binding, uint16
 int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action);
 /// The object at `index` if it is one of ours and alive; else raises.
 mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object);
+/// Takes the bytes of an object whose class has some for a text; raises if the object is dead. False: it is something else.
+bool mg_take_bytes(lua_State *L, mg_lua *vm, int index, mg_value *value);
 int mg_pairs(lua_State *L);
 mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope, int user_values);

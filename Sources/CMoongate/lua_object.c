@@ -23,6 +23,20 @@ mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object) {
     return object;
 }
 
+bool mg_take_bytes(lua_State *L, mg_lua *vm, int index, mg_value *value) {
+    mg_object *object = lua_touserdata(L, index);
+    if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) != sizeof *object
+        || object->magic != MG_OBJECT_MAGIC || !vm->classes[object->kind].bytes)
+        return false;
+    mg_check_alive(L, vm, object);
+    size_t size = 0;
+    value->kind = MG_STRING;
+    value->bytes = vm->classes[object->kind].bytes(object->native, &size);
+    if (size > UINT32_MAX) luaL_error(L, "string too long");
+    value->size = (uint32_t)size;
+    return true;
+}
+
 mg_object *mg_push_object(lua_State *L, mg_lua *vm, uint16_t kind, mg_scope *scope, int user_values) {
     mg_object *object = lua_newuserdatauv(L, sizeof *object, user_values);
     memset(object, 0, sizeof *object);
@@ -194,6 +208,10 @@ bool mg_lua_define_class(
     vm->classes[kind].release = release;
     struct class_definition definition = {vm, kind, bindings, count};
     return mg_protected(vm, define_class, &definition);
+}
+
+void mg_lua_define_bytes(mg_lua *vm, uint16_t kind, mg_bytes bytes) {
+    if (kind > 0 && kind < MG_CLASSES) vm->classes[kind].bytes = bytes;
 }
 
 struct object_order {

@@ -102,6 +102,7 @@ static void encode(lua_State *L, mg_tape *tape, int index, int depth) {
     // The only one that scripts can get hold of.
     case LUA_TLIGHTUSERDATA: value.kind = MG_NULL; break;
     default:
+        if (mg_vm(L)->takes_bytes && mg_take_bytes(L, mg_vm(L), index, &value)) break;
         value.kind = MG_OTHER;
         value.bytes = (const uint8_t *)luaL_typename(L, index);
     }

@@ -64,6 +64,9 @@ public final class LuaVM {
         }
     }
 
+    /// Lets objects of a class that was defined stand for strings in parameters that take that (`d` and `r`).
+    public func define(bytes: mg_bytes, ofClass kind: UInt16) { mg_lua_define_bytes(vm, kind, bytes) }
+
     /// Defines functions that every file finds in the global table `library`, and through `require`; with an
     /// empty name as plain globals. Dots in a function's name make nested tables.
     public func define(library: StaticString, bindings: [LuaBinding]) throws(LuaError) {

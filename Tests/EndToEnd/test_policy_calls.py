@@ -367,7 +367,7 @@ def test_moon_http_says_that_nobody_listens(calling, upstream):
     ('moon.parallel{{upstream = "auth", path = "/"}, {upstream = "auth"}}', "request 2: path is missing"),
     ('moon.parallel("auth")', "bad argument #1 to 'parallel' (table expected, got string)"),
     ('moon.grpc.call("nosuch", "/a/B", "")', "argument 1 names no upstream"),
-    ('moon.grpc.call("auth", "/a/B", "", {deadline = 1})', "unknown option (known: metadata, timeout)"),
+    ('moon.grpc.call("auth", "/a/B", "", {deadline = 1})', "unknown option (known: forward, metadata, timeout)"),
 ])
 def test_wrong_values_raise_errors(calling, call, text):
     _, client, auth = calling(f"""

@@ -1,8 +1,14 @@
 """The hooks of the end: `on_log` for every request that a policy saw, `on_close` for every use of a policy."""
+import json
+import signal
+import threading
+import time
+
 import grpc
 import pytest
 
 from harness.frame_client import request
+from harness.frame_upstream import answer_ok
 from harness.settings import configuration, route
 from harness.stubs import Order
 from harness.waiting import eventually
@@ -118,19 +124,19 @@ def samples(proxy):
     return [(sample.name, sample.labels, sample.value) for sample in proxy.samples()]
 
 
-def test_a_wait_that_the_script_catches_raises_and_a_second_one_ends_it(scripted):
+def test_a_wait_that_the_script_catches_raises_every_time(scripted):
     proxy, caller = scripted("""
         local moon = require "moon"
         function on_log(h)
           local _, message = pcall(moon.sleep, 1)
           h:logInfo("log " .. message)
-          pcall(moon.sleep, 1)
-          h:logInfo("log never")
+          local _, again = pcall(moon.sleep, 1)
+          h:logInfo("log " .. again)
         end""")
     caller.unary()
     caller.unary()
-    lines = wait_said(proxy, "log ", 2)
-    assert len(lines) == 2 and all("on_log cannot wait" in line for line in lines)
+    lines = wait_said(proxy, "log ", 4)
+    assert len(lines) == 4 and all("on_log cannot wait" in line for line in lines)
 
 
 # MARK: Closing
@@ -154,6 +160,187 @@ def test_on_close_is_called_when_the_last_request_of_a_replaced_policy_is_over(m
     wait_said(proxy, "closed old")
     eventually(lambda: proxy.metric(
         "moongate_policy_errors_total", policy="p", hook="on_close", reason="script") > 0, 5)
+
+
+SHIPS = """
+    local moon = require "moon"
+    local batch = {}
+    function on_log(h) batch[#batch + 1] = h:headers():get("x-number") end
+    function on_close(config)
+      if #batch == 0 then return end
+      local answer, problem = moon.http.post("logs", "/" .. config.name, table.concat(batch, " "))
+      print("closed " .. config.name .. " " .. (answer and answer.status or problem))
+    end"""
+
+
+@pytest.fixture
+def shipping(moongate, upstream, connect):
+    """Starts a proxy whose policies keep what `on_log` sees and send it in `on_close`, to a slow server."""
+    def start(text=SHIPS, names=("one",), pause=0.3, **more):
+        def late(connection, head):
+            def take():
+                connection.wait_end(head.stream)
+                time.sleep(pause)
+                arrived[head.get(":path")] = connection.body(head.stream).decode()
+                connection.send_headers(head.stream, [(":status", "204")], end_stream=True)
+
+            threading.Thread(target=take, daemon=True).start()
+
+        arrived = {}
+        server, logs = upstream(answer_ok), upstream(late)
+        proxy = moongate(
+            configuration(server.address, upstreams={"logs": [logs.address]}, routes=[route(policies=[
+                {"policy": "policies/p.lua", "settings": {"name": name}} for name in names])], **more),
+            policies={"p.lua": text})
+        proxy.arrived, proxy.logs = arrived, logs
+        proxy.client = connect(proxy.address)
+        return proxy
+
+    return start
+
+
+def call_three_times(proxy):
+    for number in "123":
+        assert proxy.client.call(request(extra=[("x-number", number)]), body=b"")[-1].get("grpc-status") == "0"
+
+
+def test_on_close_sends_the_last_batch_at_a_reload(shipping):
+    proxy = shipping()
+    call_three_times(proxy)
+    proxy.write("policies/p.lua", SHIPS + "\n-- new")
+    proxy.wait_generation(2)
+    assert wait_said(proxy, "closed ") == ["one 204"]
+    assert proxy.arrived == {"/one": "1 2 3"}
+    call_three_times(proxy)
+
+
+def test_on_close_sends_the_last_batch_to_an_upstream_that_goes_with_the_policy(shipping):
+    proxy = shipping()
+    call_three_times(proxy)
+    fresh = json.loads(json.dumps(proxy.configuration))
+    fresh["routes"][0]["policies"] = []
+    del fresh["upstreams"]["logs"]
+    proxy.configure(fresh)
+    proxy.wait_generation(2)
+    assert wait_said(proxy, "closed ") == ["one 204"]
+    assert proxy.arrived == {"/one": "1 2 3"}
+    call_three_times(proxy)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_on_close_of_all_policies_sends_the_last_batches_at_a_stop(shipping, workers):
+    """They wait at the same time: one after the other would take longer than there is."""
+    proxy = shipping(names=["one", "two", "three"], pause=0.5, workers=workers)
+    call_three_times(proxy)
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    # The file is one for all: its batch is what all of them have seen.
+    assert {name: sorted(batch.split()) for name, batch in proxy.arrived.items()} == {
+        f"/{name}": sorted("123" * 3) for name in ("one", "two", "three")}
+
+
+def test_streams_that_a_stop_ends_are_in_the_last_batch(shipping):
+    proxy = shipping(drain={"delay": "0s", "grace": "100ms"})
+    call_three_times(proxy)
+    proxy.client.open(request(extra=[("x-number", "open")]))
+    eventually(lambda: proxy.metric("moongate_downstream_streams", listener="main") == 1, what="the stream")
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert proxy.arrived == {"/one": "1 2 3 open"}
+
+
+def test_on_close_that_does_not_end_is_given_up(shipping):
+    proxy = shipping(SHIPS.replace("if #batch", "moon.sleep(30) if #batch"))
+    call_three_times(proxy)
+    proxy.write("policies/p.lua", SHIPS)
+    proxy.wait_generation(2)
+    entry = eventually(
+        lambda: next((entry for entry in proxy.log_entries() if entry.get("hook") == "on_close"), None), 5)
+    assert "on_close has not ended within 1000 ms" in entry["message"] and entry["policy"] == "p"
+    assert proxy.metric("moongate_policy_errors_total", policy="p", hook="on_close", reason="time_limit") == 1
+    call_three_times(proxy)
+    assert not proxy.arrived
+
+
+def test_a_stop_does_not_wait_for_on_close_for_ever(shipping):
+    proxy = shipping(SHIPS.replace("if #batch", "moon.sleep(30) if #batch"))
+    call_three_times(proxy)
+    began = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert 0.9 < time.monotonic() - began < 5
+    assert "on_close has not ended" in "".join(proxy.lines) and "threads do not end" not in "".join(proxy.lines)
+
+
+def test_a_second_signal_leaves_on_close_less_time(shipping):
+    proxy = shipping(SHIPS.replace("if #batch", "moon.sleep(30) if #batch"))
+    call_three_times(proxy)
+    proxy.client.open(request(extra=[("x-number", "open")]))
+    proxy.signal(signal.SIGTERM)
+    time.sleep(0.2)
+    began = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert time.monotonic() - began < 1.5
+
+
+def test_timers_have_ended_when_on_close_runs_and_new_ones_never_fire(shipping):
+    proxy = shipping("""
+        local moon = require "moon"
+        local closed = false
+        function on_init() moon.timer.every(0.01, function() if closed then print("fired late") end end) end
+        function on_close()
+          closed = true
+          moon.timer.after(0.05, function() print("fired late") end)
+          moon.sleep(0.3)
+          print("closed")
+        end
+        function on_request() end""")
+    proxy.write("policies/p.lua", SHIPS)
+    proxy.wait_generation(2)
+    wait_said(proxy, "closed")
+    assert not said(proxy, "fired late")
+
+
+CALLS_IN_LOG = [
+    "moon.http.get('logs', '/')", "moon.http.request{upstream = 'logs', path = '/'}",
+    "moon.parallel{{upstream = 'logs', path = '/'}}", "moon.grpc.call('logs', '/a/B', '')",
+    "h:httpCall('logs', {[':method'] = 'GET', [':path'] = '/', [':authority'] = 'a'}, nil, 1000)",
+]
+
+
+@pytest.mark.parametrize("action", CALLS_IN_LOG)
+def test_a_call_that_on_log_would_have_to_wait_for_is_refused_before_it_is_sent(shipping, action):
+    proxy = shipping(f"""
+        local moon = require "moon"
+        function on_log(h) local _, message = pcall(function() {action} end) print("log " .. message) end""", pause=0)
+    call_three_times(proxy)
+    assert all(
+        "on_log cannot wait" in line and "asynchronous" in line and "on_close" in line
+        for line in wait_said(proxy, "log ", 3))
+    time.sleep(0.2)
+    assert not proxy.logs.connections or not proxy.logs.connection().heads()
+
+
+ASYNCHRONOUS = """
+    function on_log(h)
+      h:httpCall("logs", {[":method"] = "POST", [":path"] = "/" .. h:headers():get("x-number"), [":authority"] = "a"},
+                 "seen", 5000, true)
+    end"""
+
+
+def test_asynchronous_calls_of_on_log_arrive(shipping):
+    proxy = shipping(ASYNCHRONOUS, pause=0)
+    call_three_times(proxy)
+    eventually(lambda: proxy.arrived == {"/1": "seen", "/2": "seen", "/3": "seen"}, what="the calls")
+
+
+def test_asynchronous_calls_that_are_under_way_arrive_before_a_stop(shipping):
+    proxy = shipping(ASYNCHRONOUS, pause=0.4)
+    call_three_times(proxy)
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert proxy.arrived == {"/1": "seen", "/2": "seen", "/3": "seen"}
 
 
 # MARK: Answers

@@ -139,6 +139,7 @@ final class LuaBench {
                 return value.write(to: call.pointee.output, keeping: keeper) ? MG_RETURN : MG_STOP
             },
             LuaBinding("wait", "~", type: "()", doc: "") { _ in MG_WAIT },
+            LuaBinding("waitWith", "~vv?", type: "(value: any, more?: any)", doc: "") { _ in MG_WAIT },
             LuaBinding("stop", "", type: "()", doc: "") { _ in MG_STOP },
             LuaBinding("types", "inbt?", type: "(i: integer, n: number, b: boolean, t?: table)", doc: "") { _ in
                 MG_RETURN

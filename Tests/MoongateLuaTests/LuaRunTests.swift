@@ -51,6 +51,26 @@ import Testing
         #expect(try LuaBench().evaluate("host.log(coroutine.wrap(function() coroutine.yield(4) end)())") == "4")
     }
 
+    @Test func whatAWaitWasCalledWithIsCollectedMeanwhile() throws {
+        let bench = try LuaBench()
+        let hook = try bench.hook(
+            """
+            function hook()
+              host.log(host.waitWith({{body = ('x'):rep(1 << 20)}}, ('y'):rep(1 << 20)))
+            end
+            """)
+        bench.vm.collectGarbage()
+        let before = bench.vm.memoryInUse
+        guard case .waiting(let thread) = bench.call(hook) else {
+            Issue.record("the hook does not wait")
+            return
+        }
+        bench.vm.collectGarbage()
+        #expect(bench.vm.memoryInUse < before + 65536)
+        #expect(bench.vm.resume(thread, with: [.string("on")], scope: bench.scope) == .finished)
+        #expect(bench.lines == ["on"])
+    }
+
     @Test func waitingCrossesPcallAndOwnCoroutines() throws {
         let bench = try LuaBench()
         let hook = try bench.hook(

@@ -49,6 +49,30 @@ describe("external-auth", function()
     expect(call.timeout):to_be_near(0.25)
   end)
 
+  it("sends the body along if it is told to", function()
+    http.stub("auth", {})
+    ask({ request_body = true, request_headers = { "content-type" } }, {
+      path = "/upload", method = "POST", body = "octets", headers = { ["content-type"] = "text/plain" },
+    })
+    local call = http.calls("auth")[1]
+    expect(call.body):to_equal("octets")
+    expect(call.headers["content-length"]):to_equal("6")
+    expect(call.headers["content-type"]):to_equal("text/plain")
+    ask({ request_body = true }, { path = "/page" })
+    expect(http.calls("auth")[2].body):to_equal("")
+  end)
+
+  it("takes a header that goes along for what the service is told", function()
+    http.stub("auth", {})
+    ask({ request_headers = { "X-Forwarded-Proto", "x-forwarded-host", "host", ":path", "te" } }, {
+      headers = { ["x-forwarded-proto"] = "gopher" },
+    })
+    local call = http.calls("auth")[1]
+    expect(call.headers["x-forwarded-proto"]):to_equal("gopher")
+    expect(call.headers["x-forwarded-host"]):to_equal("shop.example")
+    expect(call.headers.te):to_be_nil()
+  end)
+
   it("asks as it is told to", function()
     http.stub("auth", {})
     ask { path = "/check", method = "GET", authority = "auth.internal" }

@@ -7,6 +7,7 @@
 --   method            of the question; default: the request's
 --   authority         of the question; default: the request's
 --   request_headers   names of headers that go along; default authorization and cookie
+--   request_body      true: the request's body goes along, once all of it has come; default false
 --   timeout           how long the answer may take; default 1s
 --   upstream_headers  names of headers of the answer that the upstream gets; what the client sent under these names
 --                     never gets there
@@ -27,6 +28,7 @@ local SCHEMA = {
   method = "string",
   authority = "string",
   request_headers = { "list", of = "string", default = { "authorization", "cookie" } },
+  request_body = { "boolean", default = false },
   timeout = { "duration", default = 1, min = 0.001, max = 60 },
   upstream_headers = names,
   client_headers = names,
@@ -44,6 +46,20 @@ local function lower(list)
   return lowered
 end
 
+--- Headers that every question has of its own.
+local OWN = {
+  host = true, te = true, connection = true, upgrade = true, ["content-length"] = true, ["keep-alive"] = true,
+  ["proxy-connection"] = true, ["transfer-encoding"] = true,
+}
+
+local function without_own(list)
+  local left = {}
+  for _, name in ipairs(list) do
+    if not OWN[name] and name:sub(1, 1) ~= ":" then left[#left + 1] = name end
+  end
+  return left
+end
+
 function on_init(config)
   local settings = moon.settings(config, SCHEMA)
   moon.upstream(settings.upstream)
@@ -55,10 +71,12 @@ function on_init(config)
   for _, key in ipairs({ "request_headers", "upstream_headers", "client_headers", "denial_headers" }) do
     settings[key] = lower(settings[key])
   end
+  settings.request_headers = without_own(settings.request_headers)
   instances[config] = settings
 end
 
---- What the auth service is told: the headers that go along, and what the request is.
+--- The question to the auth service: the headers that go along, and what the request is. Headers and body go from the
+--- request to the question without becoming strings here: many questions would fill the policy's memory.
 local function question(handle, settings)
   local headers = handle:headers()
   local path = headers:get(":path")
@@ -70,8 +88,7 @@ local function question(handle, settings)
     ["x-forwarded-for"] = handle:remoteAddress(),
   }
   for _, name in ipairs(settings.request_headers) do
-    local values = headers:getAll(name)
-    if #values > 0 then told[name] = values end
+    if told[name] and headers:has(name) then told[name] = nil end
   end
   return {
     upstream = settings.upstream,
@@ -79,6 +96,8 @@ local function question(handle, settings)
     method = settings.method or headers:get(":method"),
     authority = settings.authority or headers:get(":authority"),
     headers = told,
+    forward = settings.request_headers,
+    body = settings.request_body and handle:body() or nil,
     timeout = settings.timeout,
   }
 end

@@ -180,8 +180,9 @@ typedef mg_action (*mg_leaf)(mg_call *_Nonnull call);
 ///
 /// The signature has one letter per argument, `?` behind it for optional ones:
 /// `s` string (numbers are printed, integral ones without `.0`), `i` integer, `n` number, `b` boolean,
-/// `t` table, `v` any value, `f` function. A leading `~` says that the leaf may wait; a leading `=` that it makes an object of
-/// the class `constructs`.
+/// `t` table, `v` any value, `f` function, `d` string or an object whose class has bytes (see `mg_lua_define_bytes`), which come
+/// as MG_STRING without having been copied, `r` table in which such objects may stand for strings. A leading `~` says that the
+/// leaf may wait; a leading `=` that it makes an object of the class `constructs`.
 typedef struct mg_binding {
     /// In libraries dots make nested tables: `password.verify`.
     const char *_Nonnull name;
@@ -249,6 +250,10 @@ void mg_lua_collect(mg_lua *_Nonnull vm);
 bool mg_lua_define_class(
     mg_lua *_Nonnull vm, uint16_t kind, const char *_Nonnull name, const mg_binding *_Nonnull bindings,
     int32_t count, mg_leaf _Nullable iterate, void (*_Nullable release)(void *_Nonnull native));
+/// The bytes of an object; they stay where they are until the leaf that sees them returns.
+typedef const uint8_t *_Nonnull (*mg_bytes)(void *_Nonnull native, size_t *_Nonnull size);
+/// Lets objects of a class that was defined stand for strings in parameters that take that.
+void mg_lua_define_bytes(mg_lua *_Nonnull vm, uint16_t kind, mg_bytes _Nonnull bytes);
 /// Defines a library that every file finds as a global and with `require`. An empty name: plain globals.
 bool mg_lua_define_library(
     mg_lua *_Nonnull vm, const char *_Nonnull name, const mg_binding *_Nonnull bindings, int32_t count);

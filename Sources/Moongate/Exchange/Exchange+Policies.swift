@@ -210,6 +210,16 @@ extension Pooled where Record == ExchangeRecord {
         body.charged = kept
     }
 
+    // MARK: Calls
+
+    /// Counts what a call carries that a hook is about to wait for. False: the connection's calls carry too much.
+    func holdCall(_ octets: Int) -> Bool { downstreamPointer.holdCall(octets) }
+
+    /// The call has ended.
+    func releaseCall(_ octets: Int) { downstreamPointer.releaseCall(octets) }
+
+    // MARK: Answers
+
     /// The subject's response list holds a whole answer.
     private func policyReplied() {
         guard let run = self.policyRun, let host = self.host else { return }

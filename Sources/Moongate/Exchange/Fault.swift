@@ -179,6 +179,7 @@ struct Fault {
             return Fault(
                 isResponse ? "response_message_cut" : "request_message_cut", .internal, isResponse ? 502 : 400,
                 "the \(side) ends within a message")
+        case .callsTooLarge: return .requestBuffer
         }
     }
 

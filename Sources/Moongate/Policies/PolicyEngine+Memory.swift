@@ -8,7 +8,7 @@ extension PolicyEngine {
     }
 
     @inline(never) private func admitsWhenShort(_ run: PolicyRun) -> Bool {
-        switch memory.decide(vm, client: run.addressKey, now: Clock.now()) {
+        switch memory.decide(vm, client: run.clientShare, now: Clock.now()) {
         case .begins: return true
         case .refused: return false
         case .spent:

@@ -17,6 +17,10 @@ final class PolicyEngine {
     /// The worker's part, once the engine is at home there.
     private(set) var host: PolicyHost?
     let timers = PolicyTimers()
+    /// The end that is under way; `nil`: none.
+    var closing: PolicyClosing?
+    /// Those of the last generation that the policy has served, for what belongs to no exchange.
+    var upstreams: UpstreamDirectory?
     /// The instance which is being initialised, the first one while the file is loaded; -1: neither.
     var loading: Int32 = -1
     /// The main chunk that runs, or the last one that ran, has begun timers.
@@ -179,7 +183,10 @@ final class PolicyEngine {
         var metadata = fields
         if let run {
             metadata["policy"] = "\(run.use.name)"
-            metadata["request"] = "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))"
+            // No request is behind the end of a policy.
+            let isClose = run.pointer.pointee.phase == .close
+            metadata[isClose ? "hook" : "request"] =
+                isClose ? "\(run.hook.label)" : "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))"
         }
         services.logger.log(level: level, "\(text.string)", metadata: metadata)
     }

@@ -46,7 +46,7 @@ final class PolicyFrame {
         self.thread = thread
         waitNumber = run.pointer.pointee.waitNumber
         self.wait = wait
-        client = run.share
+        client = run.clientShare
         waits()
     }
 

@@ -6,18 +6,20 @@ import MoongateLua
 final class PolicyHost {
     /// What all script engines in service hold.
     let memory = LuaMemoryPool(limit: .max)
+    /// Engines that are closing.
+    let closings = PolicyClosings()
     /// Runs closures on the worker's thread.
     var post: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
     /// Called with the owner of a run that paused, when its verdict is known. May end the run.
     var resumed: ((UnsafeMutableRawPointer, PolicyVerdict) -> Void)?
     /// Makes alarms that ring on the worker's thread.
     var makeAlarm: ((PolicyAlarmUse, @escaping () -> Void) -> any PolicyAlarm)?
-    /// The newest generation's, for what belongs to no exchange.
-    var upstreams: UpstreamDirectory?
     /// The newest generation's policies.
     weak var newest: PolicySet?
     /// Gives what is known of an exchange so far, by the owner of its run.
     var account: ((UnsafeMutableRawPointer) -> PolicyAccount)?
+    /// Keeps account of what calls carry while a hook waits for them; `nil`: nobody does.
+    var callAccount: CallAccount?
     /// Called with the owner of a run whose hook has gone on and waits again, or the next one does.
     var waitsAgain: ((UnsafeMutableRawPointer) -> Void)?
     /// Called with the owner of a run whose bodies may have moved on.
@@ -144,10 +146,12 @@ final class PolicyHost {
         let run = PolicyRun(pointer)
         guard let frame = run.frame(token.number) else { return }
         run.goOn(frame, .values(results))
-        guard run.pointer.pointee.phase == .timer else { return run.drive() }
-        guard run.pointer.pointee.frames.isEmpty else { return }
         let engine = run.currentEngine.takeUnretainedValue()
-        engine.timers.ended(run, engine)
+        switch run.pointer.pointee.phase {
+        case .timer: if run.pointer.pointee.frames.isEmpty { engine.timers.ended(run, engine) }
+        case .close: if run.pointer.pointee.frames.isEmpty { engine.closing?.ended(run) }
+        default: run.drive()
+        }
     }
 
     /// What to call on any thread with the answer to a wait.

@@ -45,6 +45,24 @@ extension Pooled where Record == PolicyRunRecord {
         return firstVerdict(engine._withUnsafeGuaranteedRef { $0.vm.start(function, scope: visit.scope) })
     }
 
+    /// Runs the hook for the end of an instance, which has one. The scope is the run's own.
+    func startClose(_ index: Int32) -> PolicyVerdict {
+        pointer.pointee.phase = .close
+        pointer.pointee.isMessageHook = false
+        pointer.pointee.current = index
+        let instance = currentInstance
+        instance.pointee.cells.countRun(.onClose)
+        guard let visit = enter(instance.pointee.engine) else { return failForMemory() }
+        let began = instance.pointee.tally.begin(.onClose)
+        let outcome = instance.pointee.engine._withUnsafeGuaranteedRef {
+            $0.vm.start(
+                LuaReference(raw: instance.pointee.close), argument: LuaReference(raw: instance.pointee.config),
+                scope: visit.scope)
+        }
+        if began != 0 { timed(instance, .onClose, began) }
+        return firstVerdict(outcome)
+    }
+
     /// Runs the response hooks that are left after one of them has answered.
     func continueResponse() -> PolicyVerdict {
         // That response has no messages.
@@ -222,9 +240,13 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Notes why the hook that ran has failed.
     func log(_ error: LuaError) {
-        let number = RequestNumber.text(pointer.pointee.subject.requestNumber)
         let index = Int(currentInstance.pointee.index)
-        currentEngine._withUnsafeGuaranteedRef { $0.log(error, of: index, hook, fields: ["request": "\(number)"]) }
+        // No request is behind the end of a policy.
+        let number =
+            pointer.pointee.phase == .close ? nil : RequestNumber.text(pointer.pointee.subject.requestNumber)
+        currentEngine._withUnsafeGuaranteedRef {
+            $0.log(error, of: index, hook, fields: number.map { ["request": "\($0)"] } ?? [:])
+        }
     }
 
     // MARK: Parts
@@ -253,6 +275,7 @@ extension Pooled where Record == PolicyRunRecord {
         case .idle, .request: .onRequest
         case .response: .onResponse
         case .timer: .timer
+        case .close: .onClose
         case .log: .onLog
         }
     }

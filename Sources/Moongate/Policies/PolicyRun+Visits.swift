@@ -55,5 +55,5 @@ extension Pooled where Record == PolicyRunRecord {
     @inline(__always) func lend(_ object: PolicyObject) -> LuaObject? { pointer.pointee.visit.lend(object) }
 
     /// Whom the run's memory counts for; `nil`: no client.
-    var share: ClientShare? { pointer.pointee.subject.client.map { ClientShare($0.socket) } }
+    var clientShare: ClientShare? { pointer.pointee.subject.client.map { ClientShare($0.socket) } }
 }

@@ -57,7 +57,7 @@ extension Pooled where Record == PolicyRunRecord {
         switch pointer.pointee.phase {
         case .request: runRequestHooks()
         case .response: runResponseHooks()
-        case .idle, .timer, .log: .proceed
+        case .idle, .timer, .close, .log: .proceed
         }
     }
 

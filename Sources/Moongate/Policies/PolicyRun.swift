@@ -7,6 +7,8 @@ struct PolicyRunRecord {
         case idle, request, response
         /// A function that a timer calls, without an exchange.
         case timer
+        /// `on_close` of a policy that has served, without an exchange.
+        case close
         /// The exchange has ended: everything can be read and nothing changed.
         case log
     }

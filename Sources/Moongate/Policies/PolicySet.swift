@@ -36,10 +36,16 @@ final class PolicySet {
     /// It is the worker's newest: timers of its policies run from now on, and call upstreams of `directory`.
     func serve(_ directory: UpstreamDirectory) {
         host.newest = self
-        host.upstreams = directory
         host.memory.limit = program.memoryLimit
-        for tenure in tenures { tenure.engine.timers.start(tenure.engine) }
+        for tenure in tenures {
+            tenure.engine.upstreams = directory
+            tenure.engine.timers.start(tenure.engine)
+        }
     }
+
+    /// The worker ends: closes the policies.
+    /// - Parameter time: nanoseconds that their last hooks may wait.
+    func end(within time: UInt64) { for tenure in tenures.reversed() { tenure.end(within: time) } }
 
     /// Another one is the newest: engines that this one does not share with it only serve the exchanges that have begun.
     func retire(for next: PolicySet?) {

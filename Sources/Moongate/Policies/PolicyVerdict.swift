@@ -23,14 +23,16 @@ enum PolicyVerdict: Equatable {
     case exhausted
 }
 
-/// What is wrong with a body that a hook asked for.
+/// Why a request ends because of something that a hook asked for.
 enum PolicyRefusal: Equatable {
-    /// It is larger than `policies.body_limit`.
+    /// The body is larger than `policies.body_limit`.
     case bodyTooLarge
     /// One of its gRPC messages is larger than the hook takes: so many bytes.
     case messageTooLarge(limit: Int)
     /// It ends within a gRPC message.
     case messageCut
+    /// The calls of the connection's requests carry more than `limits.request_buffer` of the listener.
+    case callsTooLarge
 }
 
 extension PolicyErrorReason {

@@ -165,7 +165,7 @@ public final class Server {
 
     private func shutDown(_ haste: ShutDown.Haste) {
         acceptors.end()
-        for worker in workers { worker.stop() }
+        for worker in workers { worker.stop(within: haste.forPolicies.nanoseconds) }
         var end = ShutDown(haste)
         end.wait(for: "acceptor") { acceptors.join(until: $0) }
         for (index, worker) in workers.enumerated() {

@@ -9,6 +9,8 @@ struct ShutDown {
         /// A second signal: whoever sent it wants the process gone, within a second.
         case atOnce
 
+        /// How long policies have for what they have kept. Part of the time for threads.
+        var forPolicies: Duration { self == .orderly ? .seconds(1) : .milliseconds(100) }
         fileprivate var forThreads: Duration { self == .orderly ? .seconds(2) : .milliseconds(250) }
         fileprivate var forLogs: Duration { self == .orderly ? .seconds(1) : .milliseconds(300) }
         /// How long a log may hang in a write beyond that.

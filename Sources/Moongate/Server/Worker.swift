@@ -24,6 +24,7 @@ final class Worker: ConnectionOwner {
     private let refusals: RefusalLog
     private let abuses: AbuseLog
     private let pending = PendingHandshakes<DownstreamConnection>()
+    private let ending: WorkerEnding
 
     init(_ plan: WorkerPlan, loop: EventLoop) throws(SystemError) {
         index = plan.index
@@ -39,6 +40,7 @@ final class Worker: ConnectionOwner {
         calls = UpstreamCalls(loop: loop)
         upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver, abuses: abuses)
         policies = Worker.policyHost(plan, loop)
+        ending = WorkerEnding(loop, policies.closings, calls)
         var upstreams: [String: Upstream] = [:]
         let first = Worker.generation(
             plan.generation, plan.index, plan.registry, upstreamServices, &upstreams, calls,
@@ -196,6 +198,13 @@ final class Worker: ConnectionOwner {
         }
     }
 
+    /// Has the worker's loop stop, once policies have sent what they had kept.
+    /// - Parameter time: nanoseconds that they have.
+    func finish(within time: UInt64) {
+        endStreams()
+        ending.begin(within: time) { [host] in host.generation.policies?.end(within: time) }
+    }
+
     /// Ends the streams that hold most of bodies, until those that ended held `bytes` in all; streams that hold nothing
     /// go on.
     func shed(_ bytes: UInt64) {
@@ -250,6 +259,9 @@ final class Worker: ConnectionOwner {
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
         host.waitsAgain = { owner in Exchange(owner: owner).policiesWaitAgain() }
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
+        host.callAccount = CallAccount(
+            hold: { owner, octets in Exchange(owner: owner).holdCall(octets) },
+            release: { owner, octets in Exchange(owner: owner).releaseCall(octets) })
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
         return host

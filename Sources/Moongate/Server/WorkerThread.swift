@@ -57,8 +57,9 @@ final class WorkerThread: Sendable {
         }
     }
 
-    /// Has the worker's loop end after its turn.
-    func stop() { post { $0.loop.stop() } }
+    /// Has the worker's loop end, at the latest when policies have had their time.
+    /// - Parameter time: nanoseconds.
+    func stop(within time: UInt64) { post { $0.finish(within: time) } }
 
     /// Whether the worker's loop has ended, at the latest at `deadline`.
     func join(until deadline: Instant) -> Bool { thread.join(until: deadline) }

@@ -33,6 +33,9 @@ enum SpecBindings {
             LuaBinding(
                 "respond", "it", type: "(exchange: integer, response: table)", doc: "The upstream answers.", respond),
             LuaBinding("close", "i", type: "(policy: integer)", doc: "Policies are replaced.", close),
+            LuaBinding(
+                "closing", "i", type: "(policy: integer): table?",
+                doc: "Waits until no on_close does, or until one has made a call, which it gives.", closing),
             LuaBinding("finish", "i", type: "(exchange: integer)", doc: "The exchange is over.", finish),
             LuaBinding("view", "i", type: "(exchange: integer): table", doc: "How the exchange stands.", view),
             LuaBinding("advance", "n", type: "(seconds: number)", doc: "Stops the clock; pass() moves it on.", advance),
@@ -145,6 +148,10 @@ enum SpecBindings {
             try session.respond(index(call), try SpecResponse(call.value(1)))
             return nil
         }
+    }
+
+    private static let closing: mg_leaf = { call in
+        perform(call) { session throws(SpecFault) in try session.closing(index(call)) }
     }
 
     private static let close: mg_leaf = { call in

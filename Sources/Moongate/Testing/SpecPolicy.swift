@@ -13,6 +13,8 @@ final class SpecPolicy {
     /// The clock that its policies have.
     let clock: StateClock
     private(set) var isClosed = false
+    /// An `on_close` waits.
+    var isClosing: Bool { !host.closings.isIdle }
     /// What its policies call.
     private let calls: SpecUpstreams
     /// Work for the worker's thread, which other threads posted.

@@ -277,6 +277,7 @@ extension SpecPrelude {
         function Policy:close()
           if getmetatable(self) ~= Policy then error("call it with a colon: policy:close()", 2) end
           engine.close(self.id)
+          for call in function() return engine.closing(self.id) end do answer(call) end
         end
 
         local function load_all(uses, options)

@@ -145,6 +145,14 @@ final class SpecSession {
         policy.close()
     }
 
+    /// Lets the last hooks of policies go on until none waits.
+    ///
+    /// - Returns: a call that a stub has to answer first; `nil`: they have ended.
+    func closing(_ number: Int) throws(SpecFault) -> LuaValue? {
+        let policy = try policy(number)
+        return try settle(policy) { policy.isClosing }
+    }
+
     func respond(_ number: Int, _ response: SpecResponse) throws(SpecFault) {
         let exchange = try exchange(number)
         guard exchange.run != nil else { throw SpecFault("this request is over") }
@@ -164,11 +172,15 @@ final class SpecSession {
     /// - Returns: a call that a stub has to answer first; `nil`: no hook waits.
     func wait(_ number: Int) throws(SpecFault) -> LuaValue? {
         let exchange = try exchange(number)
+        return try settle(exchange.policy) { exchange.isWaiting }
+    }
+
+    private func settle(_ policy: SpecPolicy, while isWaiting: () -> Bool) throws(SpecFault) -> LuaValue? {
         let end = Clock.now() &+ 10_000_000_000
         while true {
             if let call = calls.show() { return call }
-            guard exchange.isWaiting else { return nil }
-            if exchange.policy.runPosted() { continue }
+            guard isWaiting() else { return nil }
+            if policy.runPosted() { continue }
             var anyTime = UInt64.max / 4
             if alarms.isSleeping && alarms.ringNext(within: &anyTime) { continue }
             guard Clock.now() < end else { throw SpecFault("a hook still waits after 10 s") }

@@ -118,6 +118,10 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     private(set) var active = 0
     /// Those of them that nobody waits for.
     private var alone: [ObjectIdentifier: UpstreamCall] = [:]
+    /// Called when one of those has ended.
+    var aloneEnded: (() -> Void)?
+    /// There are calls that nobody waits for.
+    var hasAlone: Bool { !alone.isEmpty }
 
     init(loop: EventLoop) { self.loop = loop }
 
@@ -188,6 +192,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         let completion = call.completion
         call.completion = nil
         completion?(failure)
+        if call.isAlone { aloneEnded?() }
         releaseIfDone(call)
     }
 
@@ -340,6 +345,9 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 }
 
 extension UpstreamCall {
+    /// Octets of the request: its fields as RFC 9113 §6.5.2 counts them, and its body.
+    var carried: Int { request.pointee.encodedSize + body.count }
+
     /// About what the call takes of memory, without its answer.
     fileprivate var size: Int { MemoryLayout<Record>.stride + 1024 + request.pointee.memorySize + body.count }
 

@@ -25,7 +25,7 @@ extension ConfigurationReference {
               connection_rate: 500                # new ones per second
               pending_handshakes: 1000            # for each worker
               response_buffer: 4MiB               # that the client of one connection does not take
-              request_buffer: 4MiB                # heads, waiting bodies and collected bodies of one connection, each
+              request_buffer: 4MiB                # heads, waiting and collected bodies, and calls of one connection, each
               control_frames: 1000
               resets: 1000
             forwarded:                            # what upstreams are told about clients

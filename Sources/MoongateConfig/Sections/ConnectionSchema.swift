@@ -141,7 +141,9 @@ extension ValueType<ListenerLimitsConfig> {
                         "Bytes of requests that one connection may have the edge hold. Beyond it in heads, new streams are"
                             + " refused (`REFUSED_STREAM`) until others have ended; beyond it in bodies that wait for"
                             + " upstreams, the connection's window stays closed until they take them; beyond it in bodies"
-                            + " that policies collect, the largest are answered with `RESOURCE_EXHAUSTED` or 413, but one."
+                            + " that policies collect, the largest are answered with `RESOURCE_EXHAUSTED` or 413, but one;"
+                            + " beyond it in what calls of policies carry that are waited for, so is the request whose call"
+                            + " is one too many."
                     ),
                     Field(
                         "control_frames", \.controlFrames, .integer(10...1_000_000),

@@ -115,4 +115,42 @@ import Testing
         #expect(runner.failures(report) == [])
         #expect(report.passed == 1)
     }
+
+    @Test func onCloseMayWaitForASecond() throws {
+        let report = try run(
+            """
+            local function said(text)
+              local count = 0
+              for _, line in ipairs(logs()) do if line.message:find(text, 1, true) then count = count + 1 end end
+              return count
+            end
+            it("sends what it has kept", function()
+              http.stub("logs", { status = 204 })
+              local policy = load_policy("p.lua", { pause = 0.5 }, { upstreams = { "logs" } })
+              policy:request {}
+              policy:close()
+              expect(http.calls("logs")[1].body):to_equal("kept 1")
+              expect(said("sent 204")):to_equal(1)
+            end)
+            it("is given up", function()
+              http.stub("logs", { status = 204 })
+              local policy = load_policy("p.lua", { pause = 2 }, { upstreams = { "logs" } })
+              policy:request {}
+              policy:close()
+              expect(#http.calls("logs")):to_equal(0)
+              expect(said("on_close has not ended within 1000 ms")):to_equal(1)
+            end)
+            """,
+            """
+            local moon = require "moon"
+            local count = 0
+            function on_log(h) count = count + 1 end
+            function on_close(config)
+              moon.sleep(config.pause)
+              print("sent " .. moon.http.post("logs", "/", "kept " .. count).status)
+            end
+            """)
+        #expect(runner.failures(report) == [])
+        #expect(report.passed == 2)
+    }
 }

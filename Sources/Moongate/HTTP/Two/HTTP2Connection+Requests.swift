@@ -13,6 +13,25 @@ extension HTTP2Connection {
         core.pointee.heldHeads += Int(size)
     }
 
+    /// Counts what calls of policies carry for a request, until they or its stream have ended. False: there is no room. One call
+    /// may be as large as policies make it.
+    func holdCall(_ stream: HTTP2StreamPointer, _ octets: Int) -> Bool {
+        let limit = watchLimits.requests
+        guard limit == 0 || core.pointee.heldCalls == 0 || core.pointee.heldCalls + octets <= limit else {
+            abused(.collectedRequest)
+            return false
+        }
+        stream.pointee.state.callSize += octets
+        core.pointee.heldCalls += octets
+        return true
+    }
+
+    func releaseCall(_ stream: HTTP2StreamPointer, _ octets: Int) {
+        let octets = min(octets, stream.pointee.state.callSize)
+        stream.pointee.state.callSize -= octets
+        core.pointee.heldCalls -= octets
+    }
+
     /// Announces what has come on the connection, unless bodies hold too much.
     func openWindow() {
         core.pointee.windowIsHeld = bodiesAreTooLarge()

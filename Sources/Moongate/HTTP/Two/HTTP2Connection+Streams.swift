@@ -31,6 +31,7 @@ extension HTTP2Connection {
         assert(core.pointee.inspections == 0, "a stream ends while streams are looked at")
         dequeue(stream)
         core.pointee.heldHeads -= Int(stream.pointee.state.headSize)
+        if stream.pointee.state.callSize != 0 { releaseCall(stream, stream.pointee.state.callSize) }
         core.pointee.streams.remove(stream)
         if core.pointee.data.stream == stream { core.pointee.data.stream = nil }
         if core.pointee.section.stream == stream {

@@ -31,6 +31,8 @@ struct HTTP2State {
     var windowIsHeld = false
     /// Octets of the heads of the peer's open streams, as RFC 9113 §6.5.2 counts them.
     var heldHeads = 0
+    /// Octets that calls of policies carry for the streams' requests.
+    var heldCalls = 0
     /// How many further requests to the peer expect a response that is larger than its first window.
     var largeResponses = 0
 

@@ -37,6 +37,17 @@ extension UnsafeMutablePointer where Pointee == HTTP2Stream {
         connection._withUnsafeGuaranteedRef { $0.release(self, octets) }
     }
 
+    /// Whether calls for its request may carry so many octets more, until `releaseCall` or the stream's end.
+    func holdCall(_ octets: Int) -> Bool {
+        guard let connection = pointee.connection else { return true }
+        return connection._withUnsafeGuaranteedRef { $0.holdCall(self, octets) }
+    }
+
+    func releaseCall(_ octets: Int) {
+        guard let connection = pointee.connection else { return }
+        connection._withUnsafeGuaranteedRef { $0.releaseCall(self, octets) }
+    }
+
     /// Ends the stream at the end of the turn; what is queued of its body is dropped.
     func reset(_ code: ErrorCode) {
         guard let connection = pointee.connection else { return }

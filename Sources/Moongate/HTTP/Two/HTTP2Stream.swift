@@ -40,6 +40,8 @@ struct HTTP2Stream {
         var resetCode = ErrorCode.noError
         /// Its part of `HTTP2State.heldHeads`.
         var headSize: Int32 = 0
+        /// Its part of `HTTP2State.heldCalls`.
+        var callSize = 0
         /// Its part of `HTTP2State.kept`.
         var kept = 0
         /// Its response needs more room than there is.

@@ -74,7 +74,7 @@ enum AccountBinding {
             switch run.pointer.pointee.phase {
             case .log: run.account?.httpStatus
             case .response: run.pointer.pointee.subject.response?.pointee.value(.status).map(HTTPStatus.parse)
-            case .idle, .request, .timer: nil
+            case .idle, .request, .timer, .close: nil
             }
         if let status { call.give(Int64(status)) } else { call.giveNil() }
         return MG_RETURN

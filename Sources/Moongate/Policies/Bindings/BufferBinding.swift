@@ -5,7 +5,8 @@ import MoongateLua
 enum BufferBinding {
     static var definition: PolicyClass {
         PolicyClass(
-            number: PolicyClasses.buffer, name: "buffer", summary: "A body, or a piece of one.", bindings: bindings)
+            number: PolicyClasses.buffer, name: "buffer", summary: "A body, or a piece of one.", bindings: bindings,
+            bytes: bytes)
     }
 
     private static var bindings: [LuaBinding] {
@@ -25,6 +26,13 @@ enum BufferBinding {
 
     private static func buffer(_ call: BindingCall) -> PolicyBuffer? {
         call.pointee.object?.pointee.native.map { Unmanaged<PolicyBuffer>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// For calls that carry the buffer.
+    private static let bytes: mg_bytes = { native, size in
+        let bytes = Unmanaged<PolicyBuffer>.fromOpaque(native).takeUnretainedValue().bytes
+        size.pointee = bytes.count
+        return bytes.base
     }
 
     private static let length: mg_leaf = { call in

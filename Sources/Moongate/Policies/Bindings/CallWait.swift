@@ -18,10 +18,20 @@ private final class CallGroup {
     }
 }
 
+/// Messages about waits.
+enum CallWait {
+    static let inLog: CallMessage = "on_log cannot wait: the request is over"
+    static let withoutWaiting: CallMessage =
+        "handle:httpCall with asynchronous sends without waiting, and timers and on_close may wait"
+}
+
 extension UnsafeMutablePointer where Pointee == mg_call {
+    /// The reason why the hook that runs cannot wait; `nil`: it can.
+    var waitRefusal: CallMessage? { run?.pointer.pointee.phase == .log ? CallWait.inLog : nil }
+
     /// The upstreams that the caller may call: those of its exchange's generation, for timers the newest.
     var upstreams: UpstreamDirectory? {
-        run?.pointer.pointee.subject.upstreams?.takeUnretainedValue() ?? host?.upstreams
+        run?.pointer.pointee.subject.upstreams?.takeUnretainedValue() ?? engine?.upstreams
     }
 
     /// A call with the limits of the configuration.
@@ -49,16 +59,22 @@ extension UnsafeMutablePointer where Pointee == mg_call {
     /// - Parameter answer: makes the results of the waiting function, from the failures in the calls' order (`nil`:
     ///   answered).
     func wait(for orders: [CallOrder], _ answer: @escaping ([UpstreamCall.Failure?]) -> [LuaValue]) -> mg_action {
+        if let refusal = waitRefusal { return fail("\(refusal); \(CallWait.withoutWaiting)") }
         if let refusal = refusal(of: orders.count) { return fail(refusal) }
         guard let host, let run, let upstreams else { return fail("upstreams cannot be called here") }
         guard !isWorkerFull else {
             return give(all: answer(orders.map { _ in .unavailable("too many calls at a time") }))
         }
         let group = CallGroup(orders.count)
+        guard let hold = CallHold(orders.reduce(0) { $0 + $1.call.carried }, run, host) else {
+            run.pointer.pointee.refusal = .callsTooLarge
+            return MG_STOP
+        }
         let work = run.work
         let token = host.wait(run)
         work.waits(token.number) {
             work.calls -= group.left
+            hold.release()
             for order in orders { order.call.cancel() }
         }
         work.calls += orders.count
@@ -68,11 +84,15 @@ extension UnsafeMutablePointer where Pointee == mg_call {
                 group.left -= 1
                 work.calls -= 1
                 guard group.left == 0 else { return }
+                hold.release()
                 work.waitEnded(token.number)
                 host?.complete(token, with: answer(group.failures))
             }
             // The name was looked up before: only a directory that changed between could get here.
-            if !isStarted { return abandon(token.number, orders, work, "the upstream is not there any more") }
+            if !isStarted {
+                hold.release()
+                return abandon(token.number, orders, work, "the upstream is not there any more")
+            }
         }
         return MG_WAIT
     }

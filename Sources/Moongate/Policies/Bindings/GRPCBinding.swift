@@ -6,15 +6,17 @@ enum GRPCBinding {
     static var bindings: [LuaBinding] {
         [
             LuaBinding(
-                "grpc.call", "~ssst?",
+                "grpc.call", "~ssdt?",
                 type: """
-                    (upstream: string, path: string, message: string, \
-                    options?: {timeout?: number, metadata?: table}): string?, table|string, table?
+                    (upstream: string, path: string, message: string|Buffer|GrpcMessage, \
+                    options?: {timeout?: number, metadata?: table, forward?: string[]}): string?, table|string, table?
                     """,
                 doc: """
                     Makes a unary gRPC call to an upstream of the configuration and waits for the answer. `path` is \
                     `/package.Service/Method`; `message` and the first result are encoded messages, without gRPC's frame. \
-                    `options` may have `timeout` in seconds (5) and `metadata`, whose `-bin` values are bytes. The second \
+                    `options` may have `timeout` in seconds (5), `metadata`, whose `-bin` values are bytes, and `forward`, names of \
+                    headers of the client's request that go along as they are. `message` may be a gRPC message or a buffer, \
+                    too. The second \
                     result has `status` (0), `message` and `trailers`. A call that fails gives `nil`, a text such as \
                     `"NOT_FOUND: no such user"`, `"timeout"` or `"unavailable: …"`, and the same table.
                     """, call)
@@ -24,6 +26,7 @@ enum GRPCBinding {
     private struct Options {
         var timeout = HTTPBinding.defaultTimeout
         var metadata = LuaValue.null
+        var forwarded = ForwardedFields()
     }
 
     private static let call: mg_leaf = { call in
@@ -45,6 +48,8 @@ enum GRPCBinding {
         for entry in entries {
             switch entry.key {
             case .string("metadata"): options.metadata = entry.value
+            case .string("forward"):
+                if let fault = options.forwarded.read(entry.value) { return fault }
             case .string("timeout"):
                 guard let seconds = entry.value.seconds, seconds > 0, seconds <= HTTPBinding.longestTimeout else {
                     return "timeout must be a number of seconds, more than 0 and at most 3600"
@@ -52,7 +57,7 @@ enum GRPCBinding {
                 options.timeout = seconds
             default:
                 let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
-                return .unknown("option", key, among: ["metadata", "timeout"])
+                return .unknown("option", key, among: ["forward", "metadata", "timeout"])
             }
         }
         return nil
@@ -77,6 +82,7 @@ enum GRPCBinding {
         }
         if let fault = headers.fault { return fault }
         guard headers.write(to: made.request) else { return "the metadata is too large" }
+        if let fault = options.forwarded.write(to: made.request, call) { return fault }
         made.body = framed(Array(call.bytes(2).buffer))
         return nil
     }

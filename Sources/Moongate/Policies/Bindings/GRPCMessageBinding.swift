@@ -9,7 +9,7 @@ enum GRPCMessageBinding {
             summary: """
                 One message of a gRPC call, without the prefix that says how long it is. It works until the next one is \
                 asked for, in `on_grpc_message` until the hook ends.
-                """, bindings: bindings)
+                """, bindings: bindings, bytes: payload)
     }
 
     private static var bindings: [LuaBinding] {
@@ -39,6 +39,14 @@ enum GRPCMessageBinding {
         guard let native = call.pointee.object?.pointee.native else { return nil }
         let buffer = Unmanaged<PolicyBuffer>.fromOpaque(native).takeUnretainedValue()
         return buffer.count == 0 ? nil : buffer
+    }
+
+    /// For calls that carry the message; one that was dropped is empty.
+    private static let payload: mg_bytes = { native, size in
+        let buffer = Unmanaged<PolicyBuffer>.fromOpaque(native).takeUnretainedValue()
+        let bytes = buffer.count == 0 ? .empty : buffer.payload
+        size.pointee = bytes.count
+        return bytes.base
     }
 
     private static func failDropped(_ call: BindingCall) -> mg_action { call.fail("the message was dropped") }

@@ -6,29 +6,33 @@ enum HTTPBinding {
     static var bindings: [LuaBinding] {
         [
             LuaBinding(
-                "http.request", "~t",
+                "http.request", "~r",
                 type: """
                     (request: {upstream: string, path: string, method?: string, authority?: string, headers?: table, \
-                    body?: string, timeout?: number}): {status: integer, headers: table, body: string, trailers: table}?, \
+                    forward?: string[], body?: string|Buffer|GrpcMessage, timeout?: number}): {status: integer, headers: table, body: string, trailers: table}?, \
                     string?
                     """,
                 doc: """
                     Sends a request to an upstream of the configuration and waits for the answer. `request` has `upstream` and \
-                    `path`, and may have `method` (`GET`), `authority` (the upstream's name), `headers`, `body` and `timeout` \
-                    in seconds (5). The answer is a table with `status` (a number), `headers`, `body` and `trailers`; names \
+                    `path`, and may have `method` (`GET`), `authority` (the upstream's name), `headers`, `forward`, `body` \
+                    and `timeout` in seconds (5). `forward` names headers of the client's request that go along as they are; \
+                    one that stands in `headers` as well is taken from there. `body` may be a buffer or a gRPC message, whose \
+                    bytes go without becoming a string. The answer is a table with `status` (a number), `headers`, `body` and `trailers`; names \
                     that come several times have a list. Without an answer: `nil` and the reason, `"timeout"` or a text that \
                     begins with `"unavailable: "` or `"reset: "`.
                     """, request),
             LuaBinding(
-                "http.get", "~sst?",
+                "http.get", "~ssr?",
                 type: "(upstream: string, path: string, options?: table): table?, string?",
                 doc: "`moon.http.request` with the method `GET`; `options` are its other fields.", get),
             LuaBinding(
-                "http.post", "~sss?t?",
-                type: "(upstream: string, path: string, body?: string, options?: table): table?, string?",
+                "http.post", "~ssd?r?",
+                type: """
+                    (upstream: string, path: string, body?: string|Buffer|GrpcMessage, options?: table): table?, string?
+                    """,
                 doc: "`moon.http.request` with the method `POST` and a body; `options` are its other fields.", post),
             LuaBinding(
-                "parallel", "~t", type: "(requests: table[]): table[]",
+                "parallel", "~r", type: "(requests: table[]): table[]",
                 doc: """
                     Sends several requests, as `moon.http.request` takes them, at the same time and waits for all answers. The \
                     results are in the order of the requests; one without an answer has only `error`, the reason.
@@ -148,6 +152,7 @@ struct HTTPOrder {
     var body: [UInt8] = []
     private var authority: [UInt8]?
     private var headers = LuaValue.null
+    private var forwarded = ForwardedFields()
     private var timeout = HTTPBinding.defaultTimeout
 
     init() {}
@@ -175,6 +180,7 @@ struct HTTPOrder {
         case "headers":
             headers = value
             return nil
+        case "forward": return forwarded.read(value)
         case "timeout":
             guard let seconds = value.seconds, seconds > 0, seconds <= HTTPBinding.longestTimeout else {
                 return "timeout must be a number of seconds, more than 0 and at most 3600"
@@ -182,11 +188,13 @@ struct HTTPOrder {
             timeout = seconds
             return nil
         case "upstream" where isWhole, "path" where isWhole, "method", "authority", "body":
-            guard let text = value.stringBytes else { return "\(known: key) must be a text" }
+            guard let text = value.stringBytes else {
+                return key == "body" ? "body must be a text or a buffer" : "\(known: key) must be a text"
+            }
             set(key, text)
             return nil
         default:
-            let known = ["authority", "body", "headers", "method", "timeout"]
+            let known = ["authority", "body", "forward", "headers", "method", "timeout"]
             return .unknown("field", key, among: isWhole ? known + ["path", "upstream"] : known)
         }
     }
@@ -214,6 +222,7 @@ struct HTTPOrder {
         if !body.isEmpty { fields.set("content-length", "\(body.count)") }
         if let fault = fields.fault { return fault }
         guard fields.write(to: made.request) else { return "the headers are too large" }
+        if let fault = forwarded.write(to: made.request, call) { return fault }
         made.body = body
         made.timeout = HTTPOrder.nanoseconds(timeout)
         return nil

@@ -8,18 +8,20 @@ enum HTTPCallBinding {
     static var bindings: [LuaBinding] {
         [
             LuaBinding(
-                "httpCall", "~sts?v?v?",
+                "httpCall", "~std?v?v?",
                 type: """
-                    (upstream: string, headers: table<string, string|number|(string|number)[]>, body?: string, \
+                    (upstream: string, headers: table<string, string|number|(string|number)[]>, body?: string|Buffer|GrpcMessage, \
                     timeout?: integer|{timeout_ms?: integer, asynchronous?: boolean, return_duplicate_headers?: boolean, \
-                    send_xff?: boolean, trace_sampled?: boolean}, asynchronous?: boolean): \
+                    send_xff?: boolean, trace_sampled?: boolean, forward?: string[]}, asynchronous?: boolean): \
                     table<string, string|string[]>, string?
                     """,
                 doc: """
                     Sends a request to an upstream of the configuration and waits for the answer: its headers, among them \
                     `:status`, and its body, `nil` if it is empty. `timeout` is in milliseconds, 0 for none; in its place may \
                     stand a table with `timeout_ms`, `asynchronous`, `return_duplicate_headers`, `send_xff`, `trace_sampled` \
-                    (no effect: there is no tracing). A call that fails gives `:status` 503, one that takes too long 504. \
+                    (no effect: there is no tracing), and, beyond Envoy, `forward`, as in `moon.http.request`. `body` may be a \
+                    buffer or a gRPC message as well. With `asynchronous` nothing is waited for and nothing given, also in \
+                    `on_log`. A call that fails gives `:status` 503, one that takes too long 504. \
                     As in Envoy; `moon.http` is the one to use in new policies.
                     """, httpCall)
         ]
@@ -30,6 +32,7 @@ enum HTTPCallBinding {
         var isAsynchronous = false
         var returnsDuplicates = false
         var sendsForwardedFor = true
+        var forwarded = ForwardedFields()
     }
 
     /// How long a call that nobody waits for may take if it has no timeout, in milliseconds.
@@ -54,6 +57,7 @@ enum HTTPCallBinding {
         if let fault = headers.fault { return call.fail("http call: \(fault)") }
         let made = call.makeCall()
         guard headers.write(to: made.request) else { return call.fail("http call headers are too large") }
+        if let fault = options.forwarded.write(to: made.request, call) { return call.fail("http call: \(fault)") }
         made.body = Array(body.buffer)
         made.timeout = options.timeout &* 1_000_000
         let order = CallOrder(upstream: upstream, call: made)
@@ -89,6 +93,7 @@ enum HTTPCallBinding {
     private static func read(_ entry: LuaValue.Entry, _ options: inout Options) -> CallMessage? {
         let key = entry.key.stringBytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
         if key == "timeout_ms" { return readTimeout(entry.value, &options) }
+        if key == "forward" { return options.forwarded.read(entry.value) }
         guard ["asynchronous", "return_duplicate_headers", "send_xff", "trace_sampled"].contains(key) else {
             return
                 "\"(hidden)\" is not valid key for httpCall() options"

@@ -120,7 +120,7 @@ enum JWTBinding {
     private static func verify(_ call: BindingCall, _ verifier: JWTVerifier) -> mg_action {
         guard let engine = call.engine else { return call.fail("there is no clock here") }
         let clock = engine.services.registry.state.clock
-        verifier.follow(engine.host?.upstreams, instant: clock.now())
+        verifier.follow(engine.upstreams, instant: clock.now())
         switch verifier.verify(call.bytes(0), now: Double(clock.unixMicroseconds()) / 1e6, instant: clock.now()) {
         case .refused(let reason): return call.refuse(reason)
         case .claims(let claims):
@@ -139,7 +139,7 @@ enum JWTBinding {
             let wanted = verifier.feed == nil ? verifier.rules.algorithms : nil
             let keys = try JWTOptions.keySet(TapeView(argument: 0, of: call), kind: .fetched, wanted)
             if let feed = verifier.feed {
-                guard feed.finish(keys.keys, call.host?.upstreams, now: now(call)) else {
+                guard feed.finish(keys.keys, call.engine?.upstreams, now: now(call)) else {
                     return call.refuse("the fetch was given up, or the upstream has changed meanwhile")
                 }
             } else {
@@ -160,24 +160,24 @@ enum JWTBinding {
         let seconds = call.pointee.arguments[0].number
         let isOurs =
             verifier(call)?.feed?.begin(
-                call.host?.upstreams, refresh: HTTPOrder.nanoseconds(seconds), now: now(call)) ?? false
+                call.engine?.upstreams, refresh: HTTPOrder.nanoseconds(seconds), now: now(call)) ?? false
         call.give(isOurs)
         return MG_RETURN
     }
 
     private static let failFetch: mg_leaf = { call in
-        _ = verifier(call)?.feed?.finish(nil, call.host?.upstreams, now: now(call))
+        _ = verifier(call)?.feed?.finish(nil, call.engine?.upstreams, now: now(call))
         return MG_RETURN
     }
 
     private static let wantKeys: mg_leaf = { call in
-        call.give(verifier(call)?.feed?.want(call.host?.upstreams, now: now(call)) ?? false)
+        call.give(verifier(call)?.feed?.want(call.engine?.upstreams, now: now(call)) ?? false)
         return MG_RETURN
     }
 
     private static let hasKeys: mg_leaf = { call in
         guard let verifier = verifier(call) else { return MG_RETURN }
-        verifier.follow(call.host?.upstreams, instant: now(call))
+        verifier.follow(call.engine?.upstreams, instant: now(call))
         call.give(verifier.keys != nil)
         return MG_RETURN
     }

@@ -109,6 +109,7 @@ enum PasswordsBinding {
             call.give(true)
             return MG_RETURN
         }
+        if let refusal = call.waitRefusal { return call.fail(refusal) }
         let answer = host.completion(of: run)
         let client = run.pointer.pointee.subject.client.map { ClientShare($0.socket) } ?? .process
         let isQueued = credentials.verify(scope: scope, user: user, password: password, hash: hash, client: client) {

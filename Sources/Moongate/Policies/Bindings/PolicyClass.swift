@@ -15,6 +15,8 @@ struct PolicyClass {
     var iterate: mg_leaf?
     /// Frees what an object that scripts own holds; `nil`: the objects belong to a run.
     var release: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
+    /// The bytes of an object, which may stand where a large string is taken; `nil`: it has none.
+    var bytes: mg_bytes?
 
     /// What the VM registers: the objects of a request, and those that Envoy's scripts know, can also write to the log.
     var registered: [LuaBinding] {

@@ -72,6 +72,7 @@ enum PolicyClasses {
             try vm.define(
                 class: item.number, name: item.name, bindings: item.registered, iterate: item.iterate,
                 release: item.release)
+            if let bytes = item.bytes { vm.define(bytes: bytes, ofClass: item.number) }
         }
         for library in libraries {
             if !library.bindings.isEmpty { try vm.define(library: library.name, bindings: library.bindings) }

@@ -42,7 +42,7 @@ enum ReplyBinding {
         case .response:
             // Envoy: scripts for it may count on the error.
             if isEnvoys(run) { return "respond not currently supported in the response path" }
-        case .timer, .log: return "respond is for hooks that see the head"
+        case .timer, .close, .log: return "respond is for hooks that see the head"
         }
         guard run.pointer.pointee.isHeadGone, isEnvoys(run) || responseHasBegun(run) else { return nil }
         return "respond() cannot be called if headers have been continued"

@@ -90,6 +90,7 @@ enum TimerBinding {
         guard let host = call.host, let run = call.run, let makeAlarm = host.makeAlarm else {
             return call.fail("moon.sleep is for hooks and timers")
         }
+        if let refusal = call.waitRefusal { return call.fail(refusal) }
         let seconds = call.pointee.arguments[0].number
         guard seconds >= 0, seconds <= longestSleep else {
             return call.fail("moon.sleep: seconds must be between 0 and \(Int(longestSleep))")

@@ -32,13 +32,15 @@ extension PolicyAPI {
             name: "on_log", type: "(handle: Handle)",
             doc: """
                 When a request is over, for the policies that it reached: everything can be read, nothing changed, and \
-                nothing may wait. An error is logged and counted, and has no other effect.
+                nothing may wait. A function that would wait raises an error before it sends anything; `handle:httpCall` with \
+                `asynchronous` does not wait. An error is logged and counted, and has no other effect.
                 """),
         Hook(
             name: "on_close", type: "(config: table)",
             doc: """
-                Once for each use of the policy, when its script engine ends: after a reload has replaced it and its \
-                last request is over. Nothing may wait.
+                Once for each use of the policy and worker, when its script engine ends: after a reload has replaced it \
+                and its last request is over, and when the edge stops. Its timers have ended. It may wait and call \
+                upstreams, to send what it has kept, as long as that takes no more than a second; then it is given up.
                 """),
         Hook(
             name: "envoy_on_request", type: "(handle: Handle)", doc: "Envoy's name of `on_request`.", isEnvoys: true),
