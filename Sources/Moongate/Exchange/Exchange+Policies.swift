@@ -80,6 +80,7 @@ extension Pooled where Record == ExchangeRecord {
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
+        case .exhausted: policyExhausted()
         }
     }
 
@@ -138,6 +139,7 @@ extension Pooled where Record == ExchangeRecord {
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
+        case .exhausted: policyExhausted()
         }
     }
 
@@ -167,6 +169,7 @@ extension Pooled where Record == ExchangeRecord {
         case .end: policyEnded()
         case .refuse(let refusal): policyRefused(refusal)
         case .fail: policyFailed()
+        case .exhausted: policyExhausted()
         }
     }
 
@@ -243,11 +246,15 @@ extension Pooled where Record == ExchangeRecord {
         fail(.refused(refusal, isResponse: run.phase == .response))
     }
 
-    private func policyFailed() {
+    private func policyFailed() { failClosed(.policyFailed(requestID: RequestNumber.text(self.number))) }
+
+    private func policyExhausted() { failClosed(.policyExhausted) }
+
+    private func failClosed(_ fault: Fault) {
         if let run = self.policyRun { self.repliedPolicy = run.current }
-        // Fail closed: no hook of the same run has a say in this answer.
+        // No hook of the same run has a say in this answer.
         self.policyStage = .response
-        fail(.policyFailed(requestID: RequestNumber.text(self.number)))
+        fail(fault)
     }
 
     // MARK: The run

@@ -198,6 +198,11 @@ struct Fault {
     static func policyFailed(requestID: String) -> Fault {
         Fault("policy_error", .internal, 500, "policy error, request id \(requestID)")
     }
+
+    /// A policy takes no more runs at present, from anybody or from this client; its log says which and why.
+    static var policyExhausted: Fault {
+        Fault("policy_exhausted", .resourceExhausted, 503, "a policy takes no more requests at present")
+    }
 }
 
 /// What is still possible when a fault strikes.

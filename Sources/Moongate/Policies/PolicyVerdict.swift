@@ -19,6 +19,8 @@ enum PolicyVerdict: Equatable {
     case refuse(PolicyRefusal)
     /// A hook failed, and its policy denies in that case. Logged and counted already.
     case fail(PolicyErrorReason)
+    /// A policy takes no more runs at present, from anybody or from this client; `on_error` has no say in that.
+    case exhausted
 }
 
 /// What is wrong with a body that a hook asked for.
