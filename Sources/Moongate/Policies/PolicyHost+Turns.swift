@@ -9,6 +9,9 @@ extension PolicyHost {
             loop.bury(handler)
         }
         awaitNextTurn = { loop.runAgain(handler) }
+        let share = PolicyShareBegins(self)
+        turn.awaitShare = { loop.runBehindOthers(share) }
+        overruns = PolicyOverruns(services.registry.state.overruns, program)
     }
 
     /// Has the bodies of a run move on when the loop's turn ends: what came last may turn out to be the end.

@@ -1,3 +1,4 @@
+import CMoongate
 import MoongateLua
 
 /// The timers that a host's policies have set. They run from the host's first adoption to the next host's.
@@ -15,6 +16,8 @@ final class PolicyTimers {
         var alarm: (any PolicyAlarm)?
         /// Set while the function runs or waits for something.
         var run: PolicyRun?
+        /// Set while the function waits for a turn of the loop.
+        var step: PolicyStep?
         /// Ends with the run that is under way.
         var isCancelled = false
 
@@ -53,6 +56,7 @@ final class PolicyTimers {
     }
 
     private func forget(_ number: Int64, _ entry: Entry, _ host: PolicyHost) {
+        if let step = entry.step { host.turn.cancel(step) }
         entries[number] = nil
         host.vm.release(entry.function)
     }
@@ -71,6 +75,8 @@ final class PolicyTimers {
         entries = [:]
         for entry in stopped.values {
             entry.alarm = nil
+            if let step = entry.step { host.turn.cancel(step) }
+            entry.step = nil
             if let run = entry.run { host.end(run) }
             entry.run = nil
         }
@@ -89,7 +95,24 @@ final class PolicyTimers {
         guard let entry = entries[number] else { return }
         if entry.repeats { entry.alarm?.set(after: entry.interval) }
         // Still waiting from the last time: this turn is left out.
-        guard entry.run == nil, let run = host.begin(owner: nil) else { return }
+        guard entry.run == nil, entry.step == nil else { return }
+        if mg_turn_is_spent() && postpone(number, entry, host) { return }
+        begin(number, host)
+    }
+
+    private func postpone(_ number: Int64, _ entry: Entry, _ host: PolicyHost) -> Bool {
+        let step = PolicyStep(.timer) { [weak host] in
+            if let host { host.timers.begin(number, host) }
+        }
+        guard host.turn.postpone(step, .timers(entry.instance)) else { return false }
+        entry.step = step
+        return true
+    }
+
+    private func begin(_ number: Int64, _ host: PolicyHost) {
+        guard let entry = entries[number] else { return }
+        entry.step = nil
+        guard let run = host.begin(owner: nil) else { return }
         entry.run = run
         if run.startTimer(entry.function, of: entry.instance) != .pause { ended(run, host) }
     }

@@ -253,6 +253,7 @@ final class Worker: ConnectionOwner {
         host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
         host.waitsAgain = { owner in Exchange(owner: owner).policiesWaitAgain() }
         host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
+        host.logged = { owner in Exchange(owner: owner).endIfDone() }
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
         return PolicyTenure(host)

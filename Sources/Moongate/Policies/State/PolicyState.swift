@@ -3,6 +3,7 @@ final class PolicyState: Sendable {
     let clock = StateClock()
     let dicts: SharedDicts
     let slots = ConcurrencySlots()
+    let overruns = OverrunLedger()
 
     init() { dicts = SharedDicts(clock: clock) }
 }
