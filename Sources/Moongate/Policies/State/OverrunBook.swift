@@ -105,7 +105,8 @@ extension OverrunBook.Entry {
             recent.append(now)
             return OverrunBook.Judgement()
         }
-        recent = [recent[recent.count - 1], now]
+        // One more behind the bar is enough.
+        recent = [now, now]
         pause = pause == 0 ? OverrunBook.second : min(pause * 2, OverrunBook.longest)
         barredUntil = now &+ pause
         return OverrunBook.Judgement(bar: pause, isNew: true)
