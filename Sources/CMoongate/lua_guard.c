@@ -23,6 +23,7 @@
 
 static _Thread_local mg_lua *volatile running;
 static _Thread_local bool armed;
+_Thread_local volatile int mg_turn_spent;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t timer_key;
 
@@ -33,6 +34,7 @@ static void tick(int signal) {
     (void)signal;
     mg_lua *vm = running;
     if (!vm) return;
+    mg_turn_spent = 1;
     if (vm->serial != vm->seen_serial) {
         vm->seen_serial = vm->serial;
         vm->ticks = 0;

@@ -358,6 +358,15 @@ mg_outcome mg_lua_resume(
 /// Gives up a waiting hook: it never runs again.
 void mg_lua_abandon(mg_lua *_Nonnull vm, mg_thread *_Nonnull thread);
 
+/// Set once a tick of the thread's timer has come while a script ran: other scripts have to wait for a later turn of the thread's
+/// loop. Written by the thread and by the signal handler on that same thread, whole each time.
+extern _Thread_local volatile int mg_turn_spent;
+
+static inline bool mg_turn_is_spent(void) { return mg_turn_spent != 0; }
+
+/// A turn of the thread's loop begins; `spent`: none of it is for scripts, since others wait already.
+static inline void mg_turn_begin(bool spent) { mg_turn_spent = spent; }
+
 /// Whether this build runs under ThreadSanitizer, which holds signals back while a thread is in a loop of its own:
 /// the guard cannot strike there.
 bool mg_guard_is_held_back(void);

@@ -85,7 +85,7 @@ extension Pooled where Record == ExchangeRecord {
     /// Gives the record back once nothing refers to it any more.
     func endIfDone() {
         guard !self.downstream.isOpen, !self.upstream.isOpen, !upstreamPointer.pointee.isOpen, self.isLogged,
-            let host = self.host
+            self.policyRun?.awaitsLog != true, let host = self.host
         else { return }
         host.recycle(self)
     }
@@ -175,6 +175,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let host = self.host,
             let generation = self.generation
         else { return }
+        self.endedAt = host.loop.now
         if generation.policies?.hasLogHooks == true { self.policyRun?.log() }
         let duration = (host.loop.now &- self.started) / 1000
         let cells = generation.metrics.route(self.route)
@@ -199,7 +200,7 @@ extension Pooled where Record == ExchangeRecord {
     /// What log hooks and others of its policies ask for.
     var account: PolicyAccount {
         var account = PolicyAccount(startedAt: self.startedAt)
-        let now = self.host?.loop.now ?? self.started
+        let now = self.endedAt > 0 ? self.endedAt : self.host?.loop.now ?? self.started
         account.duration = now &- self.started
         if self.sentAt > 0 { account.sent = self.sentAt &- self.started }
         if self.answeredAt > 0 { account.answered = self.answeredAt &- self.started }

@@ -164,5 +164,6 @@ extension ExchangeRecord {
         grpcStatus = -1
         termination = .empty
         isLogged = false
+        endedAt = 0
     }
 }

@@ -115,6 +115,8 @@ struct ExchangeRecord {
     /// Why the exchange did not end by itself; a literal.
     var termination = Bytes.empty
     var isLogged = false
+    /// When it was over, for log hooks; 0: it is not.
+    var endedAt: Instant = 0
 }
 
 /// How far an exchange has come.

@@ -136,6 +136,18 @@ extension MetricsRegistry {
             text.sample([("policy", policy.name)], policy.block.total(PolicyCells.Column.memoryExceeded))
         }
         text.family(
+            "moongate_policy_overrun_refusals_total", .counter,
+            "Requests that a policy refused because their client has had it exceed its time limit too often.")
+        for policy in policies.living() {
+            text.sample([("policy", policy.name)], policy.block.total(PolicyCells.Column.overrunRefusals))
+        }
+        text.family(
+            "moongate_policy_widespread_overruns_total", .counter,
+            "Minutes in which a policy exceeded its time limit for ten client addresses, or in a timer.")
+        for policy in policies.living() {
+            text.sample([("policy", policy.name)], policy.block.total(PolicyCells.Column.widespreadOverruns))
+        }
+        text.family(
             "moongate_policy_engine_replacements_total", .counter,
             "Script engines that were replaced because a policy wanted too much memory.")
         for index in 0..<workers {

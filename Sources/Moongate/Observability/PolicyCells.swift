@@ -57,7 +57,9 @@ struct PolicyCells {
         static let loadedAt = peakMemory + 1
         static let reloadFailures = peakMemory + 2
         static let memoryExceeded = peakMemory + 3
-        static let count = peakMemory + 4
+        static let overrunRefusals = peakMemory + 4
+        static let widespreadOverruns = peakMemory + 5
+        static let count = peakMemory + 6
 
         /// The buckets of `timeBounds`, the infinite one, and the sum in seconds.
         static let timeColumns = timeBounds.count + 2
@@ -83,6 +85,12 @@ struct PolicyCells {
 
     /// It wanted more memory than it may hold, and is out of service on a worker until that has a new VM.
     func countMemoryExceeded() { row[Column.memoryExceeded].add() }
+
+    /// A request was refused, since its client has had the policy exceed its time limit too often.
+    func countOverrunRefusal() { row[Column.overrunRefusals].add() }
+
+    /// It was said that the policy exceeds its time limit whoever calls it.
+    func countWidespreadOverrun() { row[Column.widespreadOverruns].add() }
 
     func countError(_ hook: PolicyHook, _ reason: PolicyErrorReason) { row[Column.error(hook, reason)].add() }
 

@@ -51,6 +51,9 @@ final class PolicyEngine {
     /// Called once, when the engine has to be replaced.
     var exceeded: (() -> Void)?
 
+    /// What the policy is known by in the ledger of overruns.
+    let overrunNumber: OverrunBook.Policy
+
     private let entries: [MetricsRegistry.Entry]
     private var hasWarnedOfConnection = false
 
@@ -79,6 +82,7 @@ final class PolicyEngine {
         dataVersion = .allocate(capacity: 1)
         dataVersion.initialize(to: 0)
         visits = PolicyVisitPool(vm)
+        overrunNumber = services.registry.state.overruns.number(of: unit.file.identity)
         entries = unit.instances.map { services.registry.policies.entry($0.name) }
         instances = .allocate(capacity: max(1, unit.instances.count))
         let this = Unmanaged.passUnretained(self)

@@ -9,6 +9,8 @@ extension PolicyHost {
             loop.bury(handler)
         }
         awaitNextTurn = { loop.runAgain(handler) }
+        let share = PolicyShareBegins(self)
+        turn.awaitShare = { loop.runBehindOthers(share) }
     }
 
     /// Has the bodies of a run move on when the loop's turn ends: what came last may turn out to be the end.

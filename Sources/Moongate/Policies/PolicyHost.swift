@@ -24,6 +24,12 @@ final class PolicyHost {
     var waitsAgain: ((UnsafeMutableRawPointer) -> Void)?
     /// Called with the owner of a run whose bodies may have moved on.
     var moved: ((UnsafeMutableRawPointer) -> Void)?
+    /// The time that scripts have in a turn of the worker's loop.
+    let turn = PolicyTurn()
+    /// Who has had policies exceed their time limit; `nil`: nobody pays for it.
+    var overruns: OverrunLedger?
+    /// Called with the owner of a run whose log hooks had to wait and have run.
+    var logged: ((UnsafeMutableRawPointer) -> Void)?
     /// Asks for a call of `turnEnded` at the end of the loop's turn; set by `attach`.
     var awaitTurnEnd: (() -> Void)?
     /// Asks for a call of `turnBegan` in the loop's next turn, which then does not wait; set by `attach`.
@@ -145,6 +151,7 @@ final class PolicyHost {
         guard let pointer = UnsafeMutablePointer<PolicyRunRecord>(bitPattern: token.run) else { return }
         let run = PolicyRun(pointer)
         guard let frame = run.frame(token.number) else { return }
+        if run.answerWaits(run.pointer.pointee.host.takeUnretainedValue().complete(token, with: results)) { return }
         run.goOn(frame, .values(results))
         let engine = run.currentEngine.takeUnretainedValue()
         switch run.pointer.pointee.phase {

@@ -89,6 +89,7 @@ extension Pooled where Record == PolicyRunRecord {
         pointer.pointee.waitNumber &+= 1
         pointer.pointee.verdict = nil
         pointer.pointee.waitsAgain = false
+        cancelSteps()
         for frame in pointer.pointee.frames { drop(frame) }
         guard pointer.pointee.requestBody != nil || pointer.pointee.responseBody != nil else { return }
         pointer.pointee.requestBody?.close()

@@ -3,14 +3,23 @@ import MoongateLua
 
 /// The log hooks, which run when an exchange has ended.
 extension Pooled where Record == PolicyRunRecord {
-    /// Runs the log hooks of all policies that were reached. None of them has a say in anything.
+    /// Runs the log hooks of all policies that were reached, in later turns if need be: see `awaitsLog`. None of them has a say in
+    /// anything.
     func log() {
         stopHooks()
         pointer.pointee.phase = .log
         pointer.pointee.isMessageHook = false
+        pointer.pointee.position = 0
+        runLogHooks()
+    }
+
+    /// Runs those that are left, or those that this turn has time for.
+    func runLogHooks() {
         let instances = pointer.pointee.instances
-        for place in 0..<pointer.pointee.ran.count {
-            let index = pointer.pointee.ran[place]
+        while pointer.pointee.position < pointer.pointee.ran.count {
+            let index = pointer.pointee.ran[pointer.pointee.position]
+            if instances[Int(index)].log != 0 && waits(for: .log) { return }
+            pointer.pointee.position += 1
             guard instances[Int(index)].log != 0 else { continue }
             pointer.pointee.current = index
             runLogHook(instances + Int(index))
@@ -35,6 +44,7 @@ extension Pooled where Record == PolicyRunRecord {
         let error = engine.vm.lastError
         log(error)
         instance.pointee.cells.countError(.onLog, PolicyErrorReason(error.reason))
+        if error.reason == .time { _ = overran() }
     }
 
     /// The function that wants to wait raises an error; a script that catches it and waits again is given up.

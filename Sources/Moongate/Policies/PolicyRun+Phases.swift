@@ -28,6 +28,7 @@ extension Pooled where Record == PolicyRunRecord {
         } else {
             stopHeadHooks()
         }
+        cancelSteps { $0 == .head }
         pointer.pointee.phase = .response
         pointer.pointee.position = pointer.pointee.ran.count
         pointer.pointee.messageHook = -1
@@ -94,13 +95,19 @@ extension Pooled where Record == PolicyRunRecord {
         let instances = record.pointee.instances
         while true {
             if record.pointee.messageHook >= 0 {
+                if waits(for: .head) { return .pause }
                 let verdict = runMessageHook()
                 if verdict != .proceed { return verdict }
             }
             guard record.pointee.position < chain.count else { break }
             let index = chain[record.pointee.position]
+            if record.pointee.ran.contains(index) {
+                record.pointee.position += 1
+                continue
+            }
+            if isBarred(from: index) { return exhausted(index) }
+            if waits(for: .head) { return .pause }
             record.pointee.position += 1
-            if record.pointee.ran.contains(index) { continue }
             record.pointee.ran.append(index)
             let instance = instances + Int(index)
             if instance.pointee.messages != 0 { record.pointee.messageHook = index }
@@ -116,13 +123,16 @@ extension Pooled where Record == PolicyRunRecord {
         let instances = record.pointee.instances
         while true {
             if record.pointee.messageHook >= 0 {
+                if waits(for: .head) { return .pause }
                 let verdict = runMessageHook()
                 if verdict != .proceed { return verdict }
             }
             guard record.pointee.position > 0 else { break }
-            record.pointee.position -= 1
-            let index = record.pointee.ran[record.pointee.position]
+            let index = record.pointee.ran[record.pointee.position - 1]
             let instance = instances + Int(index)
+            if instance.pointee.response != 0 && isBarred(from: index) { return exhausted(index) }
+            if waits(for: .head) { return .pause }
+            record.pointee.position -= 1
             if instance.pointee.messages != 0 { record.pointee.messageHook = index }
             guard instance.pointee.response != 0 else { continue }
             let verdict = run(instance, index, instance.pointee.response, .onResponse)
@@ -222,6 +232,12 @@ extension Pooled where Record == PolicyRunRecord {
         }
     }
 
+    /// A policy takes no runs of this client.
+    private func exhausted(_ index: Int32) -> PolicyVerdict {
+        pointer.pointee.current = index
+        return .exhausted
+    }
+
     func failed() -> PolicyVerdict {
         failed(currentEngine._withUnsafeGuaranteedRef { $0.vm.lastError })
     }
@@ -235,6 +251,7 @@ extension Pooled where Record == PolicyRunRecord {
         let reason = PolicyErrorReason(error.reason)
         log(error)
         currentInstance.pointee.cells.countError(hook, reason)
+        if reason == .timeLimit && overran() { return .exhausted }
         return currentInstance.pointee.onError == .deny ? .fail(reason) : .proceed
     }
 

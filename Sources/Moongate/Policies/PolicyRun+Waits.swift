@@ -18,7 +18,7 @@ extension Pooled where Record == PolicyRunRecord {
                     drop(frame)
                     return .refuse(.bodyTooLarge)
                 }
-                guard stage.inputEnded else { return .pause }
+                guard stage.inputEnded, !waits(for: .bodies) else { return .pause }
                 guard let answer = stage.body.bodyAnswer(stage) else { return outOfMemory(frame) }
                 let verdict = resume(frame, answer)
                 if verdict != .pause { return verdict }
@@ -46,7 +46,8 @@ extension Pooled where Record == PolicyRunRecord {
         headWentOn(verdict == .pause ? headVerdict(frame) : verdict)
     }
 
-    private func headWentOn(_ verdict: PolicyVerdict) {
+    /// A hook that held the head has gone on, or its turn has come: the next ones follow.
+    func headWentOn(_ verdict: PolicyVerdict) {
         var verdict = verdict
         if verdict == .proceed { verdict = nextHooks() }
         pointer.pointee.waitsAgain = verdict == .pause
@@ -116,7 +117,8 @@ extension Pooled where Record == PolicyRunRecord {
             case .object(let object): engine.vm.resume(frame.thread, with: object, scope: frame.visit.scope)
             }
         }
-        if outcome == .failed && frame.isMessageHook { outcome = messageHookFailed() }
+        var isExhausted = false
+        if outcome == .failed && frame.isMessageHook { outcome = messageHookFailed(&isExhausted) }
         frame.stage = record.pointee.stage
         if case .waiting(let thread) = outcome {
             frame.thread = thread
@@ -129,7 +131,7 @@ extension Pooled where Record == PolicyRunRecord {
             frame.stage = nil
             record.pointee.frames.removeAll { $0 === frame }
         }
-        let verdict = verdict(of: outcome)
+        let verdict = isExhausted ? .exhausted : verdict(of: outcome)
         record.pointee.stage = before.stage
         record.pointee.isHeadGone = false
         guard frame.isDetached, verdict == .proceed || verdict == .pause else { return verdict }
@@ -141,9 +143,10 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// The hook for messages has failed at one of them. Where that harms nothing, it is called for the next one all the
     /// same.
-    private func messageHookFailed() -> LuaOutcome {
+    private func messageHookFailed(_ isExhausted: inout Bool) -> LuaOutcome {
         guard currentInstance.pointee.onError == .continue, let handle = lend(.handle) else { return .failed }
-        _ = failed()
+        isExhausted = failed() == .exhausted
+        if isExhausted { return .failed }
         return startMessageLoop(handle, pointer.pointee.visit)
     }
 

@@ -63,6 +63,8 @@ struct PolicyRunRecord {
     var verdict: PolicyVerdict?
     /// The head still waits after a hook has gone on; for `PolicyHost.waitsAgain`.
     var waitsAgain = false
+    /// What goes on in a later turn.
+    var steps: [PolicyStep] = []
     /// The end of the loop's turn will be told.
     var expectsTurnEnd = false
     /// The beginning of the loop's next turn will be told.

@@ -1,3 +1,4 @@
+import CMoongate
 import MoongateLua
 
 /// The timers that a policy has set on a worker. They run as long as its engine is in service.
@@ -15,6 +16,8 @@ final class PolicyTimers {
         var alarm: (any PolicyAlarm)?
         /// Set while the function runs or waits for something.
         var run: PolicyRun?
+        /// Set while the function waits for a turn of the loop.
+        var step: PolicyStep?
         /// Ends with the run that is under way.
         var isCancelled = false
 
@@ -53,6 +56,7 @@ final class PolicyTimers {
     }
 
     private func forget(_ number: Int64, _ entry: Entry, _ engine: PolicyEngine) {
+        if let step = entry.step { engine.host?.turn.cancel(step) }
         entries[number] = nil
         engine.vm.release(entry.function)
     }
@@ -71,6 +75,8 @@ final class PolicyTimers {
         entries = [:]
         for entry in stopped.values {
             entry.alarm = nil
+            if let step = entry.step { engine.host?.turn.cancel(step) }
+            entry.step = nil
             if let run = entry.run { engine.host?.end(run) }
             entry.run = nil
         }
@@ -89,7 +95,24 @@ final class PolicyTimers {
         guard let entry = entries[number] else { return }
         if entry.repeats { entry.alarm?.set(after: entry.interval) }
         // Still waiting from the last time: this turn is left out.
-        guard entry.run == nil, let run = engine.host?.begin(owner: nil, engine.instances) else { return }
+        guard entry.run == nil, entry.step == nil else { return }
+        if mg_turn_is_spent() && postpone(number, entry, engine) { return }
+        begin(number, engine)
+    }
+
+    private func postpone(_ number: Int64, _ entry: Entry, _ engine: PolicyEngine) -> Bool {
+        let step = PolicyStep(.timer) { [weak engine] in
+            if let engine { engine.timers.begin(number, engine) }
+        }
+        guard engine.host?.turn.postpone(step, .timers(ObjectIdentifier(engine))) == true else { return false }
+        entry.step = step
+        return true
+    }
+
+    private func begin(_ number: Int64, _ engine: PolicyEngine) {
+        guard let entry = entries[number] else { return }
+        entry.step = nil
+        guard let run = engine.host?.begin(owner: nil, engine.instances) else { return }
         entry.run = run
         if run.startTimer(entry.function, of: entry.instance) != .pause { ended(run, engine) }
     }

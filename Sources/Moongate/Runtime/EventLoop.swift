@@ -37,6 +37,8 @@ final class EventLoop {
     private var flushing: [Unmanaged<EventHandler>] = []
     private var borrowers: [Unmanaged<EventHandler>] = []
     private var toRunAgain: [EventHandler] = []
+    private var behindOthers: [EventHandler] = []
+    private var share = BackgroundShare()
     private var graveyard: [EventHandler] = []
     private var isStopping = false
     private let waker: MailboxHandler
@@ -110,6 +112,10 @@ final class EventLoop {
     /// Calls `handler.again()` in the next turn, which then does not wait.
     func runAgain(_ handler: EventHandler) { toRunAgain.append(handler) }
 
+    /// Calls `handler.again()` at the end of a later turn, when what others wait for is done: once nothing has come for a moment, or
+    /// others have had as much time as was taken before.
+    func runBehindOthers(_ handler: EventHandler) { behindOthers.append(handler) }
+
     /// Keeps `handler` alive until this turn has ended, since events and flushes may still name it.
     func bury(_ handler: EventHandler) { graveyard.append(handler) }
 
@@ -129,6 +135,16 @@ final class EventLoop {
     /// Turns until `stop`.
     func run() {
         while !isStopping { turn() }
+        finish()
+    }
+
+    /// What waits behind others has its turn all the same, for a second at most.
+    private func finish() {
+        let end = Clock.now() &+ 1_000_000_000
+        while !behindOthers.isEmpty && Clock.now() < end {
+            runBehindOthersNow()
+            flushAll()
+        }
     }
 
     /// Ends `run` after the current turn. On the loop's thread.
@@ -146,6 +162,7 @@ final class EventLoop {
         pulse?.add()
         now = Clock.now() &+ skipped
         turns?.add()
+        mg_turn_begin(!behindOthers.isEmpty)
         runAgainNow()
         for index in 0..<count {
             guard let opaque = events[index].data.ptr else { continue }
@@ -157,6 +174,7 @@ final class EventLoop {
             action(target)
         }
         flushAll()
+        if !behindOthers.isEmpty { endTurnForOthers(count) }
         if !graveyard.isEmpty { graveyard.removeAll(keepingCapacity: true) }
         pulse?.add()
     }
@@ -168,6 +186,7 @@ final class EventLoop {
         } else if timers.count > 0, let next = timers.delay(now: Clock.now() &+ skipped) {
             delay = limit < 0 ? next : min(next, limit)
         }
+        if !behindOthers.isEmpty { delay = delay < 0 ? share.delay : min(delay, share.delay) }
         let count = epoll_wait(epoll, events, Int32(EventLoop.eventsPerTurn), Int32(clamping: delay))
         return max(0, Int(count))
     }
@@ -176,6 +195,24 @@ final class EventLoop {
         guard !toRunAgain.isEmpty else { return }
         let list = toRunAgain
         toRunAgain = []
+        for handler in list { handler.again() }
+    }
+
+    // MARK: Behind others
+
+    /// - Parameter events: how many descriptors something has come for in this turn.
+    @inline(never) private func endTurnForOthers(_ events: Int) {
+        let end = Clock.now()
+        guard share.isDue(events: events, turn: now &- skipped..<end) else { return }
+        runBehindOthersNow()
+        if behindOthers.isEmpty { share = BackgroundShare() } else { share.taken(end..<Clock.now()) }
+        flushAll()
+    }
+
+    private func runBehindOthersNow() {
+        let list = behindOthers
+        behindOthers = []
+        mg_turn_begin(false)
         for handler in list { handler.again() }
     }
 

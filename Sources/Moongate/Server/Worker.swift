@@ -253,6 +253,7 @@ final class Worker: ConnectionOwner {
 
     private static func policyHost(_ plan: WorkerPlan, _ loop: EventLoop) -> PolicyHost {
         let host = PolicyHost()
+        host.overruns = plan.registry.state.overruns
         let mailbox = loop.mailbox
         host.post = { mailbox.post($0) }
         host.makeAlarm = { _, action in OwnedTimer(loop, action) }
@@ -262,6 +263,7 @@ final class Worker: ConnectionOwner {
         host.callAccount = CallAccount(
             hold: { owner, octets in Exchange(owner: owner).holdCall(octets) },
             release: { owner, octets in Exchange(owner: owner).releaseCall(octets) })
+        host.logged = { owner in Exchange(owner: owner).endIfDone() }
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
         return host

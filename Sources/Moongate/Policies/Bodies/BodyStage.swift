@@ -62,6 +62,9 @@ final class BodyStage {
         return input.removeFirst()
     }
 
+    /// There may be something for the hook that waits.
+    var hasNews: Bool { inputEnded || !input.isEmpty || reader?.isEmpty == false }
+
     /// Bytes that have come and were not given to the script.
     var held: Int { input.size + (reader?.unread ?? 0) }
 

@@ -149,6 +149,7 @@ final class PolicyBody {
     private func step(_ stage: BodyStage, _ index: Int) -> Bool {
         if stage === run.pointer.pointee.stage { return false }
         guard let frame = stage.frame else { return pass(stage, index) }
+        if frame.wait != .answer && stage.hasNews && run.waits(for: .bodies) { return false }
         switch frame.wait {
         case .answer: return false
         case .body: return gather(stage, frame)

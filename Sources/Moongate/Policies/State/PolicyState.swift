@@ -4,6 +4,7 @@ final class PolicyState: Sendable {
     let dicts: SharedDicts
     let limits: LimitTables
     let keySets = FetchedKeySets()
+    let overruns = OverrunLedger()
 
     init() {
         dicts = SharedDicts(clock: clock)
