@@ -106,7 +106,8 @@ import Testing
     @Test(arguments: [
         "(' '):rep(1e6):format()",
         "local t = {} for i = 1, 1e4 do t[i] = 1e308 end string.format(('%.99f'):rep(1e4), table.unpack(t))",
-        "string.format('%q', ('\\1'):rep(1 << 20))", "string.pack(('x'):rep(1 << 20))", "string.packsize((' '):rep(1 << 20))",
+        "string.format('%q', ('\\1'):rep(1 << 20))",
+        "string.pack(('x'):rep(1 << 20))", "string.packsize((' '):rep(1 << 20))",
         "string.pack('c99999999', '')", "utf8.len(('x'):rep(1 << 20) .. 'x')", "('x'):find(('x'):rep(1 << 20) .. 'x')",
         "utf8.offset(('x'):rep(1 << 20) .. 'x', 5)", "utf8.codepoint(('x'):rep(1 << 20) .. 'x', 1)",
     ])

@@ -37,7 +37,8 @@ enum CryptoBinding {
     private static func hash(_ call: BindingCall, _ digest: Digest) -> mg_action {
         let data = call.bytes(0)
         guard data.count <= BindingCall.longestInput else { return call.fail("the text is longer than 16 MiB") }
-        guard let target = mg_call_scratch(call, 64), let count = digest.hash(data, to: target, within: call.limit) else {
+        guard let target = mg_call_scratch(call, 64), let count = digest.hash(data, to: target, within: call.limit)
+        else {
             return call.failOrLeave("this machine's OpenSSL has no \(digest)")
         }
         call.give(Bytes(UnsafePointer(target), count))

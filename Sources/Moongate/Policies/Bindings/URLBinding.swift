@@ -28,7 +28,9 @@ enum URLBinding {
     }
 
     private static let escape: mg_leaf = { call in
-        call.transform(size: { $0 * 3 }, piece: 1 << 16) { source, target, _ in PercentEncoding.escape(source, to: target) }
+        call.transform(size: { $0 * 3 }, piece: 1 << 16) { source, target, _ in
+            PercentEncoding.escape(source, to: target)
+        }
     }
 
     private static let unescape: mg_leaf = { call in
