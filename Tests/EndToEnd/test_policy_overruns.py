@@ -12,7 +12,7 @@ local moon = require "moon"
 local big, sparse = {}, {}
 for i = 1, 4000 do big[i] = i end
 for i = 1, 200 do sparse[i * 1000] = i end
-local text = ("x"):rep(1 << 20)
+local text = ("x"):rep(1 << 18)
 local shown = setmetatable({}, {__index = tostring})
 local encoded = setmetatable({}, {__index = function(_, k) return moon.json.encode({k}) end})
 local direct = setmetatable(sparse, {__index = moon.json.encode})
@@ -64,7 +64,7 @@ POLICY = (
 def test_no_way_passes_the_time_limit_by(moongate, backend, client):
     routes = [
         {"name": "guilty", "match": {"method": "Unary"}, "upstream": "main",
-         "policies": [{"policy": "policies/guilty.lua", "time_limit": "50ms", "memory_limit": "16MiB"}]},
+         "policies": [{"policy": "policies/guilty.lua", "time_limit": "50ms", "memory_limit": "32MiB"}]},
         route(),
     ]
     proxy = moongate(
