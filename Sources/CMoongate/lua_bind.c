@@ -197,6 +197,9 @@ int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action) {
     case MG_STOP:
         vm->unwind = MG_UNWIND_STOP;
         return mg_leave(L);
+    case MG_LEAVE:
+        mg_check_time(L);
+        return luaL_error(L, "script ended");
     }
     return 0;
 }
@@ -236,7 +239,7 @@ static int trampoline(lua_State *L) {
     if (bound->has_functions) {
         take_functions(L, vm, bound, before_first);
         mg_action action = bound->leaf(call);
-        if (action == MG_FAIL) give_functions_back(vm, bound);
+        if (action == MG_FAIL || action == MG_LEAVE) give_functions_back(vm, bound);
         return mg_run_leaf(L, vm, action);
     }
     if (!bound->constructs) return mg_run_leaf(L, vm, bound->leaf(call));

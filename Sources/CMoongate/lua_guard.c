@@ -2,7 +2,11 @@
 //
 // Each thread that runs scripts has a timer on its own CPU time that ticks every 10 ms; an idle thread gets no
 // ticks. The tick's signal handler finds out whether the same run still goes on; one that has seen its limit of
-// ticks gets a count hook, which then leaves the script. A run that ends in time pays two stores and a look.
+// ticks gets a hook, which then leaves the script. A run that ends in time pays two stores and a look.
+//
+// The hook strikes at instructions and at calls and returns, those of C functions among them: a loop written in C that
+// calls back, such as `table.concat` over an `__index`, runs no instruction when what it calls is written in C as well.
+// Loops in C that call nothing ask by `mg_check_time`, those in Swift by `mg_call_is_over_limit`.
 #define _GNU_SOURCE
 #include "lua_internal.h"
 #include <pthread.h>
@@ -44,9 +48,8 @@ static void tick(int signal) {
     mg_place_tick(vm);
     if (vm->ticks < vm->terms.ticks) return;
     vm->overrun = 1;
-    // Lua's manual allows this one function in a signal handler. With each further tick again, in case the
-    // script has switched coroutines meanwhile.
-    lua_sethook(vm->current, kill_hook, LUA_MASKCOUNT, 1);
+    // With each further tick again, in case the script has switched coroutines meanwhile.
+    mg_install_kill(vm->current);
 }
 
 // MARK: The timer of a thread
@@ -144,18 +147,18 @@ int mg_leave(lua_State *L) {
     return lua_error(L);
 }
 
-/// Fires at the next instruction. A coroutine that was not running any more when the guard stopped its run may
+/// Fires at the next instruction, call or return. A coroutine that was not running any more when the guard stopped its run may
 /// keep the hook: then it only takes itself away.
 static void kill_hook(lua_State *L, lua_Debug *activation) {
-    (void)activation;
     mg_lua *vm = mg_vm(L);
     if (!vm->overrun) {
         mg_reset_hook(L, vm);
         return;
     }
     record_overrun(vm, L);
-    // An error raised here would leave the coroutine with hooks switched off, so it is the second choice.
-    if (lua_isyieldable(L)) {
+    // An error raised here would leave the coroutine with hooks switched off, so it is the second choice. Lua lets hooks
+    // yield at instructions only.
+    if (activation->event == LUA_HOOKCOUNT && lua_isyieldable(L)) {
         lua_yield(L, 0);
         return;
     }
@@ -185,7 +188,10 @@ void mg_lua_set_line_hook(mg_lua *vm, mg_line_hook hook, void *context) {
     for (mg_thread *thread = vm->idle; thread; thread = thread->next) mg_reset_hook(thread->state, vm);
 }
 
-void mg_install_kill(lua_State *L) { lua_sethook(L, kill_hook, LUA_MASKCOUNT, 1); }
+/// Lua's manual allows this one function in a signal handler.
+void mg_install_kill(lua_State *L) { lua_sethook(L, kill_hook, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1); }
+
+bool mg_call_is_over_limit(const mg_call *call) { return call->vm->overrun != 0; }
 
 void mg_check_time(lua_State *L) {
     mg_lua *vm = mg_vm(L);

@@ -51,8 +51,8 @@ typedef struct mg_bound {
 
 /// Functions of Lua's own libraries that ours call when they have done their part.
 typedef struct mg_library {
-    lua_CFunction sub, byte, character, format;
-    lua_CFunction sort, move, unpack;
+    lua_CFunction sub, byte, character, format, pack, unpack_bytes, pack_size;
+    lua_CFunction sort;
     lua_CFunction tonumber, date, time, difftime;
 } mg_library;
 
@@ -189,6 +189,10 @@ void mg_guard_leave(mg_lua *vm);
 int mg_leave(lua_State *L);
 /// Leaves the script if the time is up. Library loops in C call it now and then.
 void mg_check_time(lua_State *L);
+/// The same for loops with short steps: costs a load while the time is not up.
+static inline void mg_poll(lua_State *L) {
+    if (mg_vm(L)->overrun) mg_check_time(L);
+}
 void mg_install_kill(lua_State *L);
 /// What a coroutine has instead of the guard's hook: nothing, or the line hook.
 void mg_reset_hook(lua_State *L, mg_lua *vm);
@@ -211,6 +215,8 @@ void mg_open_protect(lua_State *L, int globals);
 void mg_open_coroutine(lua_State *L, int library);
 void mg_open_strings(lua_State *L, int strings);
 void mg_open_tables(lua_State *L, int tables);
+/// Bounds the functions of `utf8`.
+void mg_open_utf8(lua_State *L, int library);
 void mg_open_patterns(lua_State *L, int strings);
 /// The C function `name` of a library.
 lua_CFunction mg_take_function(lua_State *L, int library, const char *name);

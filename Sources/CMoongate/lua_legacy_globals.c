@@ -11,6 +11,10 @@ static int to_string(lua_State *L) {
 
 static int to_number(lua_State *L) {
     mg_whole(L, 2);
+    if (lua_type(L, 1) == LUA_TSTRING && lua_rawlen(L, 1) > MG_TEXT_MAX) {
+        luaL_pushfail(L);
+        return 1;
+    }
     int results = mg_vm(L)->library.tonumber(L);
     if (!mg_is_float(L, -1)) return results;
     mg_push_number(L, lua_tonumber(L, -1));

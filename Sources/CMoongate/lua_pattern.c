@@ -25,13 +25,35 @@ static size_t start_offset(lua_Integer position, size_t length) {
 }
 
 static bool has_specials(const char *pattern, size_t length) {
+    static const bool is_special[256] = {
+        ['^'] = true, ['$'] = true, ['*'] = true, ['+'] = true, ['?'] = true,
+        ['.'] = true, ['('] = true, ['['] = true, ['%'] = true, ['-'] = true,
+    };
     for (size_t index = 0; index < length; index++)
-        if (strchr("^$*+?.([%-", pattern[index]) && pattern[index]) return true;
+        if (is_special[(unsigned char)pattern[index]]) return true;
     return false;
 }
 
+static const char *check_pattern(lua_State *L, size_t *size) {
+    const char *pattern = luaL_checklstring(L, 2, size);
+    if (*size > MG_TEXT_MAX) luaL_error(L, "pattern too long (more than %d bytes)", MG_TEXT_MAX);
+    return pattern;
+}
+
+/// `memmem` in windows, since it cannot be stopped.
+static const char *search_plain(lua_State *L, const char *subject, size_t length, const char *text, size_t size) {
+    while (length > MG_TEXT_MAX + size) {
+        const char *found = memmem(subject, MG_TEXT_MAX + size, text, size);
+        if (found) return found;
+        mg_poll(L);
+        subject += MG_TEXT_MAX;
+        length -= MG_TEXT_MAX;
+    }
+    return memmem(subject, length, text, size);
+}
+
 static int find_plain(lua_State *L, const char *subject, size_t length, size_t start, const char *text, size_t size) {
-    const char *found = memmem(subject + start, length - start, text, size);
+    const char *found = search_plain(L, subject + start, length - start, text, size);
     if (!found) {
         lua_pushnil(L);
         return 1;
@@ -44,7 +66,7 @@ static int find_plain(lua_State *L, const char *subject, size_t length, size_t s
 static int search(lua_State *L, bool is_find) {
     size_t length, size;
     const char *subject = luaL_checklstring(L, 1, &length);
-    const char *pattern = luaL_checklstring(L, 2, &size);
+    const char *pattern = check_pattern(L, &size);
     size_t start = 0;
     if (!lua_isnoneornil(L, 3)) {
         mg_whole(L, 3);
@@ -62,6 +84,7 @@ static int search(lua_State *L, bool is_find) {
     mg_matcher m;
     prepare(&m, L, subject, length, pattern_end);
     for (const char *place = subject + start; place <= m.subject_end; place++) {
+        mg_poll(L);
         m.level = 0;
         const char *end = mg_match(&m, place, pattern);
         if (end && is_find) {
@@ -92,6 +115,7 @@ static int next_match(lua_State *L) {
     prepare(&m, L, subject, length, pattern + size);
     m.legacy = lua_toboolean(L, lua_upvalueindex(5));
     for (const char *place = subject + next; place <= m.subject_end; place++) {
+        mg_poll(L);
         m.level = 0;
         const char *end = mg_match(&m, place, pattern);
         // An empty match right behind the last one is none.
@@ -106,9 +130,9 @@ static int next_match(lua_State *L) {
 }
 
 static int gmatch(lua_State *L) {
-    size_t length;
+    size_t length, size;
     luaL_checklstring(L, 1, &length);
-    const char *pattern = luaL_checkstring(L, 2);
+    const char *pattern = check_pattern(L, &size);
     bool has_class_z = (strstr(pattern, "%z") || strstr(pattern, "%Z")) && mg_is_legacy(L);
     mg_whole(L, 3);
     size_t start = start_offset(luaL_optinteger(L, 3, 1), length);
@@ -127,6 +151,7 @@ static void add_template(mg_matcher *m, luaL_Buffer *buffer, const char *start, 
     size_t length;
     const char *text = lua_tolstring(L, 3, &length);
     for (size_t index = 0; index < length; index++) {
+        mg_poll(L);
         if (text[index] != '%') {
             luaL_addchar(buffer, text[index]);
             continue;
@@ -176,7 +201,7 @@ static void add_replacement(mg_matcher *m, luaL_Buffer *buffer, const char *star
 static int gsub(lua_State *L) {
     size_t length, size;
     const char *subject = luaL_checklstring(L, 1, &length);
-    const char *pattern = luaL_checklstring(L, 2, &size);
+    const char *pattern = check_pattern(L, &size);
     int type = lua_type(L, 3);
     luaL_argexpected(
         L, type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TFUNCTION || type == LUA_TTABLE, 3,
@@ -195,6 +220,7 @@ static int gsub(lua_State *L) {
     const char *last = NULL;
     lua_Integer count = 0;
     while (count < most) {
+        mg_poll(L);
         m.level = 0;
         const char *end = mg_match(&m, place, pattern);
         if (end && end != last) {

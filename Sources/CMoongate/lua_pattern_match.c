@@ -156,12 +156,11 @@ static const char *match_longest(mg_matcher *m, const char *s, const char *p, co
     ptrdiff_t count = run_length(m, s, p, end);
     int follower = find_follower(m, end + 1);
     for (; count >= 0; count--) {
-        m->patience -= 1;
+        count_step(m, 0);
         if (!may_follow(m, s + count, follower)) continue;
         const char *result = mg_match(m, s + count, end + 1);
         if (result) return result;
     }
-    count_step(m, 0);
     return NULL;
 }
 
@@ -229,6 +228,7 @@ static const char *match_balance(mg_matcher *m, const char *s, const char *p) {
 static const char *match_frontier(mg_matcher *m, const char *s, const char *p) {
     if (p >= m->pattern_end || *p != '[') luaL_error(m->L, "missing '[' after '%%f' in pattern");
     const char *end = item_end(m, p);
+    count_step(m, end - p);
     int before = s == m->subject ? 0 : (unsigned char)s[-1];
     int here = s == m->subject_end ? 0 : (unsigned char)*s;
     return !in_set(m, before, p, end - 1) && in_set(m, here, p, end - 1) ? end : NULL;

@@ -1,6 +1,6 @@
 // Where a script is that runs for long, noted for other threads (the watchdog).
 //
-// A script that runs instructions notes it by a hook. One that is within a single call of C runs none: then the tick's signal
+// A script that runs instructions or calls functions notes it by a hook. One that is within a single call of C runs none: then the tick's signal
 // handler reads the frames, which stand still meanwhile.
 #include "lua_internal.h"
 #include <stdatomic.h>
@@ -87,7 +87,7 @@ void mg_place_tick(mg_lua *vm) {
     if (!noted) return;
     uint32_t moment = vm->ticks % NOTE_PERIOD;
     lua_Debug activation;
-    if (moment == NOTE_BY_HOOK && !vm->overrun) lua_sethook(vm->current, place_hook, LUA_MASKCOUNT, 1);
+    if (moment == NOTE_BY_HOOK && !vm->overrun) lua_sethook(vm->current, place_hook, LUA_MASKCOUNT | LUA_MASKCALL, 1);
     if (moment == NOTE_BY_TICK - 1) {
         innermost = lua_getstack(vm->current, 0, &activation) ? activation.i_ci : NULL;
         moves = vm->moves;

@@ -53,6 +53,7 @@ static int print(lua_State *L) {
     luaL_Buffer buffer;
     luaL_buffinit(L, &buffer);
     for (int index = 1; index <= count; index++) {
+        mg_poll(L);
         if (index > 1) luaL_addchar(&buffer, '\t');
         lua_pushvalue(L, index);
         mg_to_text(L, lua_gettop(L));
@@ -143,11 +144,20 @@ static int open(lua_State *L, int globals, const char *name, lua_CFunction funct
     return lua_gettop(L);
 }
 
+/// No number is written as long as that.
+static int to_number(lua_State *L) {
+    if (lua_type(L, 1) != LUA_TSTRING || lua_rawlen(L, 1) <= MG_TEXT_MAX) return mg_vm(L)->library.tonumber(L);
+    luaL_pushfail(L);
+    return 1;
+}
+
 static void open_base(lua_State *L, int globals) {
     luaL_requiref(L, "_G", luaopen_base, 0);
     int base = lua_gettop(L);
     copy_named(L, base, globals, base_names);
     mg_vm(L)->library.tonumber = mg_take_function(L, base, "tonumber");
+    lua_pushcfunction(L, to_number);
+    lua_setfield(L, globals, "tonumber");
     mg_open_protect(L, globals);
     lua_getfield(L, base, "next");
     lua_pushcclosure(L, mg_pairs, 1);
@@ -221,7 +231,7 @@ int mg_open_sandbox(lua_State *L) {
         lua_pushnil(L);
         lua_setfield(L, math, *name);
     }
-    open(L, globals, "utf8", luaopen_utf8);
+    mg_open_utf8(L, open(L, globals, "utf8", luaopen_utf8));
     mg_open_coroutine(L, open(L, globals, "coroutine", luaopen_coroutine));
     open_os(L, globals);
     // The table behind ("text"):method() is the library's own; files only ever see copies.

@@ -13,19 +13,15 @@ static void check_range(lua_State *L, lua_Integer first, lua_Integer last) {
     if (first <= last && (lua_Unsigned)last - (lua_Unsigned)first >= MG_STEPS_MAX) check_count(L, MG_STEPS_MAX + 1);
 }
 
-static inline void count_step(lua_State *L, lua_Integer step) {
-    if ((step & 0xfff) == 0) mg_check_time(L);
-}
-
 /// Tables and what behaves like one.
-static void check_table(lua_State *L) {
-    if (lua_type(L, 1) == LUA_TTABLE) return;
-    if (luaL_getmetafield(L, 1, "__index") == LUA_TNIL) luaL_checktype(L, 1, LUA_TTABLE);
+static void check_table(lua_State *L, int index) {
+    if (lua_type(L, index) == LUA_TTABLE) return;
+    if (luaL_getmetafield(L, index, "__index") == LUA_TNIL) luaL_checktype(L, index, LUA_TTABLE);
     else lua_pop(L, 1);
 }
 
 static lua_Integer check_length(lua_State *L) {
-    check_table(L);
+    check_table(L, 1);
     lua_Integer length = luaL_len(L, 1);
     check_count(L, length);
     return length;
@@ -37,7 +33,7 @@ static lua_Integer check_length(lua_State *L) {
 static void shift(lua_State *L, lua_Integer first, lua_Integer last, lua_Integer step) {
     if (step < 0) check_range(L, last, first);
     for (lua_Integer place = first; step < 0 ? place > last : place < last; place += step) {
-        count_step(L, place);
+        mg_poll(L);
         lua_geti(L, 1, place + step);
         lua_seti(L, 1, place);
     }
@@ -100,7 +96,7 @@ static int concat(lua_State *L) {
     luaL_Buffer buffer;
     luaL_buffinit(L, &buffer);
     for (; index < last; index++) {
-        count_step(L, index);
+        mg_poll(L);
         add_element(L, &buffer, index);
         luaL_addlstring(&buffer, separator, gap);
     }
@@ -140,16 +136,44 @@ static int sort(lua_State *L) {
     return mg_vm(L)->library.sort(L);
 }
 
+static void copy_element(lua_State *L, lua_Integer from, int target, lua_Integer to) {
+    mg_poll(L);
+    lua_geti(L, 1, from);
+    lua_seti(L, target, to);
+}
+
+/// From the end where source and target overlap, so that no element is overwritten before it is read.
 static int move(lua_State *L) {
     for (int index = 2; index <= 4; index++) mg_whole(L, index);
-    check_range(L, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
-    return mg_vm(L)->library.move(L);
+    lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3), to = luaL_checkinteger(L, 4);
+    int target = lua_isnoneornil(L, 5) ? 1 : 5;
+    check_table(L, 1);
+    check_table(L, target);
+    lua_settop(L, 5);
+    check_range(L, first, last);
+    lua_Integer count = last >= first ? last - first + 1 : 0;
+    luaL_argcheck(L, count == 0 || to <= LUA_MAXINTEGER - count + 1, 4, "destination wrap around");
+    bool is_apart = to > last || to <= first || (target != 1 && !lua_compare(L, 1, target, LUA_OPEQ));
+    if (is_apart) for (lua_Integer step = 0; step < count; step++) copy_element(L, first + step, target, to + step);
+    else for (lua_Integer step = count - 1; step >= 0; step--) copy_element(L, first + step, target, to + step);
+    lua_pushvalue(L, target);
+    return 1;
 }
 
 static int unpack(lua_State *L) {
     mg_whole(L, 2);
     mg_whole(L, 3);
-    return mg_vm(L)->library.unpack(L);
+    lua_Integer first = luaL_optinteger(L, 2, 1);
+    lua_Integer last = lua_isnoneornil(L, 3) ? luaL_len(L, 1) : luaL_checkinteger(L, 3);
+    if (first > last) return 0;
+    lua_Unsigned count = (lua_Unsigned)last - (lua_Unsigned)first;
+    if (count >= MG_STEPS_MAX || !lua_checkstack(L, (int)count + 1)) return luaL_error(L, "too many results to unpack");
+    for (lua_Integer index = first; index < last; index++) {
+        mg_poll(L);
+        lua_geti(L, 1, index);
+    }
+    lua_geti(L, 1, last);
+    return (int)count + 1;
 }
 
 void mg_open_tables(lua_State *L, int tables) {
@@ -159,8 +183,6 @@ void mg_open_tables(lua_State *L, int tables) {
     };
     mg_lua *vm = mg_vm(L);
     vm->library.sort = mg_take_function(L, tables, "sort");
-    vm->library.move = mg_take_function(L, tables, "move");
-    vm->library.unpack = mg_take_function(L, tables, "unpack");
     lua_pushvalue(L, tables);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);

@@ -22,6 +22,8 @@ void mg_tape_free(mg_tape *tape) {
 }
 
 static void push(lua_State *L, mg_tape *tape, mg_value value) {
+    // Empty tables with room for many are slow to walk through, and one may be in here often.
+    mg_poll(L);
     if (tape->count >= INPUT_MAX || !mg_tape_push(tape, value))
         luaL_error(L, "table too large (more than %d values)", INPUT_MAX);
 }
@@ -128,6 +130,7 @@ static int push_table(lua_State *L, mg_lua *vm, const mg_tape *tape, int place) 
     place += 1;
     lua_Integer index = 1;
     while (place < tape->count && tape->values[place].kind != MG_END) {
+        mg_poll(L);
         place = push_value(L, vm, tape, place);
         if (is_list) {
             lua_rawseti(L, -2, index++);

@@ -42,7 +42,7 @@ import Testing
         "local t = {('x'):rep(1 << 20)} for i = 2, 20 do t[i] = t[1] end local kept = table.concat(t)",
         "local kept local t = setmetatable({}, {__close = function() while true do kept = {kept} end end}) do local x <close> = t end",
         "('x'):rep(1 << 19):gsub('x', ('y'):rep(1 << 10))", "string.format(('%s'):rep(20), ('x'):rep(1 << 20, ',', 1))",
-        "string.pack('c2147483647', '')", "local b = {} for i = 1, 1e9 do b[i] = string.char(i % 256):rep(1 << 16) end",
+        "local b = {} for i = 1, 1e9 do b[i] = string.char(i % 256):rep(1 << 16) end",
     ])
     func theRunThatAsksForTooMuchFailsAlone(attack: String) throws {
         let attacker = try hook("function hook()\n\(attack)\nhost.log('went on') end")

@@ -171,7 +171,9 @@ typedef enum mg_action {
     /// The hook waits; `mg_lua_resume` will bring the results. Only for bindings with `~`.
     MG_WAIT,
     /// The hook ends here, whatever `pcall` stands around it.
-    MG_STOP
+    MG_STOP,
+    /// The run is over its time limit, see `mg_call_is_over_limit`: the hook ends here as an overrun.
+    MG_LEAVE
 } mg_action;
 
 typedef mg_action (*mg_leaf)(mg_call *_Nonnull call);
@@ -193,6 +195,9 @@ typedef struct mg_binding {
 
 /// Takes a copy of the message, cut at 4095 bytes; returns MG_FAIL.
 mg_action mg_call_fail(mg_call *_Nonnull call, const uint8_t *_Nonnull message, size_t length);
+/// Whether the run that calls is over its time limit. A leaf that works for longer than some milliseconds asks now and then,
+/// and returns MG_LEAVE then.
+bool mg_call_is_over_limit(const mg_call *_Nonnull call);
 /// Stops the clock of the run that calls, and lets it go on: what the host reads and parses for a script is no time of the
 /// script's. In pairs, within one leaf.
 void mg_call_stop_clock(mg_call *_Nonnull call);

@@ -30,47 +30,69 @@ enum CodecBinding {
     }
 
     private static func encode(_ call: BindingCall, _ alphabet: Base64.Alphabet) -> mg_action {
-        call.transform(size: { Base64.encodedCount($0) }) { source, target in
+        // Pieces of whole groups.
+        call.transform(size: { Base64.encodedCount($0) }, piece: 3 << 16) { source, target, _ in
             Base64.encode(source, to: target, alphabet: alphabet)
         }
     }
 
     private static func decode(_ call: BindingCall, _ alphabet: Base64.Alphabet) -> mg_action {
-        call.transform(size: { $0 }) { Base64.decode($0, to: $1, alphabet: alphabet) }
+        call.transform(size: { $0 }, piece: 4 << 16) { source, target, isLast in
+            // Padding stands at the end only.
+            if !isLast, source[source.count - 1] == UInt8(ascii: "=") { return nil }
+            return Base64.decode(source, to: target, alphabet: alphabet)
+        }
     }
 
     private static let hexEncode: mg_leaf = { call in
-        call.transform(size: { $0 * 2 }) { source, target in
+        call.transform(size: { $0 * 2 }, piece: 1 << 18) { source, target, _ in
             Hex.encode(source, to: target)
             return source.count * 2
         }
     }
 
     private static let hexDecode: mg_leaf = { call in
-        call.transform(size: { $0 / 2 }) { Hex.decode($0, to: $1) ? $0.count / 2 : nil }
+        call.transform(size: { $0 / 2 }, piece: 1 << 18) { source, target, _ in
+            Hex.decode(source, to: target) ? source.count / 2 : nil
+        }
     }
 }
 
 extension UnsafeMutablePointer where Pointee == mg_call {
-    /// Longest text that functions which only walk through it take: some 30 ms of work.
+    /// Longest text that functions which only walk through it take, piece by piece: some 30 ms of work.
     static var longestInput: Int { 16 << 20 }
 
-    /// Gives what `work` writes for the first argument, or nil if it gives none.
+    /// Gives what `work` writes for the first argument, or nil if it gives none. Leaves the script when its time is up.
     ///
     /// - Parameters:
     ///   - size: how much `work` may write for so many bytes.
-    ///   - work: writes, and gives how much.
-    func transform(size: (Int) -> Int, work: (Bytes, UnsafeMutablePointer<UInt8>) -> Int?) -> mg_action {
+    ///   - piece: how much it reads at once, at most.
+    ///   - cut: where a piece ends that would be as long as it is given; the rest begins the next one.
+    ///   - work: writes, and gives how much; told whether this is the last piece.
+    func transform(
+        size: (Int) -> Int, piece: Int, cut: (Bytes) -> Int = { $0.count },
+        work: (Bytes, UnsafeMutablePointer<UInt8>, _ isLast: Bool) -> Int?
+    ) -> mg_action {
         let source = bytes(0)
         guard source.count <= Self.longestInput else { return fail("the text is longer than 16 MiB") }
         guard let target = mg_call_scratch(self, max(1, size(source.count))) else {
             return fail("not enough memory")
         }
-        guard let count = work(source, target) else {
-            giveNil()
-            return MG_RETURN
-        }
-        give(Bytes(UnsafePointer(target), count))
+        var start = 0
+        var written = 0
+        repeat {
+            if limit.isExceeded { return leave() }
+            var part = source[start..<min(start + piece, source.count)]
+            let isLast = start + part.count == source.count
+            if !isLast { part = part[0..<cut(part)] }
+            guard let count = work(part, target + written, isLast) else {
+                giveNil()
+                return MG_RETURN
+            }
+            start += part.count
+            written += count
+        } while start < source.count
+        give(Bytes(UnsafePointer(target), written))
         return MG_RETURN
     }
 

@@ -37,20 +37,24 @@ enum CryptoBinding {
     private static func hash(_ call: BindingCall, _ digest: Digest) -> mg_action {
         let data = call.bytes(0)
         guard data.count <= BindingCall.longestInput else { return call.fail("the text is longer than 16 MiB") }
-        guard let target = mg_call_scratch(call, 64), let count = digest.hash(data, to: target) else {
-            return call.fail("this machine's OpenSSL has no \(digest)")
+        guard let target = mg_call_scratch(call, 64), let count = digest.hash(data, to: target, within: call.limit)
+        else {
+            return call.failOrLeave("this machine's OpenSSL has no \(digest)")
         }
         call.give(Bytes(UnsafePointer(target), count))
         return MG_RETURN
     }
+
+    /// OpenSSL authenticates it in one piece: some 6 ms of work.
+    private static let longestAuthenticated = 4 << 20
 
     private static let hmac: mg_leaf = { call in
         let name = call.bytes(0)
         guard let digest = Digest.allCases.first(where: { $0.rawValue.withBytes { $0.equals(name) } }) else {
             return call.fail("moon.crypto.hmac: the algorithms are sha256, sha384, sha512, sha1 and md5")
         }
-        guard call.bytes(2).count <= BindingCall.longestInput, call.bytes(1).count <= 65536 else {
-            return call.fail("moon.crypto.hmac: keys are bounded to 64 KiB, data to 16 MiB")
+        guard call.bytes(2).count <= longestAuthenticated, call.bytes(1).count <= 65536 else {
+            return call.fail("moon.crypto.hmac: keys are bounded to 64 KiB, data to 4 MiB")
         }
         guard let target = mg_call_scratch(call, 64),
             let count = digest.mac(key: call.bytes(1), call.bytes(2), to: target)

@@ -30,11 +30,11 @@ enum JSONBinding {
     }
 
     private static let encode: mg_leaf = { call in
-        var writer = JSONWriter()
+        var writer = JSONWriter(within: call.limit)
         do throws(JSONFault) {
             try writer.write(TapeView(argument: 0, of: call))
         } catch {
-            return call.fail(error.text)
+            return call.failOrLeave(error.text)
         }
         return call.give(copyOf: writer.text)
     }
@@ -42,12 +42,12 @@ enum JSONBinding {
     private static let decode: mg_leaf = { call in
         let text = call.bytes(0)
         guard let room = mg_call_scratch(call, max(1, text.count)) else { return call.fail("not enough memory") }
-        var reader = JSONReader(text, to: call.pointee.output, room: room)
+        var reader = JSONReader(text, to: call.pointee.output, room: room, within: call.limit)
         do throws(JSONFault) {
             try reader.read()
             return MG_RETURN
         } catch {
-            return call.refuse(error.description)
+            return call.limit.isExceeded ? call.leave() : call.refuse(error.description)
         }
     }
 

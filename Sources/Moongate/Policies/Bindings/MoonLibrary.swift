@@ -93,6 +93,8 @@ enum MoonLibrary {
     /// `require "a.b"` finds `a/b.lua` or `a/b/init.lua` in the policy path, while policies are loaded.
     static let moduleSource: mg_leaf = { call in
         guard let engine = call.engine, let files = engine.files else { return MG_RETURN }
+        // No path is as long.
+        guard call.bytes(0).count <= 4096 else { return MG_RETURN }
         let name = call.bytes(0).string.split(separator: ".").joined(separator: "/")
         guard !name.isEmpty, !name.utf8.contains(0) else { return MG_RETURN }
         for folder in engine.unit.terms.modulePath {

@@ -28,14 +28,30 @@ enum URLBinding {
     }
 
     private static let escape: mg_leaf = { call in
-        call.transform(size: { $0 * 3 }) { PercentEncoding.escape($0, to: $1) }
+        call.transform(size: { $0 * 3 }, piece: 1 << 16) { source, target, _ in
+            PercentEncoding.escape(source, to: target)
+        }
     }
 
     private static let unescape: mg_leaf = { call in
-        call.transform(size: { $0 }) { PercentEncoding.unescape($0, to: $1) }
+        call.transform(size: { $0 }, piece: 1 << 18, cut: beforeEscape) { source, target, _ in
+            PercentEncoding.unescape(source, to: target)
+        }
     }
 
+    /// The end of a piece that cuts no `%XX` in two.
+    private static func beforeEscape(_ piece: Bytes) -> Int {
+        for length in 1...2 where piece.count > length && piece[piece.count - length] == UInt8(ascii: "%") {
+            return piece.count - length
+        }
+        return piece.count
+    }
+
+    /// Longest URL or query that is taken apart.
+    private static let longestURL = 1 << 20
+
     private static let parse: mg_leaf = { call in
+        guard call.bytes(0).count <= longestURL else { return call.fail("moon.url.parse: longer than 1 MiB") }
         do throws(URLFault) {
             let url = try URLText(call.bytes(0))
             call.giveMark(MG_TABLE)
@@ -68,6 +84,7 @@ enum URLBinding {
     }
 
     private static func readQuery(_ call: BindingCall, _ text: Bytes) -> mg_action {
+        guard text.count <= longestURL else { return call.fail("moon.url.query: longer than 1 MiB") }
         guard let room = mg_call_scratch(call, max(1, text.count)) else { return call.fail("not enough memory") }
         var used = 0
         /// What cannot be decoded stays as it is, as browsers have it.
@@ -79,7 +96,7 @@ enum URLBinding {
         }
         var names: [Bytes] = []
         var values: [[UInt8]: [Bytes]] = [:]
-        for pair in text.buffer.split(separator: UInt8(ascii: "&")).prefix(1000) {
+        for pair in text.buffer.split(separator: UInt8(ascii: "&"), maxSplits: 1000).prefix(1000) {
             guard let base = pair.withContiguousStorageIfAvailable({ $0.baseAddress }) ?? nil else { continue }
             let bytes = Bytes(base, pair.count)
             let equals = bytes.firstIndex(of: UInt8(ascii: "="))
@@ -103,8 +120,10 @@ enum URLBinding {
     private static func writeQuery(_ call: BindingCall, _ table: TapeView) -> mg_action {
         var pairs: [[UInt8]] = []
         for entry in table.entries {
+            if call.limit.isExceeded { return call.leave() }
             guard let name = entry.key.bytes else { return call.fail(badQuery) }
             for value in entry.value.elements ?? [entry.value] {
+                if call.limit.isExceeded { return call.leave() }
                 guard let text = value.plainText else { return call.fail(badQuery) }
                 pairs.append(escaped(name) + [UInt8(ascii: "=")] + text.withUnsafeBufferPointer(escaped))
             }

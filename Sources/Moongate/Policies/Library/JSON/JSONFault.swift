@@ -6,4 +6,7 @@ struct JSONFault: Error, CustomStringConvertible {
 
     var description: String { text.description }
     var text: CallMessage { offset.map { "\(message) at byte \($0 + 1)" } ?? message }
+
+    /// The run that asked for the work is over its time limit.
+    static let outOfTime = JSONFault(message: "the time limit is exceeded")
 }

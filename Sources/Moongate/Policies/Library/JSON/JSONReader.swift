@@ -14,6 +14,7 @@ struct JSONReader {
 
     private let source: Bytes
     private let limits: Limits
+    private let run: RunLimit
     private let tape: UnsafeMutablePointer<mg_tape>
     private let room: UnsafeMutablePointer<UInt8>
     private var used = 0
@@ -23,12 +24,13 @@ struct JSONReader {
     /// - Parameter room: as many bytes as `source` has, at least one.
     init(
         _ source: Bytes, to tape: UnsafeMutablePointer<mg_tape>, room: UnsafeMutablePointer<UInt8>,
-        limits: Limits = Limits()
+        limits: Limits = Limits(), within run: RunLimit = RunLimit()
     ) {
         self.source = source
         self.tape = tape
         self.room = room
         self.limits = limits
+        self.run = run
         first = tape.pointee.count
     }
 
@@ -293,6 +295,7 @@ struct JSONReader {
     }
 
     private func push(_ value: mg_value) throws(JSONFault) {
+        guard !run.isExceeded else { throw JSONFault.outOfTime }
         guard Int(tape.pointee.count - first) < limits.values, mg_tape_push(tape, value) else {
             throw fault("more than \(limits.values) values")
         }

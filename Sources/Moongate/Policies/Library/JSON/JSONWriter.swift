@@ -7,9 +7,13 @@ struct JSONWriter {
     static let limit = 1 << 20
 
     private(set) var text: [UInt8] = []
+    private let run: RunLimit
+
+    init(within run: RunLimit = RunLimit()) { self.run = run }
 
     /// Depth is bounded where the tape is made.
     mutating func write(_ value: TapeView) throws(JSONFault) {
+        guard !run.isExceeded else { throw JSONFault.outOfTime }
         switch value.kind {
         case MG_NIL, MG_NULL: append("null")
         case MG_BOOLEAN: append(value.value.boolean ? "true" : "false")
@@ -42,7 +46,14 @@ struct JSONWriter {
             }
             members.append((name, entry.value))
         }
-        members.sort { $0.name.buffer.lexicographicallyPrecedes($1.name.buffer) }
+        do {
+            try members.sort { one, other in
+                if run.isExceeded { throw JSONFault.outOfTime }
+                return one.name.buffer.lexicographicallyPrecedes(other.name.buffer)
+            }
+        } catch {
+            throw JSONFault.outOfTime
+        }
         append("{")
         for (index, member) in members.enumerated() {
             if index > 0 { append(",") }
