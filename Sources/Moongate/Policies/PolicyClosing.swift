@@ -34,7 +34,9 @@ final class PolicyClosing {
         isStarting = false
         guard !runs.isEmpty else { return finish() }
         // Without a loop nothing would ever go on.
-        guard let alarm = engine.host?.makeAlarm?(.sleep, { [weak self] in self?.timeIsUp() }) else { return timeIsUp() }
+        guard let alarm = engine.host?.makeAlarm?(.sleep, { [weak self] in self?.timeIsUp() }) else {
+            return timeIsUp()
+        }
         self.alarm = alarm
         alarm.set(after: time)
     }
