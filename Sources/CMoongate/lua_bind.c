@@ -182,9 +182,9 @@ static int woken(lua_State *L, int status, lua_KContext context) {
     return mg_push_tape(L, vm, &vm->output);
 }
 
-int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action) {
+int mg_end_leaf(lua_State *L, mg_lua *vm, mg_action action) {
     switch (action) {
-    case MG_RETURN: return mg_push_tape(L, vm, &vm->output);
+    case MG_RETURN: break;
     case MG_FAIL: return luaL_error(L, "%s", vm->message);
     case MG_REFUSE:
         lua_pushstring(L, vm->message);

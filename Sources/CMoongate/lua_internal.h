@@ -241,7 +241,11 @@ bool mg_push_context_view(lua_State *L, int index);
 
 // lua_bind.c, lua_object.c
 void mg_push_binding(lua_State *L, mg_lua *vm, const mg_binding *binding, uint16_t kind);
-int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action);
+/// What a leaf has said, unless that was MG_RETURN.
+int mg_end_leaf(lua_State *L, mg_lua *vm, mg_action action);
+static inline int mg_run_leaf(lua_State *L, mg_lua *vm, mg_action action) {
+    return action == MG_RETURN ? mg_push_tape(L, vm, &vm->output) : mg_end_leaf(L, vm, action);
+}
 /// The object at `index` if it is one of ours and alive; else raises.
 mg_object *mg_check_alive(lua_State *L, mg_lua *vm, mg_object *object);
 /// Takes the bytes of an object whose class has some for a text; raises if the object is dead. False: it is something else.

@@ -98,6 +98,7 @@ mg_memory mg_lua_memory(const mg_lua *vm) {
     return (mg_memory){.held = vm->memory, .peak = vm->peak, .live = vm->live, .limit = vm->memory_limit};
 }
 
+size_t mg_lua_held(const mg_lua *vm) { return vm->memory; }
 uint64_t mg_lua_allocations(const mg_lua *vm) { return vm->allocations; }
 size_t mg_lua_taken(const mg_lua *vm) { return vm->taken; }
 

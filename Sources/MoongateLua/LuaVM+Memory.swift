@@ -17,7 +17,7 @@ extension LuaVM {
     }
 
     /// Bytes in use.
-    @inline(__always) public var memoryInUse: Int { mg_lua_memory(pointer).held }
+    @inline(__always) public var memoryInUse: Int { mg_lua_held(pointer) }
 
     /// Bytes that the last run has asked for since it began or went on, whatever became of them.
     @inline(__always) public var memoryTaken: Int { mg_lua_taken(pointer) }

@@ -300,3 +300,12 @@ def test_policies_that_fill_all_memory_while_they_load_are_refused(moongate, bac
         policies={f"{name}.lua": text.format(name) for name in "abc"}, wait=False)
     assert proxy.wait(20) == 2
     assert "more than policies.memory_limit" in proxy.output()
+
+
+def test_a_policy_that_leaves_no_room_for_runs_is_refused(moongate, backend):
+    proxy = moongate(
+        configuration(backend.address, routes=[route(policies=[{"policy": "policies/p.lua", "memory_limit": "1MiB"}])]),
+        policies={"p.lua": "kept = {} for i = 1, 760 do kept[i] = ('x'):rep(1000) .. i end function on_request() end"},
+        wait=False)
+    assert proxy.wait(20) == 2
+    assert "more than three quarters of its memory limit" in proxy.output()

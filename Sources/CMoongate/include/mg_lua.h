@@ -225,6 +225,8 @@ typedef struct mg_memory {
 } mg_memory;
 
 mg_memory mg_lua_memory(const mg_lua *_Nonnull vm);
+/// The same as `held` of it, on the way of a request.
+size_t mg_lua_held(const mg_lua *_Nonnull vm);
 /// Bytes that the last run has asked for since it began or went on, whatever became of them.
 size_t mg_lua_taken(const mg_lua *_Nonnull vm);
 

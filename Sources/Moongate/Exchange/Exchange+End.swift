@@ -84,8 +84,8 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Gives the record back once nothing refers to it any more.
     func endIfDone() {
-        guard !self.downstream.isOpen, !self.upstream.isOpen, !upstreamPointer.pointee.isOpen, self.isLogged,
-            self.policyRun?.awaitsLog != true, let host = self.host
+        guard !self.downstream.isOpen, !self.upstream.isOpen, !upstreamPointer.pointee.isOpen, self.logState == .done,
+            let host = self.host
         else { return }
         host.recycle(self)
     }
@@ -170,13 +170,16 @@ extension Pooled where Record == ExchangeRecord {
     // MARK: Account
 
     private func logOnce() {
-        guard !self.isLogged else { return }
-        self.isLogged = true
+        guard self.logState == .none else { return }
+        self.logState = .done
         guard let host = self.host,
             let generation = self.generation
         else { return }
         self.endedAt = host.loop.now
-        if generation.policies?.hasLogHooks == true { self.policyRun?.log() }
+        if generation.policies?.hasLogHooks == true, let run = self.policyRun {
+            run.log()
+            if run.awaitsLog { self.logState = .hooksWait }
+        }
         let duration = (host.loop.now &- self.started) / 1000
         let cells = generation.metrics.route(self.route)
         if self.isGRPC {
@@ -195,6 +198,13 @@ extension Pooled where Record == ExchangeRecord {
                 host.log(record)
             }
         }
+    }
+
+    /// Log hooks that had to wait for a later turn have run.
+    func logHooksEnded() {
+        guard self.logState == .hooksWait else { return }
+        self.logState = .done
+        endIfDone()
     }
 
     /// What log hooks and others of its policies ask for.

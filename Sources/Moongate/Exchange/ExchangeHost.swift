@@ -163,7 +163,7 @@ extension ExchangeRecord {
         httpStatus = 0
         grpcStatus = -1
         termination = .empty
-        isLogged = false
+        logState = .none
         endedAt = 0
     }
 }

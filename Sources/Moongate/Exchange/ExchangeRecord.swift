@@ -114,9 +114,17 @@ struct ExchangeRecord {
     var grpcStatus: Int32 = -1
     /// Why the exchange did not end by itself; a literal.
     var termination = Bytes.empty
-    var isLogged = false
+    var logState = LogState.none
     /// When it was over, for log hooks; 0: it is not.
     var endedAt: Instant = 0
+}
+
+/// How far the account of an exchange has come.
+enum LogState: UInt8 {
+    case none
+    /// Everything is written and counted, but log hooks wait for a later turn.
+    case hooksWait
+    case done
 }
 
 /// How far an exchange has come.

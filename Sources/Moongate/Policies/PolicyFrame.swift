@@ -30,7 +30,7 @@ final class PolicyFrame {
     var isDetached = false
     /// What the hook sees of the run, in its engine.
     let visit: PolicyVisit
-    /// Bytes that the hook has asked for up to this wait, and whom they count for.
+    /// Bytes that the hook has asked for of late, and whom they count for.
     private var taken = 0
     private var client: ClientShare?
     private var isCounted = false
@@ -53,7 +53,8 @@ final class PolicyFrame {
     /// The hook waits.
     func waits() {
         visit.pointee.engine?._withUnsafeGuaranteedRef { engine in
-            taken += engine.vm.memoryTaken
+            // A hook that waits again and again, for messages, has long let go of most of it.
+            taken = taken / 2 + engine.vm.memoryTaken
             engine.memory.waits(taken, of: client)
         }
         isCounted = true

@@ -120,10 +120,18 @@ extension PolicyProgram {
         return Made(program: program, engines: engines)
     }
 
-    /// Together the policies must leave room for what they are to do.
+    /// Each policy must leave room for its runs, and all of them together for what they are to do.
     private var memoryFaults: [Diagnostic] {
+        let full = units.filter { $0.findings.memory > $0.file.memoryLimit / 4 * 3 }.map { unit in
+            Diagnostic(
+                location: SourceLocation(file: unit.file.path, line: 0, column: 0),
+                message:
+                    "the policy holds \(unit.findings.memory) bytes once it is loaded, more than three quarters of its"
+                    + " memory limit (\(unit.file.memoryLimit)): no calls could begin",
+                hint: "memory_limit where the policy is named, or policies.policy_memory_limit, gives it more")
+        }
         let held = units.reduce(0) { $0 + $1.findings.memory }
-        guard held > memoryLimit else { return [] }
+        guard full.isEmpty, held > memoryLimit else { return full }
         return [
             Diagnostic(
                 location: .unknown,

@@ -51,8 +51,11 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// Nothing of these kinds goes on in a later turn.
-    func cancelSteps(where isMeant: (PolicyStep.Kind) -> Bool = { _ in true }) {
-        guard !pointer.pointee.steps.isEmpty else { return }
+    @inline(__always) func cancelSteps(where isMeant: (PolicyStep.Kind) -> Bool = { _ in true }) {
+        if !pointer.pointee.steps.isEmpty { cancel(where: isMeant) }
+    }
+
+    @inline(never) private func cancel(where isMeant: (PolicyStep.Kind) -> Bool) {
         pointer.pointee.host._withUnsafeGuaranteedRef { host in
             for step in pointer.pointee.steps where isMeant(step.kind) { host.turn.cancel(step) }
         }

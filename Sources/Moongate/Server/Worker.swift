@@ -16,7 +16,7 @@ final class Worker: ConnectionOwner {
     private let distributor: ConnectionDistributor
     private var upstreams: [String: Upstream] = [:]
     private let connections: WorkerConnections
-    private let policies: PolicyHost
+    let policies: PolicyHost
     private let replacement: EngineReplacement
     private let oldGenerations: OldGenerations
     private var gates: ProxyProtocolGates?
@@ -263,7 +263,7 @@ final class Worker: ConnectionOwner {
         host.callAccount = CallAccount(
             hold: { owner, octets in Exchange(owner: owner).holdCall(octets) },
             release: { owner, octets in Exchange(owner: owner).releaseCall(octets) })
-        host.logged = { owner in Exchange(owner: owner).endIfDone() }
+        host.logged = { owner in Exchange(owner: owner).logHooksEnded() }
         host.account = { owner in Exchange(owner: owner).account }
         host.attach(to: loop)
         return host

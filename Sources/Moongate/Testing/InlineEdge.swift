@@ -34,7 +34,9 @@ final class InlineEdge {
     /// - Parameters:
     ///   - path: of the configuration.
     ///   - names: who answers questions about names, on this thread as well; `nil`: DNS.
-    init(configuration path: AbsolutePath, names: NameSource? = nil) throws {
+    ///   - scriptsTakeTurns: the time of scripts in a turn is limited, as on every worker. Under a simulator of the processor each tick
+    ///     of 10 ms would come with some ten requests, and not with a thousand.
+    init(configuration path: AbsolutePath, names: NameSource? = nil, scriptsTakeTurns: Bool = true) throws {
         ProcessSignals.takeOver()
         let silent = Logger(label: "inline") { _ in SwiftLogNoOpLogHandler() }
         let parts = ServerPlan.Parts(
@@ -55,6 +57,7 @@ final class InlineEdge {
                 distributor: ConnectionDistributor(workers: 1) { _, _ in },
                 engines: plan.candidate.engines.first, log: silent),
             loop: loop)
+        if !scriptsTakeTurns { worker.policies.turn.awaitShare = nil }
         census = ConnectionCensus(registry: registry, logger: silent)
         keep = [accessLog, resolver] + known
     }

@@ -51,7 +51,7 @@ private final class RequestRun {
 
     init(_ configuration: AbsolutePath, _ listener: Int32) throws {
         self.listener = listener
-        edge = try InlineEdge(configuration: configuration)
+        edge = try InlineEdge(configuration: configuration, scriptsTakeTurns: false)
         for _ in 0..<RequestCost.clients { clients.append(try ScriptedClient(try edge.connect().client)) }
         // All are there before the first request.
         for _ in 0..<4 { turn(limit: 0) }
