@@ -294,7 +294,7 @@ def test_the_sum_of_all_engines_is_bounded(moongate, backend, client, workers):
 
 def test_policies_that_fill_all_memory_while_they_load_are_refused(moongate, backend):
     routes = [route(policies=[f"policies/{name}.lua" for name in "abc"])]
-    text = "kept = {{}} for i = 1, 1700 do kept[i] = ('x'):rep(1000) .. i end function on_request() end -- {}"
+    text = "kept = {{}} for i = 1, 1350 do kept[i] = ('x'):rep(1000) .. i end function on_request() end -- {}"
     proxy = moongate(
         configuration(backend.address, routes=routes, policies={"memory_limit": "4MiB", "policy_memory_limit": "2MiB"}),
         policies={f"{name}.lua": text.format(name) for name in "abc"}, wait=False)

@@ -96,6 +96,8 @@ extension PolicyProgram {
         previous: PolicyProgram? = nil, services: PolicyServices
     ) throws(DiagnosticList) -> Made {
         let plan = try PolicyPlan(config, folder: folder, shipped: shipped, loader: loader)
+        // Once, and also where no policy asks for them: each of them would say the same.
+        _ = try PolicySecrets.read(config.secrets, PolicyFileRecord(loader))
         var units: [PolicyUnit] = []
         var engines: [PolicyEngine] = []
         var faults: [Diagnostic] = []
