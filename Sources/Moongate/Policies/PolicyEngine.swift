@@ -39,7 +39,8 @@ final class PolicyEngine {
     private(set) var files: PolicyFileRecord?
     /// Stands for the contents of all data files: part of what verified passwords are remembered by.
     let dataVersion: UnsafeMutablePointer<UInt64>
-    let credentials: CredentialCache?
+    /// Passwords that were right of late; made for policies that check some. `nil`: they cannot be checked here.
+    private(set) lazy var credentials: CredentialCache? = services.verifier.flatMap { CredentialCache($0) }
     /// Dicts and metrics that the policy uses.
     let holdings: PolicyHoldings
     /// Decides who may run as memory gets short.
@@ -78,7 +79,6 @@ final class PolicyEngine {
         upstreamNames = upstreams
         files = record
         holdings = PolicyHoldings(services.registry.state, file: unit.file)
-        credentials = services.verifier.flatMap { CredentialCache($0) }
         dataVersion = .allocate(capacity: 1)
         dataVersion.initialize(to: 0)
         visits = PolicyVisitPool(vm)
