@@ -189,7 +189,8 @@ FAULTS = {
     "time": Fault("while true do end", "time_limit"),
     "memory": Fault(
         "while true do kept[#kept + 1] = ('x'):rep(1000) .. #kept end", "memory_limit", grpc.StatusCode.RESOURCE_EXHAUSTED),
-    "recursion": Fault("local function f() return 1 + f() end f()", code=grpc.StatusCode.RESOURCE_EXHAUSTED),
+    "recursion": Fault(
+        "local function f() return 1 + f() end f()", "memory_limit", grpc.StatusCode.RESOURCE_EXHAUSTED),
     "error": Fault("error('no')", "script"),
     "pattern": Fault("('a'):rep(30000):find('.-.-.-b')", "time_limit"),
     "body": Fault("handle:body()", code=TOO_LARGE, policies={"body_limit": "1KiB"}),
