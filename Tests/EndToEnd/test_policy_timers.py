@@ -228,3 +228,19 @@ def test_the_time_limit_of_a_policy_holds_for_its_timers(moongate, backend):
         configuration(backend.address, routes=[route(policies=[{"policy": "policies/busy.lua", "time_limit": "20ms"}])]),
         policies={"busy.lua": text})
     proxy.wait_for_line("time limit of 20 ms exceeded", 10)
+
+
+def test_timers_of_hooks_belong_to_the_policy_that_sets_them(moongate, backend, client):
+    """The second policy of a chain sets a timer in a hook: its limits and counters are its own."""
+    set_timer = """
+        local moon = require "moon"
+        function on_request() moon.timer.after(0.01, function() while true do end end) end"""
+    proxy = moongate(
+        configuration(backend.address, routes=[route(policies=[
+            "policies/first.lua", {"policy": "policies/second.lua", "time_limit": "20ms"}])]),
+        policies={"first.lua": "function on_request() end", "second.lua": set_timer})
+    assert client(proxy.address).unary()
+    assert "time limit of 20 ms exceeded" in proxy.wait_for_line("time limit", 5)
+    eventually(
+        lambda: proxy.metric("moongate_policy_errors_total", policy="second", hook="timer") == 1, 5, what="it is counted")
+    assert proxy.metric("moongate_policy_runs_total", policy="first", hook="timer") == 0

@@ -36,10 +36,11 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// Runs a function that a policy gave to a timer. The scope is the run's own: no exchange belongs to it.
-    func startTimer(_ function: LuaReference, of instance: Int32) -> PolicyVerdict {
+    func startTimer(_ function: LuaReference, of place: PolicyUnit.Place) -> PolicyVerdict {
         pointer.pointee.phase = .timer
         pointer.pointee.isMessageHook = false
-        pointer.pointee.current = instance
+        // The run began with the instances of its engine alone.
+        pointer.pointee.current = place.index
         currentInstance.pointee.cells.countRun(.timer)
         let engine = currentEngine
         guard let visit = enter(engine) else { return failForMemory() }
@@ -279,6 +280,9 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// The engine of the hook that runs.
     @inline(__always) var currentEngine: Unmanaged<PolicyEngine> { currentInstance.pointee.engine }
+
+    /// The place in its unit of the instance whose hook runs.
+    var place: PolicyUnit.Place { PolicyUnit.Place(index: currentInstance.pointee.index) }
 
     /// The unit of the policy whose hook runs.
     var unit: PolicyUnit { currentEngine._withUnsafeGuaranteedRef { $0.unit } }

@@ -8,8 +8,8 @@ final class PolicyTimers {
 
     private final class Entry {
         let function: LuaReference
-        /// Whose runs and errors they are.
-        let instance: Int32
+        /// Of the instance whose runs and errors they are.
+        let place: PolicyUnit.Place
         /// Nanoseconds; the first run comes after one of these, too.
         let interval: UInt64
         let repeats: Bool
@@ -21,9 +21,9 @@ final class PolicyTimers {
         /// Ends with the run that is under way.
         var isCancelled = false
 
-        init(_ function: LuaReference, instance: Int32, interval: UInt64, repeats: Bool) {
+        init(_ function: LuaReference, of place: PolicyUnit.Place, interval: UInt64, repeats: Bool) {
             self.function = function
-            self.instance = instance
+            self.place = place
             self.interval = interval
             self.repeats = repeats
         }
@@ -36,13 +36,13 @@ final class PolicyTimers {
     var isFull: Bool { entries.count >= PolicyTimers.limit }
 
     /// Adds a timer, which takes over the reference. Gives its number, which `cancel` takes.
-    /// - Parameter instance: whose limits are the function's.
+    /// - Parameter place: of the instance whose limits are the function's.
     func add(
-        _ function: LuaReference, instance: Int32, interval: UInt64, repeats: Bool, _ engine: PolicyEngine
+        _ function: LuaReference, of place: PolicyUnit.Place, interval: UInt64, repeats: Bool, _ engine: PolicyEngine
     ) -> Int64 {
-        engine.vm.limit(function, milliseconds: engine.unit.instances[Int(instance)].milliseconds)
+        engine.vm.limit(function, milliseconds: engine.unit.instances[Int(place.index)].milliseconds)
         lastNumber += 1
-        let entry = Entry(function, instance: instance, interval: interval, repeats: repeats)
+        let entry = Entry(function, of: place, interval: interval, repeats: repeats)
         entries[lastNumber] = entry
         if isRunning { arm(lastNumber, entry, engine) }
         return lastNumber
@@ -114,7 +114,7 @@ final class PolicyTimers {
         entry.step = nil
         guard let run = engine.host?.begin(owner: nil, engine.instances) else { return }
         entry.run = run
-        if run.startTimer(entry.function, of: entry.instance) != .pause { ended(run, engine) }
+        if run.startTimer(entry.function, of: entry.place) != .pause { ended(run, engine) }
     }
 
     /// A function has come to its end, or failed.

@@ -53,6 +53,11 @@ final class PolicyUnit: Sendable {
         }
     }
 
+    /// An instance by its place in the unit. No number of a chain, which counts the instances of all units.
+    struct Place: Sendable, Hashable {
+        let index: Int32
+    }
+
     /// The part of the configuration that all units have in common.
     struct Terms: Sendable, Equatable {
         /// CPU time of one run, unless the instance has a limit of its own.

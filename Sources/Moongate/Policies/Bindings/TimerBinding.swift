@@ -52,15 +52,16 @@ enum TimerBinding {
         }
         let isLoading = engine.loading >= 0
         if isLoading { engine.hasLoadTimers = true }
-        let instance = isLoading ? engine.loading : call.run?.pointer.pointee.current ?? -1
-        guard instance >= 0, isLoading || call.run != nil else { return call.fail("\(name) is for policies") }
+        guard let place = isLoading ? PolicyUnit.Place(index: engine.loading) : call.run?.place else {
+            return call.fail("\(name) is for policies")
+        }
         if isLoading && !runsEverywhere && engine.services.worker != 0 {
             engine.vm.release(call.function(1))
             call.give(Int64(0))
             return MG_RETURN
         }
         let number = engine.timers.add(
-            call.function(1), instance: instance, interval: HTTPOrder.nanoseconds(seconds), repeats: repeats, engine)
+            call.function(1), of: place, interval: HTTPOrder.nanoseconds(seconds), repeats: repeats, engine)
         call.give(number)
         return MG_RETURN
     }
