@@ -143,9 +143,6 @@ final class SpecExchange {
         case .fail:
             self.verdict = "failed"
             fail(.policyFailed(requestID: RequestNumber.text(1)))
-        case .exhausted:
-            self.verdict = "failed"
-            fail(.policyExhausted)
         }
     }
 
