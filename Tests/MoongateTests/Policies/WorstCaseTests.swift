@@ -77,7 +77,9 @@ import Testing
         return kinds ?? []
     }
 
-    private static func arguments(_ count: Int) -> String { ["a", "b", "c", "d"].prefix(count).joined(separator: ", ") }
+    private static func arguments(_ count: Int) -> String {
+        ["a", "b", "c", "d"].prefix(count).joined(separator: ", ")
+    }
 
     private static var functions: [Function] {
         let libraries = PolicyAPI.libraries.flatMap { library in
