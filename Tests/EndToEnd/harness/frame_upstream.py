@@ -52,15 +52,20 @@ class UpstreamConnection(FrameConnection):
         return self.wait_for(lambda frame: frame.stream == stream and frame.ends_stream, timeout, "end of request")
 
     def respond(self, stream, body=message(b""), headers=(), trailers=()):
-        """A whole, well-formed gRPC answer."""
-        frames = self.headers_frames(stream, RESPONSE + list(headers))
-        if len(body) > min(self.allowance(stream), 16384):
+        """A whole, well-formed gRPC answer. Threads may answer at the same time."""
+        is_large = len(body) > min(self.allowance(stream), 16384)
+        with self.answering:
+            frames = self.headers_frames(stream, RESPONSE + list(headers))
+            if not is_large:
+                frames += [self.data_frame(stream, body)] if body else []
+                frames += self.headers_frames(stream, OK + list(trailers), end_stream=True)
             self.send(*frames)
-            self.send_allowed(stream, body)
-            frames = []
-        elif body:
-            frames.append(self.data_frame(stream, body))
-        self.send(*frames, *self.headers_frames(stream, OK + list(trailers), end_stream=True))
+        if not is_large:
+            return
+        # Meanwhile others may be answered: this one may have to wait for a window.
+        self.send_allowed(stream, body)
+        with self.answering:
+            self.send(*self.headers_frames(stream, OK + list(trailers), end_stream=True))
 
 
 class FrameUpstream:

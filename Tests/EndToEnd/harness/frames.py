@@ -74,6 +74,8 @@ class FrameConnection:
         self.changed = threading.Condition()
         self.closed = False
         self.sending = threading.Lock()
+        # Header blocks are sent in the order in which they are encoded, or the peer's table differs from ours.
+        self.answering = threading.Lock()
         self.encoder = hpack.Encoder()
         self.decoder = hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 22
