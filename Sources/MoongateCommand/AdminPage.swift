@@ -25,10 +25,10 @@ struct AdminPage: ParsableArguments {
             let path = json ? path : path + "?format=text"
             Terminal.write(try AdminClient.get(path, from: try address()))
         } catch let faults as DiagnosticList {
-            Terminal.complain(faults.description)
+            Terminal.printError(faults.description)
             throw ExitCode(2)
         } catch let failure as AdminClient.Failure {
-            Terminal.complain(failure.description)
+            Terminal.printError(failure.description)
             throw ExitCode(1)
         }
     }

@@ -34,7 +34,7 @@ struct Check: ParsableCommand {
             for file in files { warnings += try check(file: file) }
             if let config { warnings += try check(configuration: config) }
         } catch {
-            Terminal.complain(error.description)
+            Terminal.printError(error.description)
             throw ExitCode(2)
         }
         if strict && warnings > 0 { throw ExitCode(2) }
@@ -55,7 +55,7 @@ struct Check: ParsableCommand {
     }
 
     private func warn(_ warnings: [Diagnostic]) -> Int {
-        for warning in warnings { Terminal.complain("warning: \(warning)") }
+        for warning in warnings { Terminal.printError("warning: \(warning)") }
         return warnings.count
     }
 

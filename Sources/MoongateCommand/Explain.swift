@@ -51,13 +51,13 @@ struct Explain: ParsableCommand {
         do {
             Terminal.write(try answer())
         } catch let faults as DiagnosticList {
-            Terminal.complain(faults.description)
+            Terminal.printError(faults.description)
             throw ExitCode(2)
         } catch let failure as ExplainReport.Failure {
-            Terminal.complain(failure.message)
+            Terminal.printError(failure.message)
             throw ExitCode(2)
         } catch let failure as AdminClient.Failure {
-            Terminal.complain(failure.description)
+            Terminal.printError(failure.description)
             throw ExitCode(1)
         }
     }

@@ -15,7 +15,7 @@ enum Terminal {
     static func print(_ line: String) { write(line + "\n") }
 
     /// To standard error, as a line.
-    static func complain(_ line: String) {
+    static func printError(_ line: String) {
         FileHandle.standardError.write(Data((line.visible(keepingLines: true) + "\n").utf8))
     }
 }

@@ -62,11 +62,11 @@ struct Test: ParsableCommand {
         case .junit: Terminal.write(SpecOutput.junit(report))
         }
         if format != .human {
-            for fault in report.faults { Terminal.complain("\(fault)") }
+            for fault in report.faults { Terminal.printError("\(fault)") }
         }
         if !report.faults.isEmpty { throw ExitCode(2) }
         if filter != nil && report.results.isEmpty {
-            Terminal.complain("no test matches the filter")
+            Terminal.printError("no test matches the filter")
             throw ExitCode(2)
         }
         let isCovered = tellCoverage(report)
@@ -81,12 +81,12 @@ struct Test: ParsableCommand {
         if format == .human {
             Terminal.write(text)
         } else {
-            Terminal.complain(String(text.dropLast()))
+            Terminal.printError(String(text.dropLast()))
         }
         let short = coverage.filter { $0.percent < coverageMin ?? 0 }
         for file in short {
             let percent = String(format: "%.1f", file.percent)
-            Terminal.complain("\(file.path): \(percent) % is less than --coverage-min")
+            Terminal.printError("\(file.path): \(percent) % is less than --coverage-min")
         }
         return short.isEmpty
     }

@@ -72,14 +72,14 @@ final class LuaBench {
     static let moduleLeaf: mg_leaf = { call in
         let name = LuaBench.text(call.pointee.arguments[0])
         guard name == "shared" else { return MG_RETURN }
-        let keeper = LuaTextKeeper()
-        LuaBench.bench(call)?.kept = keeper
+        let manager = LuaTextKeeper()
+        LuaBench.bench(call)?.kept = manager
         _ = LuaValue.string(
             "local name = ...; local function get() return host end; local function dialect() return tostring(10 / 2) end;"
                 + " return { name = name, count = 0, get = get, dialect = dialect }"
         )
-        .write(to: call.pointee.output, keeping: keeper)
-        _ = LuaValue.string("shared.lua").write(to: call.pointee.output, keeping: keeper)
+        .write(to: call.pointee.output, keeping: manager)
+        _ = LuaValue.string("shared.lua").write(to: call.pointee.output, keeping: manager)
         return MG_RETURN
     }
 
@@ -134,9 +134,9 @@ final class LuaBench {
                     return mg_call_fail(call, message.utf8Start, message.utf8CodeUnitCount)
                 }
                 LuaBench.bench(call)?.values.append(value)
-                let keeper = LuaTextKeeper()
-                LuaBench.bench(call)?.kept = keeper
-                return value.write(to: call.pointee.output, keeping: keeper) ? MG_RETURN : MG_STOP
+                let manager = LuaTextKeeper()
+                LuaBench.bench(call)?.kept = manager
+                return value.write(to: call.pointee.output, keeping: manager) ? MG_RETURN : MG_STOP
             },
             LuaBinding("wait", "~", type: "()", doc: "") { _ in MG_WAIT },
             LuaBinding("waitWith", "~vv?", type: "(value: any, more?: any)", doc: "") { _ in MG_WAIT },

@@ -20,7 +20,7 @@ final class AdminServer: Sendable {
     let listener: Int32
     private let endpoints: AdminEndpoints
     private let limits: Limits
-    private let bell: Doorbell
+    private let bell: Waker
     private let stopping = Atomic<Bool>(false)
     private let thread = Locked<OSThread?>(nil)
 
@@ -31,7 +31,7 @@ final class AdminServer: Sendable {
     init(
         address: SocketAddress, inherited: Int32? = nil, endpoints: AdminEndpoints, limits: Limits = Limits()
     ) throws {
-        bell = try Doorbell()
+        bell = try Waker()
         listener = try inherited ?? Socket.listen(on: address, backlog: 128)
         self.address = Socket.localAddress(listener) ?? address
         self.endpoints = endpoints

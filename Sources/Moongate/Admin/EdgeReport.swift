@@ -2,7 +2,7 @@ import MoongateConfig
 
 /// What the admin listener tells about policies, upstreams and generations, as JSON and as a table for people.
 struct EdgeReport: Sendable {
-    let roster: GenerationRoster
+    let generationRegistry: GenerationRegistry
     let upstreams: SharedUpstreams
     /// Refused reloads since the start.
     let reloadFailures: @Sendable () -> UInt64
@@ -31,7 +31,7 @@ struct EdgeReport: Sendable {
             return AdminResponse(
                 .badRequest, "say of which request: /explain?host=…&path=/…, and header=name=value, method, listener")
         }
-        guard let serving = roster.living().first(where: \.isServing)?.generation else {
+        guard let serving = generationRegistry.living().first(where: \.isServing)?.generation else {
             return AdminResponse(.unavailable, "starting")
         }
         do {
@@ -81,7 +81,7 @@ struct EdgeReport: Sendable {
                 (
                     "generations",
                     .array(
-                        roster.living().map { entry in
+                        generationRegistry.living().map { entry in
                             .object([
                                 ("number", .integer(Int(clamping: entry.generation.number))),
                                 ("state", .string(entry.isServing ? "serving" : "ending")),
@@ -95,7 +95,7 @@ struct EdgeReport: Sendable {
     }
 
     private var generationTable: String {
-        let rows = roster.living().map { entry in
+        let rows = generationRegistry.living().map { entry in
             [
                 "\(entry.generation.number)", entry.isServing ? "serving" : "ending", EdgeReport.time(entry.since),
                 "\(entry.generation.metrics.exchanges)",

@@ -1,6 +1,6 @@
 import MoongateConfig
 
-/// The policies of all living generations, with what their ledgers say.
+/// The policies of all living generations, with what their statistics say.
 struct PolicyReport {
     private struct Row {
         let instance: PolicyUnit.Instance
@@ -8,7 +8,7 @@ struct PolicyReport {
         let isServing: Bool
         let listeners: [String]
         let routes: [String]
-        let summary: PolicyLedger.Summary
+        let summary: PolicyStats.Summary
     }
 
     private let report: EdgeReport
@@ -17,13 +17,13 @@ struct PolicyReport {
 
     init(_ report: EdgeReport) {
         self.report = report
-        let living = report.roster.living()
+        let living = report.generationRegistry.living()
         serving = living.first?.generation.number ?? 0
         var seen: Set<ObjectIdentifier> = []
         // What goes on unchanged over a reload is shown once, as part of the newest generation.
         rows = living.flatMap { entry in
             PolicyReport.rows(entry.generation, isServing: entry.isServing).filter { row in
-                seen.insert(ObjectIdentifier(row.instance.ledger)).inserted
+                seen.insert(ObjectIdentifier(row.instance.stats)).inserted
             }
         }
     }
@@ -40,7 +40,7 @@ struct PolicyReport {
                     .map(\.element.name),
                 routes: generation.config.routes.enumerated().filter { runs(program.routeChain($0.offset)) }
                     .map(\.element.name),
-                summary: instance.ledger.summary)
+                summary: instance.stats.summary)
         }
     }
 
@@ -76,7 +76,7 @@ struct PolicyReport {
         ])
     }
 
-    private static func json(_ hook: PolicyLedger.HookFigures) -> JSONValue {
+    private static func json(_ hook: PolicyStats.HookFigures) -> JSONValue {
         .object([
             ("runs", .integer(Int(clamping: hook.runs))),
             ("replies", .integer(Int(clamping: hook.replies))),
@@ -93,7 +93,7 @@ struct PolicyReport {
         ])
     }
 
-    private static func json(_ failure: PolicyLedger.Failure) -> JSONValue {
+    private static func json(_ failure: PolicyStats.Failure) -> JSONValue {
         var members: [(key: String, value: JSONValue)] = [("at", .string(EdgeReport.time(failure.at)))]
         if let hook = failure.hook { members.append(("hook", .string(hook.label))) }
         if !failure.reason.isEmpty { members.append(("reason", .string(failure.reason))) }
@@ -157,7 +157,7 @@ struct PolicyReport {
         }
     }
 
-    private static func describe(_ failure: PolicyLedger.Failure, _ what: String, _ name: String) -> String {
+    private static func describe(_ failure: PolicyStats.Failure, _ what: String, _ name: String) -> String {
         let hook = failure.hook.map { " in \($0.label)" } ?? ""
         let text = failure.traceback.isEmpty ? failure.message : "\(failure.message)\n\(failure.traceback)"
         let lines = text.split(separator: "\n").map { "  \($0)\n" }.joined()

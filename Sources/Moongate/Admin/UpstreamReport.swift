@@ -61,7 +61,7 @@ struct UpstreamReport {
 
     private func isPanicking(_ upstream: SharedUpstream, _ members: [SharedEndpoint]) -> Bool {
         HealthPlan(
-            members.map(\.ailments), priorities: members.map(\.currentDetails.priority),
+            members.map(\.healthFlags), priorities: members.map(\.currentDetails.priority),
             panicThreshold: upstream.config.panicThreshold
         ).isPanicking
     }

@@ -7,7 +7,7 @@ struct AcceptedConnection: Sendable {
     let local: SocketAddress
     let listener: ListenerSettings
     /// The connection counts as long as somebody has it.
-    let ticket: ConnectionTicket
+    let permit: ConnectionPermit
 }
 
 /// What a connection takes from its listener; the newest configuration's at the moment it is accepted.
@@ -20,7 +20,7 @@ struct ListenerSettings: Sendable {
     let schedule: ConnectionSchedule.Settings
     let limits: ConnectionLimits
     var frames = FrameLimits()
-    var watch = WatchLimits()
+    var watch = StallLimits()
     /// `nil`: cleartext.
     let tls: TLSServerContext?
     /// `nil`: connections speak for themselves.

@@ -13,7 +13,7 @@ final class Acceptor: EventHandler {
     private let descriptor: Int32
     private let local: SocketAddress
     private let distributor: ConnectionDistributor
-    private let census: ConnectionCensus
+    private let limiter: ConnectionLimiter
     private let overload: OverloadState
     private var rate: AcceptRate?
     private var settings: ListenerSettings
@@ -23,14 +23,14 @@ final class Acceptor: EventHandler {
     /// - Parameter socket: a listening socket, which the acceptor closes in the end.
     init(
         loop: EventLoop, socket: Int32, local: SocketAddress, _ distributor: ConnectionDistributor,
-        _ census: ConnectionCensus, _ overload: OverloadState, _ settings: ListenerSettings
+        _ limiter: ConnectionLimiter, _ overload: OverloadState, _ settings: ListenerSettings
     ) {
         self.loop = loop
         descriptor = socket
         self.local = local
         self.settings = settings
         self.distributor = distributor
-        self.census = census
+        self.limiter = limiter
         self.overload = overload
         rate = settings.limits.connectionRate.map { AcceptRate($0, now: loop.now) }
         super.init()
@@ -62,7 +62,7 @@ final class Acceptor: EventHandler {
         timer = nil
         loop.remove(descriptor)
         Socket.close(descriptor)
-        loop.bury(self)
+        loop.releaseLater(self)
     }
 
     /// Takes the clients that wait in the kernel's queue, and closes the socket: they have been told that they are connected.
@@ -80,7 +80,7 @@ final class Acceptor: EventHandler {
         // Bounded, so that a flood on one listener leaves the others their turn.
         for _ in 0..<64 where !isStopped {
             if let wait = rate?.wait(now: loop.now) {
-                census.paused(settings)
+                limiter.paused(settings)
                 return pause(wait)
             }
             do {
@@ -96,19 +96,19 @@ final class Acceptor: EventHandler {
     private func take(_ fd: Int32, _ peer: SocketAddress) {
         if overload.isTooHigh(fd) { return refuse(fd, peer, .descriptors) }
         if overload.level >= .refuseConnections { return refuse(fd, peer, .memory) }
-        switch census.admit(settings, peer) {
-        case .ticket(let ticket):
+        switch limiter.admit(settings, peer) {
+        case .permit(let permit):
             distributor.distribute(
                 AcceptedConnection(
                     descriptor: fd, remote: peer, local: Socket.localAddress(fd) ?? local, listener: settings,
-                    ticket: ticket))
+                    permit: permit))
         case .refused(let limit): refuse(fd, peer, limit)
         }
     }
 
     private func refuse(_ fd: Int32, _ peer: SocketAddress, _ limit: ConnectionLimit) {
         Socket.close(fd)
-        census.refused(settings, peer, limit, row: census.acceptorRow, at: loop.now)
+        limiter.refused(settings, peer, limit, row: limiter.acceptorRow, at: loop.now)
     }
 
     /// - Parameter time: in nanoseconds.

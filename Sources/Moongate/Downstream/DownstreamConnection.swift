@@ -28,18 +28,18 @@ final class DownstreamConnection: HTTP2Connection {
     private var isGoAwaySent = false
     /// Named in GOAWAY.
     private var drainReason: StaticString = ""
-    private let ticket: ConnectionTicket
+    private let permit: ConnectionPermit
     private let schedule: ConnectionSchedule.Settings
     /// Made with the connection's first settings that want one.
-    private var keeper: ConnectionKeeper?
+    private var manager: ConnectionManager?
     /// When the last stream ended, or when the connection began.
     private var idleSince: Instant
 
     init(
         services: DownstreamServices, transport: Transport, facts: ConnectionFacts, settings: ListenerSettings,
-        ticket: ConnectionTicket, metrics: MetricsRegistry.Entry
+        permit: ConnectionPermit, metrics: MetricsRegistry.Entry
     ) {
-        self.ticket = ticket
+        self.permit = permit
         schedule = settings.schedule
         idleSince = services.loop.now
         self.facts = facts
@@ -93,15 +93,15 @@ final class DownstreamConnection: HTTP2Connection {
     }
 
     private func keep() {
-        let keeper = ConnectionKeeper(schedule, of: self, loop: loop)
-        self.keeper = keeper
-        keeper.look()
+        let manager = ConnectionManager(schedule, of: self, loop: loop)
+        self.manager = manager
+        manager.look()
     }
 
     /// The client speaks HTTP/2.
     override func settingsReceived() {
         handshakeEnded()
-        keeper?.look()
+        manager?.look()
     }
 
     override func established(_ session: TLSSession) {
@@ -143,8 +143,8 @@ final class DownstreamConnection: HTTP2Connection {
     /// Drains the connection; a newcomer that has not called yet has time for its first calls.
     func drain() {
         guard core.pointee.lastPeerStream == 0, !isDraining, !isClosed else { return beginDrain() }
-        if keeper == nil { keep() }
-        keeper?.drainSoon()
+        if manager == nil { keep() }
+        manager?.drainSoon()
     }
 
     /// Tells the client to open no new streams; those that are under way to us are served.
@@ -155,8 +155,8 @@ final class DownstreamConnection: HTTP2Connection {
         drainReason = reason
         submitShutdownNotice(reason)
         submitPing(DownstreamConnection.drainPing)
-        if keeper == nil { keep() }
-        keeper?.drainBegan()
+        if manager == nil { keep() }
+        manager?.drainBegan()
     }
 
     /// The client has had time to see the notice: streams from now on are not served.
@@ -170,9 +170,9 @@ final class DownstreamConnection: HTTP2Connection {
 
     override func linger(_ leaving: LeavingTransport) -> Bool {
         isLingering = true
-        let (cells, metrics, ticket, owner) = (cells, metrics, ticket, owner)
+        let (cells, metrics, permit, owner) = (cells, metrics, permit, owner)
         lingering.add(leaving, loop: loop) {
-            withExtendedLifetime((metrics, ticket)) { cells.openConnections.subtract() }
+            withExtendedLifetime((metrics, permit)) { cells.openConnections.subtract() }
             owner.lingeringEnded()
         }
         return true
@@ -186,7 +186,7 @@ final class DownstreamConnection: HTTP2Connection {
     }
 }
 
-extension DownstreamConnection: KeptConnection {
+extension DownstreamConnection: ManagedConnection {
     var scheduleView: ConnectionSchedule.View? {
         guard !isClosed else { return nil }
         return ConnectionSchedule.View(
@@ -216,7 +216,7 @@ struct DownstreamServices {
     /// The worker's number.
     let worker: Int
     let loop: EventLoop
-    let library: HTTP2Library
+    let library: HTTP2SharedState
     /// Gets the events of client streams.
     let streams: StreamDelegate
     let owner: ConnectionOwner

@@ -85,6 +85,6 @@ final class ProxyProtocolGate: EventHandler {
         isDone = true
         timer = nil
         loop.remove(descriptor)
-        loop.bury(self)
+        loop.releaseLater(self)
     }
 }

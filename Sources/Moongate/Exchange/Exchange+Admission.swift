@@ -27,7 +27,7 @@ extension Pooled where Record == ExchangeRecord {
             self.request.keep { $0.id != .clientClaim }
         }
         self.request.removesTwins = rules.pointee.underscores == .allow
-        return self.request.mayHold(.underscored) ? settleUnderscores(requestPointer, rules.pointee.underscores) : nil
+        return self.request.mayHold(.underscored) ? applyUnderscoreMode(requestPointer, rules.pointee.underscores) : nil
     }
 
     /// - Returns: what the exchange fails with.
@@ -35,17 +35,17 @@ extension Pooled where Record == ExchangeRecord {
         // RFC 9110 §6.5.1: where a request comes from stands in its head. Servers may merge the two.
         self.requestTrailers.keep { !$0.id.isOfEdge }
         guard self.requestTrailers.mayHold(.underscored) else { return nil }
-        let mode = lendRules { $0.pointee.underscores } ?? .drop
+        let mode = withRules { $0.pointee.underscores } ?? .drop
         self.requestTrailers.removesTwins = mode == .allow
-        return settleUnderscores(requestTrailersPointer, mode)
+        return applyUnderscoreMode(requestTrailersPointer, mode)
     }
 
-    private func lendRules<Result>(_ body: (UnsafePointer<EdgeHeaderRules>) -> Result) -> Result? {
+    private func withRules<Result>(_ body: (UnsafePointer<EdgeHeaderRules>) -> Result) -> Result? {
         guard let generation = self.generation, let facts = self.facts else { return nil }
         return generation.shared.edgeHeaderRules(facts.listener).map(body)
     }
 
-    private func settleUnderscores(_ fields: UnsafeMutablePointer<HeaderList>, _ mode: UnderscoreMode) -> Fault? {
+    private func applyUnderscoreMode(_ fields: UnsafeMutablePointer<HeaderList>, _ mode: UnderscoreMode) -> Fault? {
         let before = fields.pointee.count
         switch mode {
         case .drop: fields.pointee.keep { $0.id != .underscored }

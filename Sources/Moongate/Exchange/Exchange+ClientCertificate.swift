@@ -2,7 +2,7 @@
 extension Pooled where Record == ExchangeRecord {
     /// Settles the header as the listener wants it: no client may claim a certificate that it has not shown, unless the
     /// configuration says so.
-    @inline(__always) func settleClientCertificate() {
+    @inline(__always) func applyClientCertificate() {
         self.factsReference?._withUnsafeGuaranteedRef { facts in
             if facts.clientCertificate.header == .remove && !self.request.mayHold(.xForwardedClientCert) { return }
             settle(facts)

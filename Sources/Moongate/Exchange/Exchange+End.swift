@@ -147,7 +147,7 @@ extension Pooled where Record == ExchangeRecord {
     /// Nothing of the response is left to come.
     func takeAnswer() {
         self.attempt.holdsHead = false
-        self.turnsPage = false
+        self.convertsErrorPage = false
         self.responseHeadKnown = true
         self.responseEnded = true
         self.responseIsGRPC = self.isGRPC

@@ -16,7 +16,7 @@ extension Pooled where Record == ExchangeRecord {
         }
         let isBare = self.httpStatus == 200 && self.response.first(.contentType) == nil
         guard self.response.first(.grpcStatus) == nil, !isBare else { return false }
-        self.turnsPage = true
+        self.convertsErrorPage = true
         if self.responseEnded || self.responseBody.count >= Exchange.textLimit {
             answerWithPage()
         } else {
@@ -33,13 +33,13 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     /// More of the page is in the queue, or its end.
-    func pageMoved() {
+    func errorPageProgressed() {
         if self.responseEnded || self.responseBody.count >= Exchange.textLimit { answerWithPage() }
     }
 
     private func answerWithPage() {
-        guard self.turnsPage, self.downstream.isOpen, let host = self.host else { return }
-        self.turnsPage = false
+        guard self.convertsErrorPage, self.downstream.isOpen, let host = self.host else { return }
+        self.convertsErrorPage = false
         let isText = self.response.index(of: Bytes("content-encoding")) == nil
         let text = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Exchange.textLimit) { buffer -> String in
             guard isText, let base = buffer.baseAddress else { return "" }

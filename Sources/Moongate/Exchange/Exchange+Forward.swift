@@ -11,9 +11,9 @@ extension Pooled where Record == ExchangeRecord {
         } else {
             return fail(.noRoute)
         }
-        guard settleDeadline(route) else { return }
+        guard applyDeadline(route) else { return }
         self.attempt.mayFollow = route.pointee.mayFollow(self.request.value(.path) ?? .empty)
-        if self.policyRun != nil { settleRequestLength() }
+        if self.policyRun != nil { correctRequestLength() }
         guard editRequest() else { return }
         watchSilence(route.pointee.idleTimeout)
         self.wantsMirrors = route.pointee.mirrors != nil
@@ -28,11 +28,11 @@ extension Pooled where Record == ExchangeRecord {
         self.attempt.lookups &+= 1
         self.phase = .connecting
         if self.attempt.mayFollow { setAttemptLimit() }
-        let seeker = host._withUnsafeGuaranteedRef { $0.seeker(self) }
+        let pendingStream = host._withUnsafeGuaranteedRef { $0.pendingStream(self) }
         let tried = self.endpoint
         let assignment = generation._withUnsafeGuaranteedRef { generation in
-            generation.lendUpstream(self.upstreamIndex) { upstream in
-                upstream.assign(seeker, excluding: tried, wish: endpointWish(upstream))
+            generation.withUpstream(self.upstreamIndex) { upstream in
+                upstream.assign(pendingStream, excluding: tried, wish: endpointWish(upstream))
             }
         }
         switch assignment {
@@ -78,7 +78,7 @@ extension Pooled where Record == ExchangeRecord {
     /// The head is large: it waits until the server has said what it takes.
     private func awaitSettings(of connection: UpstreamConnection) {
         guard let host = self.host else { return }
-        if let overflow = connection.awaitSettings(host.seeker(self)) { fail(.overflow(overflow)) }
+        if let overflow = connection.awaitSettings(host.pendingStream(self)) { fail(.overflow(overflow)) }
     }
 
     /// The connection that the exchange waited for did not come about. Nothing was sent, so another endpoint may be

@@ -1,14 +1,14 @@
 /// Requests that stay with their endpoint: upstreams that balance by a hash of the request.
 extension Pooled where Record == ExchangeRecord {
     /// What policies ask of the choice of an endpoint, and where they ask for no hash, that of `hash_on`.
-    @inline(__always) func endpointWish(_ upstream: Upstream) -> EndpointWish? {
+    @inline(__always) func endpointWish(_ upstream: Upstream) -> EndpointPreference? {
         upstream.hashesRequests ? hashedWish(upstream) : self.policyRun?.subject.wish
     }
 
-    private func hashedWish(_ upstream: Upstream) -> EndpointWish? {
+    private func hashedWish(_ upstream: Upstream) -> EndpointPreference? {
         let asked = self.policyRun?.subject.wish
         guard asked?.hash == nil, let hashing = upstream.requestHash else { return asked }
-        var wish = asked ?? EndpointWish()
+        var wish = asked ?? EndpointPreference()
         switch hashing.answer(requestPointer, client: clientAddress, givesCookies: true) {
         case .hash(let hash): wish.hash = hash
         case .needsCookie:

@@ -1,17 +1,17 @@
 /// The lengths that messages declare, behind policies: one that a script has written and the body does not have could be taken
 /// for the end of the message. HTTP/2 does without (RFC 9113 §8.1.1).
 extension Pooled where Record == ExchangeRecord {
-    func settleRequestLength() {
+    func correctRequestLength() {
         guard self.request.mayHold(.contentLength) else { return }
         let left = self.downstream.state.expected
         let declared = left < 0 ? nil : left + Int64(self.bytesIn)
-        settleLength(requestPointer, self.requestEnded ? Int64(self.requestBody.total) : declared)
+        correctLength(requestPointer, self.requestEnded ? Int64(self.requestBody.total) : declared)
     }
 
     /// - Parameter run: the policies that the response went through. Nothing of its body has been sent.
-    func settleResponseLength(_ run: PolicyRun) {
+    func correctResponseLength(_ run: PolicyRun) {
         guard self.response.mayHold(.contentLength), !answersWithoutBody else { return }
-        settleLength(responsePointer, responseLength(run))
+        correctLength(responsePointer, responseLength(run))
     }
 
     /// A policy has made it a response that has no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5): what there is of a body goes
@@ -40,7 +40,7 @@ extension Pooled where Record == ExchangeRecord {
     private var answersWithoutBody: Bool { isHead || self.response.value(.status)?.equals("304") ?? false }
 
     /// - Parameter length: the body's, where it is known.
-    private func settleLength(_ head: UnsafeMutablePointer<HeaderList>, _ length: Int64?) {
+    private func correctLength(_ head: UnsafeMutablePointer<HeaderList>, _ length: Int64?) {
         guard let value = head.pointee.value(.contentLength), length == nil || ContentLength.parse(value) != length
         else { return }
         head.pointee.remove(name: Bytes("content-length"))

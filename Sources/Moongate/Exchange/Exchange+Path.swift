@@ -4,7 +4,7 @@ import MoongateConfig
 extension Pooled where Record == ExchangeRecord {
     /// Settles the head as it is now: the client's, or what policies have made of it.
     /// - Returns: the answer to a request that must not go on.
-    @inline(__always) func settleHead() -> Fault? { RequestCheck.normalize(requestPointer, pathPointer, pathMode) }
+    @inline(__always) func normalizeHead() -> Fault? { RequestCheck.normalize(requestPointer, pathPointer, pathMode) }
 
     /// How paths become canonical on the request's listener.
     var pathMode: PathMode {
@@ -46,7 +46,7 @@ extension Pooled where Record == ExchangeRecord {
         return isUnambiguous ? nil : .malformed(PathFault.otherRoute.text)
     }
 
-    private var pathPointer: UnsafeMutablePointer<SettledPath> {
+    private var pathPointer: UnsafeMutablePointer<CanonicalPath> {
         withUnsafeMutablePointer(to: &pointer.pointee.path) { $0 }
     }
 }

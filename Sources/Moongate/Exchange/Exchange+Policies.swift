@@ -94,7 +94,7 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func listenerPoliciesPassed() {
-        if let fault = settleHead() { return fail(fault) }
+        if let fault = normalizeHead() { return fail(fault) }
         chooseRoute()
     }
 
@@ -102,7 +102,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let run = self.policyRun, run.subject.requestWritten || run.subject.routeCacheCleared else {
             return forward()
         }
-        if let fault = settleHead() { return fail(fault) }
+        if let fault = normalizeHead() { return fail(fault) }
         guard run.subject.routeCacheCleared else { return forward() }
         lend { generation, facts in chooseRouteAgain(run, generation, facts) }
     }
@@ -182,11 +182,11 @@ extension Pooled where Record == ExchangeRecord {
         }
         guard let body = run.responseBody else { return }
         openResponseWindow(body)
-        guard self.responseHeadSent || self.turnsPage else { return }
+        guard self.responseHeadSent || self.convertsErrorPage else { return }
         if body.takeEnd() {
             finishResponseBody()
-        } else if self.turnsPage {
-            pageMoved()
+        } else if self.convertsErrorPage {
+            errorPageProgressed()
         } else {
             downstreamPointer.resume()
         }

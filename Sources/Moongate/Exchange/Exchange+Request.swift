@@ -8,10 +8,10 @@ extension Pooled where Record == ExchangeRecord {
         self.isGRPC = self.request.value(.contentType).map(GRPCContentType.isGRPC) ?? false
         if tooLarge { return fail(.headersTooLarge) }
         if let fault = admitFields() { return fail(fault) }
-        if let fault = settleHead() ?? provisionalPathFault() { return fail(fault) }
+        if let fault = normalizeHead() ?? provisionalPathFault() { return fail(fault) }
         if answeredHealthCheck() || refusedForOverload() { return }
         guard admitsAuthority() else { return }
-        settleClientCertificate()
+        applyClientCertificate()
         writeEdgeHeaders()
         runListenerPolicies()
     }

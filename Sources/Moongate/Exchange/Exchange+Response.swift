@@ -61,7 +61,7 @@ extension Pooled where Record == ExchangeRecord {
         let passed = passResponse(bytes)
         guard passed < bytes.count else { return }
         self.responseBody.append(bytes[passed..<bytes.count], host.loop.blocks)
-        if self.turnsPage { return pageMoved() }
+        if self.convertsErrorPage { return errorPageProgressed() }
         downstreamPointer.resume()
     }
 
@@ -100,7 +100,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The end of the body is known and its head was sent: sends what is left, and the trailers behind it.
     func sendResponseEnd() {
-        if self.turnsPage { return pageMoved() }
+        if self.convertsErrorPage { return errorPageProgressed() }
         guard self.responseHeadSent, !self.responseTrailersSubmitted else { return }
         guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return downstreamPointer.resume() }
         // Trailers need no window.
@@ -123,7 +123,7 @@ extension Pooled where Record == ExchangeRecord {
         if let run = self.policyRun {
             if run.subject.drainsConnection { drainConnection() }
             dropExcludedContent(run)
-            settleResponseLength(run)
+            correctResponseLength(run)
         }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
         editResponse(isWhole: isComplete)

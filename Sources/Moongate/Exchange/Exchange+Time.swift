@@ -7,7 +7,7 @@ extension Pooled where Record == ExchangeRecord {
     /// - Parameter route: `nil` before one is chosen.
     /// - Returns: false when the time is over, and the exchange was answered.
     @discardableResult
-    func settleDeadline(_ route: UnsafePointer<CompiledRoute>?) -> Bool {
+    func applyDeadline(_ route: UnsafePointer<CompiledRoute>?) -> Bool {
         guard let limit = deadlineLimit(route), let host = self.host else {
             forgoDeadline()
             return true
@@ -57,10 +57,10 @@ extension Pooled where Record == ExchangeRecord {
     /// A request hook waits.
     func holdRequestToDeadline() {
         guard self.route >= 0, let generation = self.generation else {
-            settleDeadline(nil)
+            applyDeadline(nil)
             return
         }
-        settleDeadline(generation.route(self.route))
+        applyDeadline(generation.route(self.route))
     }
 
     /// A response hook waits. Where the request never went anywhere nobody has asked for the deadline yet.

@@ -104,8 +104,8 @@ final class ExchangeHost {
     }
 
     /// An exchange as upstreams know it.
-    @inline(__always) func seeker(_ exchange: Exchange) -> StreamSeeker {
-        StreamSeeker(owner: exchange.opaque, delegate: Unmanaged.passUnretained(upstreamStreams))
+    @inline(__always) func pendingStream(_ exchange: Exchange) -> PendingStream {
+        PendingStream(owner: exchange.opaque, delegate: Unmanaged.passUnretained(upstreamStreams))
     }
 
     /// Makes the stream of a hedged attempt one of the exchange's own.
@@ -129,7 +129,7 @@ extension ExchangeRecord {
         isGRPC = false
         trustsPeer = false
         namedClient = nil
-        path = SettledPath()
+        path = CanonicalPath()
         originalPath = .empty
         originalAuthority = .empty
         requestMessages = GRPCMessageTracker()
@@ -141,7 +141,7 @@ extension ExchangeRecord {
         responseSent = false
         responseIsGRPC = false
         responseMessages = GRPCMessageTracker()
-        turnsPage = false
+        convertsErrorPage = false
         resetsAfterResponse = false
         phase = .receivingHead
         route = -1

@@ -29,7 +29,7 @@ struct ExchangeRecord {
     /// The client as a trusted proxy in front names it; to be read by `clientAddress`.
     var namedClient: ClientAddress?
     /// The state of the path after canonicalization.
-    var path = SettledPath()
+    var path = CanonicalPath()
     /// As they were before the route's rewrite, where it has one; else empty.
     var originalPath = Bytes.empty
     var originalAuthority = Bytes.empty
@@ -55,7 +55,7 @@ struct ExchangeRecord {
     var responseIsGRPC = false
     var responseMessages = GRPCMessageTracker()
     /// A status is made of the response's text, which is still to come.
-    var turnsPage = false
+    var convertsErrorPage = false
     /// Reset the client's stream with `NO_ERROR` once the response is sent (X4).
     var resetsAfterResponse = false
 

@@ -121,8 +121,8 @@ final class HedgedStreams: UpstreamStreamDelegate {
         else { return }
         attempt.lookups += 1
         attempt.isWaiting = true
-        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        switch upstream.assign(seeker, excluding: attempt.endpoint, wish: exchange.endpointWish(upstream)) {
+        let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
+        switch upstream.assign(pendingStream, excluding: attempt.endpoint, wish: exchange.endpointWish(upstream)) {
         case .connection(let connection): send(attempt, on: connection)
         case .waiting(let endpoint): attempt.endpoint = endpoint
         case .resolving: break
@@ -148,8 +148,8 @@ final class HedgedStreams: UpstreamStreamDelegate {
     private func awaitSettings(_ attempt: HedgedAttempt, of connection: UpstreamConnection) {
         guard let owner = attempt.stream.pointee.owner else { return }
         attempt.isWaiting = true
-        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        if let overflow = connection.awaitSettings(seeker) { failed(attempt, .overflow(overflow), []) }
+        let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
+        if let overflow = connection.awaitSettings(pendingStream) { failed(attempt, .overflow(overflow), []) }
     }
 
     /// The attempt has come to nothing; its stream is closed or was never opened.

@@ -169,9 +169,9 @@ final class MirrorStreams: UpstreamStreamDelegate {
         guard !copy.isOver, let owner = copy.stream.pointee.owner else { return }
         copy.lookups += 1
         copy.isWaiting = true
-        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
+        let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
         let wish = copy.upstream.wish(forCall: copy.request)
-        switch copy.upstream.assign(seeker, excluding: copy.endpoint, wish: wish) {
+        switch copy.upstream.assign(pendingStream, excluding: copy.endpoint, wish: wish) {
         case .connection(let connection): send(copy, on: connection)
         case .waiting(let endpoint): copy.endpoint = endpoint
         case .resolving: break
@@ -194,8 +194,8 @@ final class MirrorStreams: UpstreamStreamDelegate {
     private func awaitSettings(_ copy: MirrorCopy, of connection: UpstreamConnection) {
         guard let owner = copy.stream.pointee.owner else { return }
         copy.isWaiting = true
-        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        if connection.awaitSettings(seeker) != nil { unavailable(copy) }
+        let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
+        if connection.awaitSettings(pendingStream) != nil { unavailable(copy) }
     }
 
     private func unavailable(_ copy: MirrorCopy, _ reason: MirrorCells.Drop = .unavailable) {

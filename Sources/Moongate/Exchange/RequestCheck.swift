@@ -6,7 +6,7 @@ enum RequestCheck {
     /// place at an edge.
     /// - Returns: the answer to a request that must not go on.
     static func normalize(
-        _ request: UnsafeMutablePointer<HeaderList>, _ settled: UnsafeMutablePointer<SettledPath>,
+        _ request: UnsafeMutablePointer<HeaderList>, _ settled: UnsafeMutablePointer<CanonicalPath>,
         _ mode: @autoclosure () -> PathMode
     ) -> Fault? {
         request.pointee.joinCookies()
@@ -23,10 +23,10 @@ enum RequestCheck {
             return .malformed(fault.text)
         }
         settled.pointee.isKnown = true
-        return settleAuthority(request)
+        return resolveAuthority(request)
     }
 
-    private static func settleAuthority(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
+    private static func resolveAuthority(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
         let field = request.pointee.first(.host)
         let host = field?.value
         if let authority = request.pointee.value(.authority) {

@@ -25,7 +25,7 @@ extension FrameLimits {
     }
 }
 
-extension WatchLimits {
+extension StallLimits {
     init(_ config: ListenerConnectionConfig, _ limits: ListenerLimitsConfig) {
         self.init(
             headers: config.requestHeadersTimeout.nanoseconds, output: config.sendTimeout.nanoseconds,

@@ -41,7 +41,7 @@ final class Generation: @unchecked Sendable {
         metrics = GenerationMetrics(
             registry: registry, routes: config.routes.map(\.name), upstreams: config.upstreams.map(\.name),
             listeners: config.listeners.map(\.name), policies: program.instances.map(\.name))
-        for instance in program.instances { instance.ledger.loaded(in: number) }
+        for instance in program.instances { instance.stats.loaded(in: number) }
         hasHealthService = config.listeners.contains(where: \.grpcHealth)
         process = registry.process
         listenerIdentities = config.listeners.map { ListenerIdentity.of($0.name) }

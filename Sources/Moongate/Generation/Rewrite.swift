@@ -155,7 +155,7 @@ struct Rewrite {
     private func settle(_ request: UnsafeMutablePointer<HeaderList>, _ mode: PathMode) -> Bool {
         guard let path = request.pointee.value(.path) else { return false }
         if RequestPath.isPlain(path) { return true }
-        var settled = SettledPath()
+        var settled = CanonicalPath()
         guard settled.settle(request, path, mode) == nil else { return false }
         return settled.traits.intersection(.restricted).subtracting(allowedTraits).isEmpty
     }
@@ -168,7 +168,7 @@ struct Rewrite {
         guard !RequestPath.isPlain(path) else { return nil }
         for end in 1...path.count where end == path.count || path[end] == UInt8(ascii: "/") {
             let isPrefix = PathKey.Reading.spellings.contains { reading in
-                PathKey.lend(path[0..<end], reading) { $0.equals(prefix) }
+                PathKey.withKey(path[0..<end], reading) { $0.equals(prefix) }
             }
             if isPrefix { return end }
         }

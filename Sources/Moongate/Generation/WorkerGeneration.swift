@@ -55,7 +55,7 @@ final class WorkerGeneration {
     @inline(__always) func upstream(_ index: Int) -> Upstream { upstreams[index] }
 
     /// Lends an upstream for the time of the call, without counting a reference.
-    @inline(__always) func lendUpstream<Result>(_ index: Int, _ body: (Upstream) -> Result) -> Result {
+    @inline(__always) func withUpstream<Result>(_ index: Int, _ body: (Upstream) -> Result) -> Result {
         lentUpstreams[index]._withUnsafeGuaranteedRef(body)
     }
 

@@ -19,7 +19,7 @@ enum PathKey {
 
     /// Lends the key. A copy, on the stack up to 1 KiB.
     /// - Parameter path: canonical in one of the modes, without the query.
-    static func lend<Result>(_ path: Bytes, _ reading: Reading = [], _ body: (Bytes) -> Result) -> Result {
+    static func withKey<Result>(_ path: Bytes, _ reading: Reading = [], _ body: (Bytes) -> Result) -> Result {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: path.count + 1) { buffer in
             guard let base = buffer.baseAddress else { return body(.empty) }
             return body(Bytes(base, write(path, reading, to: base)))

@@ -74,7 +74,7 @@ final class LingeringClose: EventHandler {
         memory.shrink(to: 0)
         loop.remove(descriptor)
         transport.close()
-        loop.bury(self)
+        loop.releaseLater(self)
         whenEnded()
     }
 
@@ -133,7 +133,7 @@ final class LingeringClose: EventHandler {
 
     /// Once a turn; of what is left the kernel tells again.
     private func discard() {
-        loop.takeBack()
+        loop.flushBorrowers()
         let room = UnsafeMutableRawBufferPointer(
             start: loop.readBuffer.baseAddress, count: min(LingeringClose.readSize, loop.readBuffer.count))
         switch transport.discard(into: room) {

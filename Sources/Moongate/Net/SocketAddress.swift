@@ -154,18 +154,18 @@ extension SocketAddress {
             v4.sin_family = sa_family_t(AF_INET)
             v4.sin_port = port.bigEndian
             withAddressBytes { bytes in withUnsafeMutableBytes(of: &v4.sin_addr) { $0.copyMemory(from: bytes) } }
-            return SocketAddress.lend(&v4, body)
+            return SocketAddress.passAddress(&v4, body)
         case .v6:
             var v6 = sockaddr_in6()
             v6.sin6_family = sa_family_t(AF_INET6)
             v6.sin6_port = port.bigEndian
             v6.sin6_scope_id = scope
             withAddressBytes { bytes in withUnsafeMutableBytes(of: &v6.sin6_addr) { $0.copyMemory(from: bytes) } }
-            return SocketAddress.lend(&v6, body)
+            return SocketAddress.passAddress(&v6, body)
         }
     }
 
-    private static func lend<System, Result>(
+    private static func passAddress<System, Result>(
         _ address: inout System, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) -> Result {
         withUnsafePointer(to: &address) { pointer in

@@ -17,7 +17,7 @@ final class LogWriter: Sendable {
     private let orders: Locked<Orders>
     /// The writer waits for work; whoever has some clears it and rings the bell.
     private let asleep = Atomic<Bool>(false)
-    private let bell: Doorbell
+    private let bell: Waker
     private let thread = Locked<OSThread?>(nil)
     private let finished = Atomic<Bool>(false)
     /// Called on the writer's thread with the number of lines that the destination refused.
@@ -32,7 +32,7 @@ final class LogWriter: Sendable {
         name: String, rings: [ByteRing], destination: LogDestination?,
         lost: @escaping @Sendable (UInt64) -> Void
     ) throws(SystemError) {
-        bell = try Doorbell()
+        bell = try Waker()
         self.rings = rings
         self.lost = lost
         orders = Locked(Orders(destination: destination))

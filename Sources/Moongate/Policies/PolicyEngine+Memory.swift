@@ -18,7 +18,7 @@ extension PolicyEngine {
     }
 
     /// After a run that failed for want of memory.
-    func settleMemory() {
+    func reviewMemory() {
         if memory.isSpent(vm, now: Clock.now()) { askForReplacement() }
     }
 

@@ -30,7 +30,7 @@ final class PolicyEngine {
     /// See `PolicyUnit.Findings.upstreams`.
     var askedUpstreams: [String: Bool] = [:]
     /// Texts of the results that a leaf gives, until the next one does.
-    var keeper: LuaTextKeeper?
+    var manager: LuaTextKeeper?
     /// What the results of a leaf point to, until the next one that needs it.
     var kept: AnyObject?
     /// By name.
@@ -42,7 +42,7 @@ final class PolicyEngine {
     /// Passwords that were right of late; made for policies that check some. `nil`: they cannot be checked here.
     private(set) lazy var credentials: CredentialCache? = services.verifier.flatMap { CredentialCache($0) }
     /// Dicts and metrics that the policy uses.
-    let holdings: PolicyHoldings
+    let resources: PolicyResources
     /// Decides who may run as memory gets short.
     let memory = PolicyMemory()
     /// Objects that are lent to runs.
@@ -52,8 +52,8 @@ final class PolicyEngine {
     /// Called once, when the engine has to be replaced.
     var exceeded: (() -> Void)?
 
-    /// What the policy is known by in the ledger of overruns.
-    let overrunNumber: OverrunBook.Policy
+    /// What the policy is known by in the tracker of overruns.
+    let overrunNumber: OverrunHistory.Policy
 
     private let entries: [MetricsRegistry.Entry]
     private var hasWarnedOfConnection = false
@@ -78,7 +78,7 @@ final class PolicyEngine {
         self.services = services
         upstreamNames = upstreams
         files = record
-        holdings = PolicyHoldings(services.registry.state, file: unit.file)
+        resources = PolicyResources(services.registry.state, file: unit.file)
         dataVersion = .allocate(capacity: 1)
         dataVersion.initialize(to: 0)
         visits = PolicyVisitPool(vm)
@@ -88,10 +88,10 @@ final class PolicyEngine {
         let this = Unmanaged.passUnretained(self)
         for (index, instance) in unit.instances.enumerated() {
             let cells = PolicyCells(row: entries[index].block.row(services.worker))
-            let tally = instance.ledger.tally(worker: services.worker, of: services.registry.workers)
+            let statsRow = instance.stats.statsRow(worker: services.worker, of: services.registry.workers)
             (instances + index).initialize(
                 to: PolicyInstance(
-                    engine: this, index: Int32(index), onError: instance.onError, cells: cells, tally: tally))
+                    engine: this, index: Int32(index), onError: instance.onError, cells: cells, statsRow: statsRow))
         }
         vm.setContext(this.toOpaque())
         services.watch?(vm)
@@ -104,7 +104,7 @@ final class PolicyEngine {
         self.unit = unit.with(
             PolicyUnit.Findings(
                 answers: record.answers, lists: record.lists, upstreams: askedUpstreams,
-                memory: vm.memoryInUse, names: holdings.names))
+                memory: vm.memoryInUse, names: resources.names))
     }
 
     private static func open(_ unit: PolicyUnit) throws(DiagnosticList) -> LuaVM {
@@ -140,7 +140,7 @@ final class PolicyEngine {
     func enter(_ host: PolicyHost) {
         self.host = host
         vm.join(host.memory)
-        holdings.takeEffect()
+        resources.takeEffect()
     }
 
     /// Another engine has taken the place of this one, or its policy is gone: it goes on for the exchanges that have begun.
@@ -150,8 +150,8 @@ final class PolicyEngine {
     }
 
     /// What the policies beside this one hold.
-    var neighbours: [PolicyHoldings] {
-        (host?.newest?.tenures ?? []).map(\.engine).filter { $0 !== self }.map(\.holdings)
+    var neighbours: [PolicyResources] {
+        (host?.newest?.leases ?? []).map(\.engine).filter { $0 !== self }.map(\.resources)
     }
 
     // MARK: Log
@@ -159,15 +159,15 @@ final class PolicyEngine {
     /// Notes why a hook of an instance has failed.
     func log(_ error: LuaError, of index: Int, _ hook: PolicyHook, fields: Logger.Metadata = [:]) {
         let reason = PolicyErrorReason(error.reason)
-        instances[index].tally.countError(hook, reason)
-        unit.instances[index].ledger.failed(error, hook)
+        instances[index].statsRow.countError(hook, reason)
+        unit.instances[index].stats.failed(error, hook)
         var metadata = fields
         metadata["policy"] = "\(unit.instances[index].name)"
         metadata["hook"] = "\(hook.label)"
         metadata["reason"] = "\(reason.label)"
         metadata["traceback"] = "\(error.traceback)"
         services.logger.error("\(error.message)", metadata: metadata)
-        if error.reason == .memory { settleMemory() }
+        if error.reason == .memory { reviewMemory() }
     }
 
     /// Says once that a script calls what Envoy has deprecated.

@@ -6,7 +6,7 @@ extension PolicyHost {
         awaitTurnEnd = {
             loop.flushLater(handler)
             // The loop does not keep it, and the host may end in this turn.
-            loop.bury(handler)
+            loop.releaseLater(handler)
         }
         awaitNextTurn = { loop.runAgain(handler) }
         let share = PolicyShareBegins(self)

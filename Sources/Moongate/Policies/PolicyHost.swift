@@ -27,7 +27,7 @@ final class PolicyHost {
     /// The time that scripts have in a turn of the worker's loop.
     let turn = PolicyTurn()
     /// Who has had policies exceed their time limit; `nil`: nobody pays for it.
-    var overruns: OverrunLedger?
+    var overruns: OverrunTracker?
     /// Called with the owner of a run whose log hooks had to wait and have run.
     var logged: ((UnsafeMutableRawPointer) -> Void)?
     /// Asks for a call of `turnEnded` at the end of the loop's turn; set by `attach`.

@@ -20,7 +20,7 @@ struct PolicyInstance {
     var config: Int32 = 0
     var onError: PolicyReference.OnError
     var cells: PolicyCells
-    var tally: PolicyTally
+    var statsRow: PolicyStatsRow
 
     /// The use of the policy as the configuration has it.
     var use: PolicyUnit.Instance { engine._withUnsafeGuaranteedRef { $0.unit.instances[Int(index)] } }

@@ -99,7 +99,7 @@ struct PolicyPlan {
                 name: reference.shownName, settings: reference.settings,
                 onError: reference.onError, milliseconds: milliseconds(reference),
                 loadMilliseconds: loadMilliseconds(reference), location: reference.location,
-                ledger: PolicyLedger(source: files[file].source))
+                stats: PolicyStats(source: files[file].source))
             return Int32(number(of: instance, file))
         }
     }

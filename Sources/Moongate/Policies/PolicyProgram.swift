@@ -117,7 +117,7 @@ extension PolicyProgram {
         }
         guard faults.isEmpty else { throw DiagnosticList(faults) }
         let program = PolicyProgram(plan, units: units)
-        faults = program.memoryFaults + PolicyHoldings.conflicts(among: units)
+        faults = program.memoryFaults + PolicyResources.conflicts(among: units)
         guard faults.isEmpty else { throw DiagnosticList(faults) }
         return Made(program: program, engines: engines)
     }

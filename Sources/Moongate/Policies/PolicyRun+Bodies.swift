@@ -32,7 +32,7 @@ extension Pooled where Record == PolicyRunRecord {
     // MARK: Moving on
 
     /// The hook that waits for this answer.
-    func frame(_ number: UInt64) -> PolicyFrame? {
+    func frame(_ number: UInt64) -> SuspendedHook? {
         pointer.pointee.frames.first { $0.waitNumber == number && $0.wait == .answer }
     }
 
@@ -70,7 +70,7 @@ extension Pooled where Record == PolicyRunRecord {
     // MARK: Ending
 
     /// Gives up what a hook waits for: its answer will find nobody.
-    func drop(_ frame: PolicyFrame) {
+    func drop(_ frame: SuspendedHook) {
         frame.stage?.frame = nil
         frame.stage = nil
         pointer.pointee.frames.removeAll { $0 === frame }

@@ -31,13 +31,13 @@ extension Pooled where Record == PolicyRunRecord {
         let engine = instance.pointee.engine.takeUnretainedValue()
         mg_object_arm(handle)
         instance.pointee.cells.countRun(.onLog)
-        let began = instance.pointee.tally.begin(.onLog)
+        let began = instance.pointee.statsRow.begin(.onLog)
         var outcome = engine.vm.start(
             LuaReference(raw: instance.pointee.log), argument: LuaReference(raw: handle.pointee.reference),
             scope: visit.scope)
         if case .waiting(let thread) = outcome { outcome = refuseWait(thread, engine, visit) }
         if began != 0 {
-            instance.pointee.tally.end(.onLog, began: began, memory: engine.vm.memoryInUse, instance.pointee.cells)
+            instance.pointee.statsRow.end(.onLog, began: began, memory: engine.vm.memoryInUse, instance.pointee.cells)
         }
         pointer.pointee.stage = nil
         guard case .failed = outcome else { return }

@@ -10,8 +10,8 @@ extension Pooled where Record == PolicyRunRecord {
     @inline(never) private func looksBarred(from instance: Int32) -> Bool {
         let instance = pointer.pointee.instances + Int(instance)
         let engine = instance.pointee.engine.takeUnretainedValue()
-        guard let client = clientShare, let ledger = engine.host?.overruns,
-            ledger.isBarred(client, from: engine.overrunNumber, at: Clock.now())
+        guard let client = clientShare, let tracker = engine.host?.overruns,
+            tracker.isBarred(client, from: engine.overrunNumber, at: Clock.now())
         else { return false }
         instance.pointee.cells.countOverrunRefusal()
         return true
@@ -21,10 +21,10 @@ extension Pooled where Record == PolicyRunRecord {
     /// - Returns: whether the client is barred from the policy because of that.
     @inline(never) func overran() -> Bool {
         let engine = currentEngine.takeUnretainedValue()
-        guard let ledger = engine.host?.overruns else { return false }
+        guard let tracker = engine.host?.overruns else { return false }
         let client = pointer.pointee.phase == .timer ? nil : pointer.pointee.subject.client
         let share = client.map { ClientShare($0.socket) }
-        let judgement = ledger.overran(engine.overrunNumber, for: share, at: Clock.now())
+        let judgement = tracker.overran(engine.overrunNumber, for: share, at: Clock.now())
         if judgement.isWidespread { tellOfOverruns(engine, isTimer: share == nil) }
         if judgement.isNew, let client, let bar = judgement.bar { tellOfBar(engine, client, bar) }
         return judgement.bar != nil
@@ -43,7 +43,7 @@ extension Pooled where Record == PolicyRunRecord {
         engine.services.logger.warning(
             "a client has a policy exceed its time limit again and again: it is refused for a while",
             metadata: [
-                "policy": "\(use.name)", "client": "\(client.host.string)", "seconds": "\(bar / OverrunBook.second)",
+                "policy": "\(use.name)", "client": "\(client.host.string)", "seconds": "\(bar / OverrunHistory.second)",
             ])
     }
 }

@@ -55,7 +55,7 @@ extension Pooled where Record == PolicyRunRecord {
         let instance = currentInstance
         instance.pointee.cells.countRun(.onClose)
         guard let visit = enter(instance.pointee.engine) else { return failForMemory() }
-        let began = instance.pointee.tally.begin(.onClose)
+        let began = instance.pointee.statsRow.begin(.onClose)
         let outcome = instance.pointee.engine._withUnsafeGuaranteedRef {
             $0.vm.start(
                 LuaReference(raw: instance.pointee.close), argument: LuaReference(raw: instance.pointee.config),
@@ -116,7 +116,7 @@ extension Pooled where Record == PolicyRunRecord {
             let verdict = run(instance, index, instance.pointee.request, .onRequest)
             if verdict != .proceed { return verdict }
         }
-        return record.pointee.requestBody == nil ? .proceed : settleBody()
+        return record.pointee.requestBody == nil ? .proceed : finishBufferedBody()
     }
 
     func runResponseHooks() -> PolicyVerdict {
@@ -139,7 +139,7 @@ extension Pooled where Record == PolicyRunRecord {
             let verdict = run(instance, index, instance.pointee.response, .onResponse)
             if verdict != .proceed { return verdict }
         }
-        return record.pointee.responseBody == nil ? .proceed : settleBody()
+        return record.pointee.responseBody == nil ? .proceed : finishBufferedBody()
     }
 
     @inline(__always) private func run(
@@ -155,7 +155,7 @@ extension Pooled where Record == PolicyRunRecord {
         visit.pointee.objects[.responseHeaders]?.pointee.iterators = 0
         mg_object_arm(handle)
         instance.pointee.cells.countRun(kind)
-        let began = instance.pointee.tally.begin(kind)
+        let began = instance.pointee.statsRow.begin(kind)
         let outcome = instance.pointee.engine._withUnsafeGuaranteedRef {
             $0.vm.start(
                 LuaReference(raw: hook), argument: LuaReference(raw: handle.pointee.reference), scope: visit.scope)
@@ -200,7 +200,7 @@ extension Pooled where Record == PolicyRunRecord {
         let stage = pointer.pointee.stage
         pointer.pointee.stage = nil
         guard case .waiting(let thread) = outcome else { return verdict(of: outcome) }
-        let frame = PolicyFrame(self, thread, takeWait())
+        let frame = SuspendedHook(self, thread, takeWait())
         frame.stage = stage
         stage?.frame = frame
         pointer.pointee.frames.append(frame)
@@ -212,7 +212,7 @@ extension Pooled where Record == PolicyRunRecord {
         _ instance: UnsafeMutablePointer<PolicyInstance>, _ kind: PolicyHook, _ began: Instant
     ) {
         let memory = instance.pointee.engine._withUnsafeGuaranteedRef { $0.vm.memoryInUse }
-        instance.pointee.tally.end(kind, began: began, memory: memory, instance.pointee.cells)
+        instance.pointee.statsRow.end(kind, began: began, memory: memory, instance.pointee.cells)
     }
 
     func verdict(of outcome: LuaOutcome) -> PolicyVerdict {
@@ -225,7 +225,7 @@ extension Pooled where Record == PolicyRunRecord {
                 return .refuse(refusal)
             }
             currentInstance.pointee.cells.countReply(hook)
-            currentInstance.pointee.tally.countReply(hook)
+            currentInstance.pointee.statsRow.countReply(hook)
             guard pointer.pointee.endsResponse else { return .reply }
             pointer.pointee.endsResponse = false
             return .end

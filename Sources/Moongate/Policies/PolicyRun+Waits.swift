@@ -3,7 +3,7 @@ import MoongateLua
 /// Hooks that have waited go on, and the phase behind them.
 extension Pooled where Record == PolicyRunRecord {
     /// What a hook that waits means to the head: it waits, too, or it goes on because the hook streams.
-    func headVerdict(_ frame: PolicyFrame) -> PolicyVerdict {
+    func headVerdict(_ frame: SuspendedHook) -> PolicyVerdict {
         while true {
             switch frame.wait {
             case .answer: return .pause
@@ -27,7 +27,7 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// Has the bodies move as far as they can before the head goes on.
-    func settleBody() -> PolicyVerdict {
+    func finishBufferedBody() -> PolicyVerdict {
         pump()
         guard let verdict = pointer.pointee.verdict else { return .proceed }
         pointer.pointee.verdict = nil
@@ -37,7 +37,7 @@ extension Pooled where Record == PolicyRunRecord {
     /// A waiting hook goes on, and behind it the phase, if that waited for it. What comes of it is told by `drive`.
     ///
     /// - Parameter answer: `nil`: the VM's memory is spent.
-    func goOn(_ frame: PolicyFrame, _ answer: PolicyAnswer?) {
+    func goOn(_ frame: SuspendedHook, _ answer: PolicyAnswer?) {
         let verdict = answer.map { resume(frame, $0) } ?? outOfMemory(frame)
         if frame.isDetached {
             if verdict != .proceed && verdict != .pause { pointer.pointee.verdict = verdict }
@@ -63,17 +63,17 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// A waiting hook gets a gRPC message; `nil`: the VM's memory is spent. Runs of the hook for messages begin here.
-    func give(_ message: LuaObject?, to frame: PolicyFrame) {
+    func give(_ message: LuaObject?, to frame: SuspendedHook) {
         guard frame.isMessageHook else { return goOn(frame, message.map { .object($0) }) }
         let instance = pointer.pointee.instances + Int(frame.instance)
         instance.pointee.cells.countRun(.onMessage)
-        let began = instance.pointee.tally.begin(.onMessage)
+        let began = instance.pointee.statsRow.begin(.onMessage)
         goOn(frame, message.map { .object($0) })
         if began != 0 { timed(instance, .onMessage, began) }
     }
 
     /// A waiting hook fails: what it waited for cannot be given to it. To a script, nothing would look like the end.
-    private func outOfMemory(_ frame: PolicyFrame) -> PolicyVerdict {
+    private func outOfMemory(_ frame: SuspendedHook) -> PolicyVerdict {
         let (current, phase, visit) = (pointer.pointee.current, pointer.pointee.phase, pointer.pointee.visit)
         enter(frame)
         drop(frame)
@@ -85,7 +85,7 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// The run is that of the hook that waited.
-    private func enter(_ frame: PolicyFrame) {
+    private func enter(_ frame: SuspendedHook) {
         pointer.pointee.current = frame.instance
         pointer.pointee.phase = frame.phase
         pointer.pointee.isMessageHook = frame.isMessageHook
@@ -93,14 +93,14 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// A waiting hook never goes on, and its exchange ends.
-    func refuse(_ frame: PolicyFrame, _ refusal: PolicyRefusal) {
+    func refuse(_ frame: SuspendedHook, _ refusal: PolicyRefusal) {
         enter(frame)
         drop(frame)
         pointer.pointee.verdict = .refuse(refusal)
     }
 
     /// Runs a waiting hook up to its next wait or its end.
-    private func resume(_ frame: PolicyFrame, _ answer: PolicyAnswer) -> PolicyVerdict {
+    private func resume(_ frame: SuspendedHook, _ answer: PolicyAnswer) -> PolicyVerdict {
         let record = pointer
         let before = (
             current: record.pointee.current, phase: record.pointee.phase, stage: record.pointee.stage,
@@ -156,7 +156,7 @@ extension Pooled where Record == PolicyRunRecord {
         for map in maps { pointer.pointee.visit.pointee.objects[map]?.pointee.iterators = 0 }
     }
 
-    func takeWait() -> PolicyFrame.Wait {
+    func takeWait() -> SuspendedHook.Wait {
         defer { pointer.pointee.wait = .answer }
         return pointer.pointee.wait
     }

@@ -35,13 +35,13 @@ struct PolicyRunRecord {
     var ran = InstanceList()
 
     /// The hooks that wait.
-    var frames: [PolicyFrame] = []
+    var frames: [SuspendedHook] = []
     /// The newest wait's number, over all frames.
     var waitNumber: UInt64 = 0
     /// Made with the first call or sleep.
     var work: PolicyWork?
     /// For what the leaf that says MG_WAIT makes its hook wait.
-    var wait = PolicyFrame.Wait.answer
+    var wait = SuspendedHook.Wait.answer
     /// Where the hook that runs takes part in the body; `nil` outside of hooks.
     var stage: BodyStage?
     /// The bodies, once a hook has asked for them.

@@ -3,20 +3,20 @@ final class PolicySet {
     let program: PolicyProgram
     let host: PolicyHost
     /// By the program's units; keep the engines in service.
-    let tenures: [PolicyTenure]
+    let leases: [PolicyEngineLease]
     /// By the program's numbers.
     let instances: UnsafeMutablePointer<PolicyInstance>
     /// Some instance has a log hook.
     let hasLogHooks: Bool
 
-    /// - Parameter tenures: one for each unit of the program.
-    init(_ program: PolicyProgram, _ tenures: [PolicyTenure], host: PolicyHost) {
+    /// - Parameter leases: one for each unit of the program.
+    init(_ program: PolicyProgram, _ leases: [PolicyEngineLease], host: PolicyHost) {
         self.program = program
-        self.tenures = tenures
+        self.leases = leases
         self.host = host
         instances = .allocate(capacity: max(1, program.places.count))
         for (number, place) in program.places.enumerated() {
-            (instances + number).initialize(to: tenures[place.unit].engine.instances[place.index])
+            (instances + number).initialize(to: leases[place.unit].engine.instances[place.index])
         }
         hasLogHooks = program.places.indices.contains { [instances] in instances[$0].log != 0 }
     }
@@ -24,8 +24,8 @@ final class PolicySet {
     deinit { instances.deallocate() }
 
     /// The same with another engine of a unit in the place of an old one.
-    func replacing(_ old: PolicyEngine, by tenure: PolicyTenure) -> PolicySet {
-        PolicySet(program, tenures.map { $0.engine === old ? tenure : $0 }, host: host)
+    func replacing(_ old: PolicyEngine, by lease: PolicyEngineLease) -> PolicySet {
+        PolicySet(program, leases.map { $0.engine === old ? lease : $0 }, host: host)
     }
 
     /// A run for one exchange, whose subject the caller fills in.
@@ -37,25 +37,25 @@ final class PolicySet {
     func serve(_ directory: UpstreamDirectory) {
         host.newest = self
         host.memory.limit = program.memoryLimit
-        for tenure in tenures {
-            tenure.engine.upstreams = directory
-            tenure.engine.timers.start(tenure.engine)
+        for lease in leases {
+            lease.engine.upstreams = directory
+            lease.engine.timers.start(lease.engine)
         }
     }
 
     /// The worker ends: closes the policies.
     /// - Parameter time: nanoseconds that their last hooks may wait.
-    func end(within time: UInt64) { for tenure in tenures.reversed() { tenure.end(within: time) } }
+    func end(within time: UInt64) { for lease in leases.reversed() { lease.end(within: time) } }
 
     /// Another one is the newest: engines that this one does not share with it only serve the exchanges that have begun.
     func retire(for next: PolicySet?) {
-        for tenure in tenures where !isShared(tenure, with: next) { tenure.engine.retire() }
+        for lease in leases where !isShared(lease, with: next) { lease.engine.retire() }
     }
 
     /// Whether it has engines that `next` has not.
-    func hasRetired(beside next: PolicySet?) -> Bool { tenures.contains { !isShared($0, with: next) } }
+    func hasRetired(beside next: PolicySet?) -> Bool { leases.contains { !isShared($0, with: next) } }
 
-    private func isShared(_ tenure: PolicyTenure, with next: PolicySet?) -> Bool {
-        next?.tenures.contains { $0 === tenure } == true
+    private func isShared(_ lease: PolicyEngineLease, with next: PolicySet?) -> Bool {
+        next?.leases.contains { $0 === lease } == true
     }
 }

@@ -38,7 +38,7 @@ struct PolicySubject {
     /// Index of the upstream that `setUpstream` named; -1: the route's own choice.
     var upstream = -1
     /// What policies asked of the choice among the upstream's endpoints; `nil`: nothing.
-    var wish: EndpointWish?
+    var wish: EndpointPreference?
     /// Nanoseconds in place of the route's timeout, 0 for none; `nil`: the route's.
     var timeout: UInt64?
     /// The client's connection takes no more requests after this one.

@@ -23,7 +23,7 @@ final class PolicyUnit: Sendable {
         /// Where the configuration names it first.
         var location: SourceLocation
         /// What is known of it while it is loaded.
-        var ledger: PolicyLedger
+        var stats: PolicyStats
 
         var identity: Identity {
             Identity(name: name, settings: settings, onError: onError, milliseconds: milliseconds)
@@ -89,7 +89,7 @@ final class PolicyUnit: Sendable {
         /// Bytes that an engine holds once it is loaded.
         var memory = 0
         /// What the policy shares with others by name.
-        var names = PolicyHoldings.Names()
+        var names = PolicyResources.Names()
     }
 
     let file: File

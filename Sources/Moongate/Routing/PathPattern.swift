@@ -77,7 +77,7 @@ struct PathPattern {
             throw Fault(text, .emptySegments, "slashes are merged before paths are compared")
         }
         canonical = written
-        key = canonical.withBytes { path in PathKey.lend(path, .withParameters) { $0.string } }
+        key = canonical.withBytes { path in PathKey.withKey(path, .withParameters) { $0.string } }
         spelling = PathPattern.spelling(canonical)
         if spelling.contains(.parameters) && !rules.allowsParameters {
             throw Fault(text, .refused(.parameters), "set path_parameters: allow, or leave them out")

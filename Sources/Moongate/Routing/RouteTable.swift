@@ -126,7 +126,7 @@ final class RouteTable: @unchecked Sendable {
     ) -> Int {
         // A closure cannot borrow what was borrowed; nobody writes to the copy, which lasts as long as the call.
         let fields = copy headers
-        return PathKey.lend(path, reading) { match(listener: listener, path: $0, headers: fields) }
+        return PathKey.withKey(path, reading) { match(listener: listener, path: $0, headers: fields) }
     }
 
     /// Whether a server that decodes `%2F`, or `%3F` and `%23`, before it takes a path apart arrives at what belongs to the same

@@ -8,8 +8,8 @@ class EventHandler {
     /// The end of a loop turn, after `EventLoop.flushLater`.
     func flush() {}
 
-    /// What was read is about to go, after `EventLoop.lend`.
-    func settle() {}
+    /// The read buffer is about to be reused, after `EventLoop.flushAfterRead`.
+    func flushBorrowed() {}
 
     /// The next turn, after `EventLoop.runAgain`: there may be input that the kernel will not report.
     func again() {}

@@ -39,7 +39,7 @@ final class EventLoop {
     private var toRunAgain: [EventHandler] = []
     private var behindOthers: [EventHandler] = []
     private var share = BackgroundShare()
-    private var graveyard: [EventHandler] = []
+    private var deferredReleases: [EventHandler] = []
     private var isStopping = false
     private let waker: MailboxHandler
     /// The thread of the turn that is under way.
@@ -98,14 +98,14 @@ final class EventLoop {
     /// Calls `handler.flush()` once this turn ends. The caller asks once per turn (it keeps a flag).
     @inline(__always) func flushLater(_ handler: EventHandler) { toFlush.append(Unmanaged.passUnretained(handler)) }
 
-    /// Calls `handler.settle()` before `readBuffer` is filled again. The caller asks once (it keeps a flag).
-    func lend(to handler: EventHandler) { borrowers.append(Unmanaged.passUnretained(handler)) }
+    /// Calls `handler.flushBorrowed()` before `readBuffer` is filled again. The caller asks once (it keeps a flag).
+    func flushAfterRead(_ handler: EventHandler) { borrowers.append(Unmanaged.passUnretained(handler)) }
 
     /// What was read has been handled, and `readBuffer` is wanted for something else.
-    @inline(__always) func takeBack() { if !borrowers.isEmpty { settleAll() } }
+    @inline(__always) func flushBorrowers() { if !borrowers.isEmpty { flushAllBorrowers() } }
 
-    private func settleAll() {
-        for borrower in borrowers { borrower._withUnsafeGuaranteedRef { $0.settle() } }
+    private func flushAllBorrowers() {
+        for borrower in borrowers { borrower._withUnsafeGuaranteedRef { $0.flushBorrowed() } }
         borrowers.removeAll(keepingCapacity: true)
     }
 
@@ -117,7 +117,7 @@ final class EventLoop {
     func runBehindOthers(_ handler: EventHandler) { behindOthers.append(handler) }
 
     /// Keeps `handler` alive until this turn has ended, since events and flushes may still name it.
-    func bury(_ handler: EventHandler) { graveyard.append(handler) }
+    func releaseLater(_ handler: EventHandler) { deferredReleases.append(handler) }
 
     // MARK: Timers
 
@@ -175,7 +175,7 @@ final class EventLoop {
         }
         flushAll()
         if !behindOthers.isEmpty { endTurnForOthers(count) }
-        if !graveyard.isEmpty { graveyard.removeAll(keepingCapacity: true) }
+        if !deferredReleases.isEmpty { deferredReleases.removeAll(keepingCapacity: true) }
         pulse?.add()
     }
 

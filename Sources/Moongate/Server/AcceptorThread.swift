@@ -14,14 +14,14 @@ final class AcceptorThread: Sendable {
     ///   - log: hears of changes of it.
     ///   - shed: ends streams that hold about so many bytes in all.
     init(
-        distributor: ConnectionDistributor, census: ConnectionCensus, overload: OverloadState, copies: MemoryBudget,
+        distributor: ConnectionDistributor, limiter: ConnectionLimiter, overload: OverloadState, copies: MemoryBudget,
         log: Logger, dropCopies: @escaping @Sendable () -> Void, shed: @escaping @Sendable (UInt64) -> Void
     ) throws {
         let loop = try EventLoop()
         let monitor = OverloadMonitor(
             loop: loop, state: overload, copies: copies, log: log, dropCopies: dropCopies, shed: shed)
         let table = AcceptorTable(
-            loop: loop, distributor: distributor, census: census, overload: overload, monitor: monitor)
+            loop: loop, distributor: distributor, limiter: limiter, overload: overload, monitor: monitor)
         self.table = LoopBound(table)
         mailbox = table.loop.mailbox
         let handover = Handover(table)
@@ -84,16 +84,16 @@ struct ListeningSocket: Sendable, Hashable {
 private final class AcceptorTable {
     let loop: EventLoop
     private let distributor: ConnectionDistributor
-    private let census: ConnectionCensus
+    private let limiter: ConnectionLimiter
     private let overload: OverloadState
     let monitor: OverloadMonitor
     private var acceptors: [ListeningSocket: Acceptor] = [:]
 
     init(
-        loop: EventLoop, distributor: ConnectionDistributor, census: ConnectionCensus, overload: OverloadState,
+        loop: EventLoop, distributor: ConnectionDistributor, limiter: ConnectionLimiter, overload: OverloadState,
         monitor: OverloadMonitor
     ) {
-        self.census = census
+        self.limiter = limiter
         self.overload = overload
         self.monitor = monitor
         self.loop = loop
@@ -103,7 +103,7 @@ private final class AcceptorTable {
     func accept(on socket: ListeningSocket, _ settings: ListenerSettings) {
         if let acceptor = acceptors[socket] { return acceptor.use(settings) }
         let acceptor = Acceptor(
-            loop: loop, socket: socket.descriptor, local: socket.address, distributor, census, overload,
+            loop: loop, socket: socket.descriptor, local: socket.address, distributor, limiter, overload,
             settings)
         acceptors[socket] = acceptor
         acceptor.start()

@@ -42,7 +42,7 @@ protocol ControlDelegate: AnyObject {
     /// Starts the program anew with the listening sockets of this process.
     func startSuccessor() throws(Successor.Failure) -> Successor
 
-    /// Look whether the workers take turns; comes every `StallDetector.interval`.
+    /// Look whether the workers take turns; comes every `WorkerStallDetector.interval`.
     func watch(at now: Instant)
 
     /// Another process serves on the same sockets: `drain` follows.

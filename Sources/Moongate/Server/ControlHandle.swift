@@ -17,10 +17,10 @@ final class ControlHandle: Sendable {
     }
 
     private let state = Locked(State())
-    private let bell: Doorbell
+    private let bell: Waker
 
     /// - Throws: `SystemError` when the system has no descriptor left.
-    init() throws(SystemError) { bell = try Doorbell() }
+    init() throws(SystemError) { bell = try Waker() }
 
     /// Reloads as soon as the control thread is free.
     func reload() { post(.reload) }

@@ -175,7 +175,7 @@ final class ControlLoop {
     private func watchWorkers(_ delegate: any ControlDelegate) {
         let now = Clock.now()
         guard now >= nextWatch else { return }
-        nextWatch = now &+ StallDetector.interval.nanoseconds
+        nextWatch = now &+ WorkerStallDetector.interval.nanoseconds
         delegate.watch(at: now)
     }
 

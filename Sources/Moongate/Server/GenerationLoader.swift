@@ -123,7 +123,7 @@ struct GenerationLoader: Sendable {
             maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes,
             maxHeaderFields: listener.maxHeaderFields,
             schedule: .init(connection), limits: ConnectionLimits(limits), frames: FrameLimits(limits),
-            watch: WatchLimits(connection, limits), tls: tls,
+            watch: StallLimits(connection, limits), tls: tls,
             proxyProtocol: try listener.proxyProtocol.map { try ProxyProtocolRules($0) },
             forwardClientCertificate: listener.forwardClientCertificate)
     }

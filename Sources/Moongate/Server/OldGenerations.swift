@@ -58,7 +58,7 @@ final class OldGenerations {
         let isReset = limits.whenExceeded == .reset
         let ended = isReset ? endStreams?(generation) ?? 0 : 0
         cells.retiredStreams.add(UInt64(clamping: ended))
-        generation.policies?.tenures.first?.engine.services.logger.warning(
+        generation.policies?.leases.first?.engine.services.logger.warning(
             isReset
                 ? "ended the streams that kept an old script engine alive"
                 : "streams keep an old script engine alive: end them, or set reload.when_exceeded to reset",

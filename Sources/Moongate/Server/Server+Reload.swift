@@ -13,7 +13,7 @@ extension Server {
             diagnostic.location.file == unit.file.path || diagnostic.message.hasPrefix("policy \(instance.name)")
         }
         guard !own.isEmpty else { return }
-        instance.ledger.reloadFailed(own.map(\.description).joined(separator: "\n"))
+        instance.stats.reloadFailed(own.map(\.description).joined(separator: "\n"))
         registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.reloadFailures].add()
     }
 

@@ -21,7 +21,7 @@ public final class Server {
     private let listeners: ListenerSet
     private let inherited: InheritedSockets
     private let watchdog: Watchdog
-    private let roster = GenerationRoster()
+    private let generationRegistry = GenerationRegistry()
     private var admin: AdminServer?
     private let adminHosts = Locked(AdminHosts())
     /// Another process accepts on the same sockets.
@@ -54,10 +54,10 @@ public final class Server {
             // Policies are still being loaded, and nothing serves yet.
             _exit(0)
         } catch let faults as DiagnosticList {
-            Server.complain(faults.description)
+            Server.printError(faults.description)
             return 2
         } catch {
-            Server.complain("moongate: \(error)")
+            Server.printError("moongate: \(error)")
             return 1
         }
     }
@@ -67,7 +67,7 @@ public final class Server {
     public static func openStandardDescriptors() { mg_open_standard_descriptors() }
 
     /// For faults before the log runs.
-    private static func complain(_ text: String) {
+    private static func printError(_ text: String) {
         let line = Array((text.visible(keepingLines: true) + "\n").utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }
@@ -105,21 +105,21 @@ public final class Server {
         handle = try ControlHandle()
         resolver = try Resolver(
             DNSSettings(generation.config.dns),
-            journal: NameJournal(registry.process, log: operationalLog.logger("dns")))
+            resolverLog: ResolverLog(registry.process, log: operationalLog.logger("dns")))
         health = try HealthMonitor(
             registry.sharedUpstreams, resolver: resolver, log: operationalLog.logger("health"))
-        let roster = WorkerRoster()
-        let distributor = ConnectionDistributor(workers: registry.workers) { roster.deliver($1, to: $0) }
+        let workerRegistry = WorkerRegistry()
+        let distributor = ConnectionDistributor(workers: registry.workers) { workerRegistry.deliver($1, to: $0) }
         workers = try Server.startWorkers(plan, accessLog, resolver, distributor, log)
-        roster.set(workers)
+        workerRegistry.set(workers)
         watchdog = Watchdog(workers, registry, distributor, handle, log: log) { [accessLog, operationalLog] in
             ShutDown.close(accessLog, operationalLog, .atOnce)
             abort()
         }
         acceptors = try AcceptorThread(
-            distributor: distributor, census: ConnectionCensus(registry: registry, logger: log),
-            overload: registry.overload, copies: registry.copies, log: log, dropCopies: { roster.dropCopies() },
-            shed: { roster.shed($0) })
+            distributor: distributor, limiter: ConnectionLimiter(registry: registry, logger: log),
+            overload: registry.overload, copies: registry.copies, log: log, dropCopies: { workerRegistry.dropCopies() },
+            shed: { workerRegistry.shed($0) })
         acceptors.use(generation.config.overload)
         registry.copies.setLimit(generation.config.limits.copyBuffer)
         listeners = ListenerSet(acceptors: acceptors, inherited: inherited)
@@ -129,12 +129,12 @@ public final class Server {
         adminHosts.withLock { $0 = hosts }
         switchListeners(bound, plan.candidate)
         try admin?.start()
-        settleInheritance()
+        resolveInheritance()
         try ProcessHardening.apply(generation.config.process ?? ProcessConfig(), log)
     }
 
     /// Sockets that no listener has taken: those of listeners that the process before had, or too many by systemd.
-    private func settleInheritance() {
+    private func resolveInheritance() {
         if inherited.isSuccession { return inherited.closeLeftOver() }
         for address in inherited.leftOver {
             log.warning("no listener for an inherited socket", metadata: ["address": "\(address)"])
@@ -203,7 +203,7 @@ public final class Server {
                 metrics: { registry.exposition() }, readiness: { handle.readiness },
                 liveness: { handle.liveness }, isStale: { handle.lastReloadFailure != nil },
                 report: EdgeReport(
-                    roster: roster, upstreams: registry.sharedUpstreams,
+                    generationRegistry: generationRegistry, upstreams: registry.sharedUpstreams,
                     reloadFailures: { registry.process.values.reloadFailures },
                     lastReloadFailure: { handle.lastReloadFailure }, staleLists: { handle.staleLists }),
                 hosts: { [adminHosts] in adminHosts.withLock { $0 } }))
@@ -344,11 +344,11 @@ extension Server: ControlDelegate {
     }
 
     private func publish(_ generation: Generation) {
-        roster.publish(generation)
+        generationRegistry.publish(generation)
         registry.process.generationPublished(generation.number)
         for instance in generation.program.instances {
             registry.policies.entry(instance.name).block.row(0)[PolicyCells.Column.loadedAt].set(
-                UInt64(clamping: instance.ledger.summary.loadedAt / 1000))
+                UInt64(clamping: instance.stats.summary.loadedAt / 1000))
         }
     }
 }

@@ -14,7 +14,7 @@ enum StartUp {
 
     /// The result of `work`. Signals that mean something else than the end are put back.
     static func run<Value>(_ signals: ProcessSignals, _ work: @escaping () throws -> Value) throws -> Value {
-        let bell = try Doorbell()
+        let bell = try Waker()
         let job = Job(work)
         // The calling thread does not touch the job before the other one has ended.
         let handover = Handover(job)

@@ -9,7 +9,7 @@ final class Watchdog {
     private struct Watched {
         let thread: WorkerThread
         let cells: WorkerCells
-        var detector = StallDetector()
+        var detector = WorkerStallDetector()
     }
 
     private let registry: MetricsRegistry
@@ -58,7 +58,7 @@ final class Watchdog {
         let pulse = activity.pulse
         let isBlocked = workers[index].detector.isSameTurn(pulse) && activity.isBlocked
         let before = workers[index].detector.stuck
-        let reading = StallDetector.Reading(pulse: pulse, cpuTime: activity.cpuTime, isBlocked: isBlocked)
+        let reading = WorkerStallDetector.Reading(pulse: pulse, cpuTime: activity.cpuTime, isBlocked: isBlocked)
         switch workers[index].detector.look(reading, elapsed: elapsed, limit: config.stall.nanoseconds) {
         case .none: return
         case .stalled:

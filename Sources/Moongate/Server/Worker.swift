@@ -7,7 +7,7 @@ import MoongateConfig
 final class Worker: ConnectionOwner {
     let index: Int
     let loop: EventLoop
-    private let library: HTTP2Library
+    private let library: HTTP2SharedState
     private let host: ExchangeHost
     private let downstreamStreams: DownstreamStreams
     private let upstreamServices: UpstreamServices
@@ -33,7 +33,7 @@ final class Worker: ConnectionOwner {
         distributor = plan.distributor
         refusals = RefusalLog(plan.log)
         abuses = AbuseLog(plan.log)
-        library = HTTP2Library()
+        library = HTTP2SharedState()
         connections = WorkerConnections(
             lingering: LingeringConnections(
                 limit: LingeringConnections.limit(descriptors: FileLimit.soft(), workers: plan.registry.workers)))
@@ -65,7 +65,7 @@ final class Worker: ConnectionOwner {
             self?.refuse($0)
         }
         replacement.adopt = { [weak self] old, new in self?.replace(old, by: new) }
-        replacement.watch(first.policies?.tenures.map(\.engine) ?? [])
+        replacement.watch(first.policies?.leases.map(\.engine) ?? [])
         first.startPolicies()
         loop.turns = registry.worker(index).loopTurns
     }
@@ -95,7 +95,7 @@ final class Worker: ConnectionOwner {
     /// A proxy has said for whom it connects, or has been refused.
     private func introduced(_ accepted: AcceptedConnection, _ header: ProxyProtocolHeader?) {
         if let header {
-            if accepted.ticket.move(to: header.source ?? accepted.remote, accepted.listener, row: index, at: loop.now) {
+            if accepted.permit.move(to: header.source ?? accepted.remote, accepted.listener, row: index, at: loop.now) {
                 return begin(accepted, header)
             }
             Socket.close(accepted.descriptor)
@@ -125,7 +125,7 @@ final class Worker: ConnectionOwner {
             refusals: refusals, abuses: abuses, pending: pending, lingering: connections.lingering)
         let connection = DownstreamConnection(
             services: services, transport: transport, facts: facts, settings: accepted.listener,
-            ticket: accepted.ticket, metrics: registry.listeners.entry(accepted.listener.name))
+            permit: accepted.permit, metrics: registry.listeners.entry(accepted.listener.name))
         connections.insert(connection)
         connection.begin()
     }
@@ -166,8 +166,8 @@ final class Worker: ConnectionOwner {
     /// A new engine for a policy in force. Exchanges that have begun keep the old one.
     private func replace(_ old: PolicyEngine, by new: PolicyEngine) {
         let current = host.generation
-        guard let set = current.policies, set.tenures.contains(where: { $0.engine === old }) else { return }
-        serve(current.with(set.replacing(old, by: PolicyTenure(new, on: policies))))
+        guard let set = current.policies, set.leases.contains(where: { $0.engine === old }) else { return }
+        serve(current.with(set.replacing(old, by: PolicyEngineLease(new, on: policies))))
     }
 
     private func serve(_ next: WorkerGeneration) {
@@ -176,7 +176,7 @@ final class Worker: ConnectionOwner {
         next.startPolicies()
         previous.policies?.retire(for: next.policies)
         oldGenerations.replaced(previous, by: next)
-        replacement.watch(next.policies?.tenures.map(\.engine) ?? [])
+        replacement.watch(next.policies?.leases.map(\.engine) ?? [])
     }
 
     // MARK: The end
@@ -274,11 +274,11 @@ final class Worker: ConnectionOwner {
         _ program: PolicyProgram, _ engines: Handover<[PolicyEngine]>?, _ previous: PolicySet?, _ host: PolicyHost
     ) -> PolicySet? {
         guard !program.isEmpty else { return nil }
-        let fresh = (engines?.take() ?? []).map { PolicyTenure($0, on: host) }
-        let tenures = program.units.compactMap { unit in
-            (fresh + (previous?.tenures ?? [])).first { $0.engine.unit === unit }
+        let fresh = (engines?.take() ?? []).map { PolicyEngineLease($0, on: host) }
+        let leases = program.units.compactMap { unit in
+            (fresh + (previous?.leases ?? [])).first { $0.engine.unit === unit }
         }
-        return PolicySet(program, tenures, host: host)
+        return PolicySet(program, leases, host: host)
     }
 
     /// Carries the upstreams over that are still configured and ends the others.

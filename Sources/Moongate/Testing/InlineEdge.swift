@@ -24,7 +24,7 @@ final class InlineEdge {
     let registry: MetricsRegistry
     let worker: Worker
     private let loader: GenerationLoader
-    private let census: ConnectionCensus
+    private let limiter: ConnectionLimiter
     private var generation: Generation
     private var replaced: [Replaced] = []
     private var listeners: [ListenerSettings]
@@ -50,7 +50,7 @@ final class InlineEdge {
         registry.copies.setLimit(generation.config.limits.copyBuffer)
         loop = try EventLoop(copies: registry.copies)
         let (resolver, known) = try InlineEdge.resolver(
-            names, loop, DNSSettings(generation.config.dns), NameJournal(registry.process, log: silent))
+            names, loop, DNSSettings(generation.config.dns), ResolverLog(registry.process, log: silent))
         worker = try Worker(
             WorkerPlan(
                 index: 0, generation: generation, registry: registry, accessLog: accessLog, resolver: resolver,
@@ -58,15 +58,15 @@ final class InlineEdge {
                 engines: plan.candidate.engines.first, log: silent),
             loop: loop)
         if !scriptsTakeTurns { worker.policies.turn.awaitShare = nil }
-        census = ConnectionCensus(registry: registry, logger: silent)
+        limiter = ConnectionLimiter(registry: registry, logger: silent)
         keep = [accessLog, resolver] + known
     }
 
     private static func resolver(
-        _ names: NameSource?, _ loop: EventLoop, _ settings: DNSSettings, _ journal: NameJournal
+        _ names: NameSource?, _ loop: EventLoop, _ settings: DNSSettings, _ resolverLog: ResolverLog
     ) throws -> (Resolver, [AnyObject]) {
-        guard let names else { return (try Resolver(settings, journal: journal), []) }
-        let known = ResolverNames(loop: loop, source: names, journal: journal)
+        guard let names else { return (try Resolver(settings, resolverLog: resolverLog), []) }
+        let known = ResolverNames(loop: loop, source: names, resolverLog: resolverLog)
         return (Resolver(inline: known), [known])
     }
 
@@ -77,10 +77,10 @@ final class InlineEdge {
             throw Fault(description: "no sockets: \(String(cString: strerror(errno)))")
         }
         guard let listener = listeners.first, let address = SocketAddress(host: "127.0.0.1", port: 4711),
-            case .ticket(let ticket) = census.admit(listener, address)
+            case .permit(let permit) = limiter.admit(listener, address)
         else { throw Fault(description: "connections are counted that have ended") }
         worker.accept(
-            AcceptedConnection(descriptor: ends[0], remote: address, local: address, listener: listener, ticket: ticket)
+            AcceptedConnection(descriptor: ends[0], remote: address, local: address, listener: listener, permit: permit)
         )
         return Ends(client: ends[1], edge: ends[0])
     }

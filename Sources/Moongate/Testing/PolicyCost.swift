@@ -42,7 +42,7 @@ package final class PolicyCost {
             services: PolicyServices(
                 logger: logger, verifier: nil, registry: registry, worker: worker))
         let host = PolicyHost()
-        set = PolicySet(made.program, made.engines.map { PolicyTenure($0, on: host) }, host: host)
+        set = PolicySet(made.program, made.engines.map { PolicyEngineLease($0, on: host) }, host: host)
         program = made.program
         request.initialize(to: HeaderList())
         response.initialize(to: HeaderList())
@@ -123,9 +123,9 @@ package final class PolicyCost {
 
     /// Bytes that the script engine holds after a full collection.
     package var engineMemory: Int {
-        self.set.tenures.reduce(0) { sum, tenure in
-            tenure.engine.vm.collectGarbage()
-            return sum + tenure.engine.vm.memoryInUse
+        self.set.leases.reduce(0) { sum, lease in
+            lease.engine.vm.collectGarbage()
+            return sum + lease.engine.vm.memoryInUse
         }
     }
 

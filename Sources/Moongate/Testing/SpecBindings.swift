@@ -62,11 +62,11 @@ enum SpecBindings {
         guard let session = session(call) else { return call.fail("there is no spec") }
         do throws(SpecFault) {
             guard let value = try body(session) else { return MG_RETURN }
-            let keeper = LuaTextKeeper()
-            guard value.write(to: call.pointee.output, keeping: keeper) else {
+            let manager = LuaTextKeeper()
+            guard value.write(to: call.pointee.output, keeping: manager) else {
                 return call.fail("the value is too large")
             }
-            session.keeper = keeper
+            session.manager = manager
             return MG_RETURN
         } catch {
             return call.fail(telling: error.message)
@@ -79,10 +79,10 @@ enum SpecBindings {
 
     private static let source: mg_leaf = { call in
         guard let session = session(call) else { return MG_RETURN }
-        let keeper = LuaTextKeeper()
-        _ = LuaValue.string(session.source).write(to: call.pointee.output, keeping: keeper)
-        _ = LuaValue.string(session.chunkName).write(to: call.pointee.output, keeping: keeper)
-        session.keeper = keeper
+        let manager = LuaTextKeeper()
+        _ = LuaValue.string(session.source).write(to: call.pointee.output, keeping: manager)
+        _ = LuaValue.string(session.chunkName).write(to: call.pointee.output, keeping: manager)
+        session.manager = manager
         return MG_RETURN
     }
 
@@ -106,11 +106,11 @@ enum SpecBindings {
         for folder in [session.world.folder] + session.world.path {
             for candidate in ["\(name).lua", "\(name)/init.lua"] {
                 guard let data = try? Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(candidate)")) else { continue }
-                let keeper = LuaTextKeeper()
+                let manager = LuaTextKeeper()
                 _ = LuaValue.string(String(decoding: data, as: UTF8.self)).write(
-                    to: call.pointee.output, keeping: keeper)
-                _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: keeper)
-                session.keeper = keeper
+                    to: call.pointee.output, keeping: manager)
+                _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: manager)
+                session.manager = manager
                 return MG_RETURN
             }
         }

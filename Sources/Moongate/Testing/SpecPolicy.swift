@@ -50,7 +50,7 @@ final class SpecPolicy {
         }
         host.account = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().account }
         host.moved = { owner in Unmanaged<SpecExchange>.fromOpaque(owner).takeUnretainedValue().settle() }
-        let set = PolicySet(program, made.engines.map { PolicyTenure($0, on: host) }, host: host)
+        let set = PolicySet(program, made.engines.map { PolicyEngineLease($0, on: host) }, host: host)
         self.set = set
         set.serve(self.calls)
     }

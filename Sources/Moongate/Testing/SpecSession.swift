@@ -32,7 +32,7 @@ final class SpecSession {
     /// Nanoseconds that are still to pass.
     private var timeLeft: UInt64 = 0
     /// Texts of the results that a leaf gives, until the next one does.
-    var keeper: LuaTextKeeper?
+    var manager: LuaTextKeeper?
     private var collect: LuaReference?
     private var runOne: LuaReference?
 

@@ -88,6 +88,6 @@ final class Connector: EventHandler {
         isDone = true
         timer = nil
         endpoint.services.loop.remove(descriptor)
-        endpoint.services.loop.bury(self)
+        endpoint.services.loop.releaseLater(self)
     }
 }

@@ -50,7 +50,7 @@ final class Endpoint {
     private var connector: Connector?
     /// An attempt to connect is among the connections of the process.
     private var isConnectCounted = false
-    private var waiting: SeekerQueue
+    private var waiting: PendingStreamQueue
     /// Those that wait for the first settings of a connection.
     private var unsettled = UnsettledStreams()
     private var backoff = Backoff()
@@ -75,7 +75,7 @@ final class Endpoint {
         self.host = host
         authority = Bytes.allocated(host.contains(":") ? "[\(host)]" : host)
         self.shared = shared
-        waiting = SeekerQueue(permits: shared.pending)
+        waiting = PendingStreamQueue(permits: shared.pending)
         self.requestLimit = requestLimit
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
         name = state.name
@@ -96,7 +96,7 @@ final class Endpoint {
     var isUsable: Bool { isAvailable && failure == nil && !isRemoved }
 
     /// Whether all is well with it; without a check that has ended, nothing is known against it.
-    var isHealthy: Bool { failure == nil && !isRemoved && state.ailments.isSubset(of: .unchecked) }
+    var isHealthy: Bool { failure == nil && !isRemoved && state.healthFlags.isSubset(of: .unchecked) }
 
     var activeStreams: Int { Int(truncatingIfNeeded: streams.value) }
 
@@ -104,18 +104,18 @@ final class Endpoint {
     var load: Int { activeStreams + waiting.count + unsettled.count }
 
     /// Finds room for a stream, or lets it wait.
-    @inline(__always) func assign(_ seeker: StreamSeeker) -> Upstream.Assignment {
+    @inline(__always) func assign(_ pendingStream: PendingStream) -> Upstream.Assignment {
         for connection in connections where connection.hasRoom { return .connection(connection) }
-        return wait(seeker)
+        return wait(pendingStream)
     }
 
-    private func wait(_ seeker: StreamSeeker) -> Upstream.Assignment {
-        guard waiting.append(seeker) else {
+    private func wait(_ pendingStream: PendingStream) -> Upstream.Assignment {
+        guard waiting.append(pendingStream) else {
             cells.overflows(.pending).add()
             return .overflow(shared.overflow(.pending))
         }
         if connectIfNeeded() { return .waiting(self) }
-        waiting.remove(seeker.owner)
+        waiting.remove(pendingStream.owner)
         return .overflow(shared.overflow(.connections))
     }
 
@@ -264,37 +264,37 @@ final class Endpoint {
     // MARK: Heads that wait for settings
 
     /// - Returns: why the stream cannot wait; `nil`: it does.
-    func awaitSettings(of connection: UpstreamConnection, _ seeker: StreamSeeker) -> String? {
+    func awaitSettings(of connection: UpstreamConnection, _ pendingStream: PendingStream) -> String? {
         guard shared.pending.tryBegin() else {
             cells.overflows(.pending).add()
             return shared.overflow(.pending)
         }
-        unsettled.append(seeker, waitingFor: ObjectIdentifier(connection))
+        unsettled.append(pendingStream, waitingFor: ObjectIdentifier(connection))
         return nil
     }
 
     /// The server of `connection` has said what it takes.
-    func settled(_ connection: UpstreamConnection) {
-        while let seeker = unsettled.next(of: ObjectIdentifier(connection)) {
+    func settingsArrived(_ connection: UpstreamConnection) {
+        while let pendingStream = unsettled.next(of: ObjectIdentifier(connection)) {
             shared.pending.end()
             guard !connection.hasRoom else {
-                seeker.connectionReady(connection)
+                pendingStream.connectionReady(connection)
                 continue
             }
-            switch assign(seeker) {
-            case .connection(let other): seeker.connectionReady(other)
-            case .waiting(let endpoint): seeker.waits(endpoint)
+            switch assign(pendingStream) {
+            case .connection(let other): pendingStream.connectionReady(other)
+            case .waiting(let endpoint): pendingStream.waits(endpoint)
             case .resolving: break
-            case .unavailable(let reason), .overflow(let reason): seeker.connectionFailed(reason)
+            case .unavailable(let reason), .overflow(let reason): pendingStream.connectionFailed(reason)
             }
         }
     }
 
     /// `connection` takes no streams any more. Those that can be told are those whose settings have not come.
     private func failUnsettled(_ connection: UpstreamConnection) {
-        while let seeker = unsettled.next(of: ObjectIdentifier(connection)) {
+        while let pendingStream = unsettled.next(of: ObjectIdentifier(connection)) {
             shared.pending.end()
-            seeker.connectionFailed("upstream \(shared.name) has not sent SETTINGS")
+            pendingStream.connectionFailed("upstream \(shared.name) has not sent SETTINGS")
         }
     }
 
@@ -356,13 +356,13 @@ final class Endpoint {
     func serveWaiting() {
         while !waiting.isEmpty {
             guard let connection = connections.first(where: \.hasRoom) else { return connectOrGiveUp() }
-            waiting.pop()?.seeker.connectionReady(connection)
+            waiting.pop()?.pendingStream.connectionReady(connection)
         }
     }
 
     /// Tells all that wait now. One that is told may wait here again, or end others before it is their turn.
     private func failWaiting(_ reason: String) {
         let end = waiting.end
-        while let entry = waiting.pop(before: end) { entry.seeker.connectionFailed(reason) }
+        while let entry = waiting.pop(before: end) { entry.pendingStream.connectionFailed(reason) }
     }
 }

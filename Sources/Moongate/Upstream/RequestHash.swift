@@ -154,9 +154,9 @@ extension RequestHash.Cookie {
 
 extension Upstream {
     /// The wish for an endpoint of a request of our own, which has no client.
-    func wish(forCall request: UnsafePointer<HeaderList>) -> EndpointWish? {
+    func wish(forCall request: UnsafePointer<HeaderList>) -> EndpointPreference? {
         guard hashesRequests, let requestHash else { return nil }
         guard case .hash(let hash) = requestHash.answer(request, client: nil, givesCookies: false) else { return nil }
-        return EndpointWish(hash: hash)
+        return EndpointPreference(hash: hash)
     }
 }

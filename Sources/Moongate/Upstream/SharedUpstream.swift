@@ -28,7 +28,7 @@ final class SharedUpstream: Sendable {
     private let enforcedEjections = Atomic<UInt64>(0)
     private let refusedEjections = Atomic<UInt64>(0)
     private let state: Locked<State>
-    private let bell: HealthBell
+    private let bell: HealthWaker
 
     private struct State {
         var config: UpstreamConfig
@@ -56,7 +56,7 @@ final class SharedUpstream: Sendable {
     /// How long an endpoint that nobody has is remembered: reloads and answers of DNS let some go and take them back.
     private static let memory: UInt64 = 10_000_000_000
 
-    init(name: String, metrics: MetricsRegistry.Entry, bell: HealthBell) {
+    init(name: String, metrics: MetricsRegistry.Entry, bell: HealthWaker) {
         self.name = name
         self.metrics = metrics
         self.bell = bell
@@ -66,7 +66,7 @@ final class SharedUpstream: Sendable {
     /// One that nobody else has or counts.
     convenience init(name: String) {
         let block = CounterBlock(rows: 1, columns: UpstreamCells.Column.count)
-        self.init(name: name, metrics: MetricsRegistry.Entry(name: name, block: block), bell: HealthBell())
+        self.init(name: name, metrics: MetricsRegistry.Entry(name: name, block: block), bell: HealthWaker())
     }
 
     /// As it is in force.
@@ -104,7 +104,7 @@ final class SharedUpstream: Sendable {
                 return (member.endpoint, member.users == 1)
             }
             let endpoint = SharedEndpoint(
-                address, host: host, workers: workers, ailments: state.config.healthCheck == nil ? [] : .unchecked)
+                address, host: host, workers: workers, healthFlags: state.config.healthCheck == nil ? [] : .unchecked)
             state.members[address] = Member(endpoint: endpoint, users: 1)
             return (endpoint, true)
         }
@@ -147,7 +147,7 @@ final class SharedUpstream: Sendable {
     func healthChanged() { version.wrappingAdd(1, ordering: .releasing) }
 
     /// Requests to an endpoint fail: the health monitor decides what follows.
-    func suspect(_ endpoint: SharedEndpoint, _ suspicion: Suspicion) {
+    func suspect(_ endpoint: SharedEndpoint, _ suspicion: SuspicionReason) {
         bell.ring(.suspicion(self, endpoint, suspicion))
     }
 

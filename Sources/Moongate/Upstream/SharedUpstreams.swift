@@ -5,7 +5,7 @@ final class SharedUpstreams: Sendable {
     }
 
     /// Reaches the health monitor.
-    let bell = HealthBell()
+    let bell = HealthWaker()
     private let metrics: MetricsRegistry.Family
     private let references = Locked<[String: Reference]>([:])
 

@@ -33,7 +33,7 @@ final class Upstream {
     private(set) var hashesRequests = false
     private var random = FastRandom()
     /// Streams that came before any host name was resolved.
-    private var waiting: SeekerQueue
+    private var waiting: PendingStreamQueue
     private let shared: SharedUpstream
     private let cells: UpstreamCells
     private let worker: Int
@@ -55,7 +55,7 @@ final class Upstream {
         name = config.name
         nameBytes = Bytes.allocated(config.name)
         self.shared = shared
-        waiting = SeekerQueue(permits: shared.pending)
+        waiting = PendingStreamQueue(permits: shared.pending)
         cells = UpstreamCells(row: shared.metrics.block.row(worker))
         self.worker = worker
         self.config = config
@@ -111,28 +111,31 @@ final class Upstream {
 
     /// Chooses an endpoint for a stream and finds room there. `excluding`: where it was tried already. `wish`: what a
     /// policy asks for.
-    func assign(_ seeker: StreamSeeker, excluding: Endpoint? = nil, wish: EndpointWish? = nil) -> Assignment {
+    func assign(_ pendingStream: PendingStream, excluding: Endpoint? = nil, wish: EndpointPreference? = nil)
+        -> Assignment
+    {
         if let requestLimit, requestLimit._withUnsafeGuaranteedRef({ $0.isFull }) { return overflow(.requests) }
         if shared.healthVersion != seenHealth { noteHealth() }
-        if let wish { return assign(seeker, excluding, wish) }
+        if let wish { return assign(pendingStream, excluding, wish) }
         guard let endpoint = pick(excluding) ?? (excluding == nil ? nil : pick(nil)) else {
-            return unavailable(seeker, nil)
+            return unavailable(pendingStream, nil)
         }
-        return endpoint.assign(seeker)
+        return endpoint.assign(pendingStream)
     }
 
     /// A stream that waits for DNS is gone.
     func forget(_ owner: UnsafeMutableRawPointer) { waiting.remove(owner) }
 
-    private func assign(_ seeker: StreamSeeker, _ excluded: Endpoint?, _ wish: EndpointWish) -> Assignment {
+    private func assign(_ pendingStream: PendingStream, _ excluded: Endpoint?, _ wish: EndpointPreference) -> Assignment
+    {
         let isBound = wish.isStrict && wish.address != nil
         let named = endpoints.first { (isBound || $0 !== excluded) && $0.isUsable && wish.names($0.address) }
         if isBound && named == nil && !awaitsFirstAnswer { return .unavailable("no healthy upstream") }
         guard let endpoint = named ?? (isBound ? nil : pick(excluded, hash: wish.hash) ?? pick(nil, hash: wish.hash))
         else {
-            return unavailable(seeker, wish)
+            return unavailable(pendingStream, wish)
         }
-        return endpoint.assign(seeker)
+        return endpoint.assign(pendingStream)
     }
 
     // MARK: Limits
@@ -182,7 +185,7 @@ final class Upstream {
     private func noteHealth() {
         seenHealth = shared.healthVersion
         let plan = HealthPlan(
-            endpoints.map(\.state.ailments), priorities: priorities, panicThreshold: config.panicThreshold)
+            endpoints.map(\.state.healthFlags), priorities: priorities, panicThreshold: config.panicThreshold)
         let now = Clock.now()
         let slow = config.slowStart.map(SlowStart.init)
         slowStart = nil
@@ -217,12 +220,14 @@ final class Upstream {
 
     private var awaitsFirstAnswer: Bool { endpoints.isEmpty && hosts.contains(where: \.isFirstAnswerPending) }
 
-    private func unavailable(_ seeker: StreamSeeker, _ wish: EndpointWish?) -> Assignment {
+    private func unavailable(_ pendingStream: PendingStream, _ wish: EndpointPreference?) -> Assignment {
         if awaitsFirstAnswer {
-            return waiting.append(seeker, wish) ? .resolving : overflow(.pending)
+            return waiting.append(pendingStream, wish) ? .resolving : overflow(.pending)
         }
         let reason =
-            endpoints.lazy.compactMap { $0.failure ?? $0.state.complaint }.first ?? hosts.lazy.compactMap(\.failure)
+            endpoints.lazy.compactMap { $0.failure ?? $0.state.unhealthyReason }.first ?? hosts.lazy.compactMap(
+                \.failure
+            )
             .first ?? "no endpoint"
         return .unavailable("upstream \(name) has no usable endpoint: \(reason)")
     }
@@ -292,12 +297,12 @@ final class Upstream {
     private func serveWaiting() {
         let end = waiting.end
         while let entry = waiting.pop(before: end) {
-            let seeker = entry.seeker
-            switch assign(seeker, wish: entry.wish) {
-            case .connection(let connection): seeker.connectionReady(connection)
-            case .waiting(let endpoint): seeker.waits(endpoint)
+            let pendingStream = entry.pendingStream
+            switch assign(pendingStream, wish: entry.wish) {
+            case .connection(let connection): pendingStream.connectionReady(connection)
+            case .waiting(let endpoint): pendingStream.waits(endpoint)
             case .resolving: break
-            case .unavailable(let reason), .overflow(let reason): seeker.connectionFailed(reason)
+            case .unavailable(let reason), .overflow(let reason): pendingStream.connectionFailed(reason)
             }
         }
     }

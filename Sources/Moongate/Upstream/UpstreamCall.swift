@@ -215,8 +215,8 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         guard let owner = call.stream.pointee.owner else { return }
         call.phase = .connecting
         call.attempts += 1
-        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        guard let assignment = assignment(call, seeker) else { return }
+        let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
+        guard let assignment = assignment(call, pendingStream) else { return }
         switch assignment {
         case .connection(let connection): send(call, on: connection)
         case .waiting(let endpoint): call.endpoint = endpoint
@@ -231,9 +231,9 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         loop.set(call.timer, at: loop.now)
     }
 
-    private func assignment(_ call: UpstreamCall, _ seeker: StreamSeeker) -> Upstream.Assignment? {
-        guard let upstream = call.upstream else { return call.endpoint?.assign(seeker) }
-        return upstream.assign(seeker, excluding: call.endpoint, wish: upstream.wish(forCall: call.request))
+    private func assignment(_ call: UpstreamCall, _ pendingStream: PendingStream) -> Upstream.Assignment? {
+        guard let upstream = call.upstream else { return call.endpoint?.assign(pendingStream) }
+        return upstream.assign(pendingStream, excluding: call.endpoint, wish: upstream.wish(forCall: call.request))
     }
 
     private func send(_ call: UpstreamCall, on connection: UpstreamConnection) {
@@ -250,8 +250,8 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 
     private func awaitSettings(_ call: UpstreamCall, of connection: UpstreamConnection) {
         guard let owner = call.stream.pointee.owner else { return }
-        let seeker = StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(self))
-        if let overflow = connection.awaitSettings(seeker) { failLater(call, .unavailable(overflow)) }
+        let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
+        if let overflow = connection.awaitSettings(pendingStream) { failLater(call, .unavailable(overflow)) }
     }
 
     private func stopWaiting(_ call: UpstreamCall) {

@@ -17,7 +17,7 @@ final class UpstreamConnection: HTTP2Connection {
     /// When the last stream ended, or when the connection began.
     private var idleSince: Instant
     /// `nil`: the connection has no schedule.
-    private var keeper: ConnectionKeeper?
+    private var manager: ConnectionManager?
     /// Set while large heads wait for the server's settings.
     private var settingsTimer: OwnedTimer?
     /// The last limit that was told; see `tellSmallLimit`.
@@ -45,9 +45,9 @@ final class UpstreamConnection: HTTP2Connection {
                 (.maxHeaderListSize, UInt32(maxHeaderBytes)),
             ], window: UpstreamConnection.connectionWindow, largestStreamWindow: UpstreamConnection.streamWindow)
         guard !isClosed, endpoint.lifetime.schedule != ConnectionSchedule.Settings() else { return }
-        let keeper = ConnectionKeeper(endpoint.lifetime.schedule, of: self, loop: loop)
-        self.keeper = keeper
-        keeper.look()
+        let manager = ConnectionManager(endpoint.lifetime.schedule, of: self, loop: loop)
+        self.manager = manager
+        manager.look()
     }
 
     /// Takes no new streams and ends with its last one.
@@ -97,8 +97,8 @@ final class UpstreamConnection: HTTP2Connection {
     /// Has a stream wait until the server has said how large a head may be; no longer than for a connection. Streams with
     /// small heads go past it.
     /// - Returns: why it cannot wait; `nil`: it does, and `connectionReady` or `connectionFailed` follows.
-    func awaitSettings(_ seeker: StreamSeeker) -> String? {
-        if let overflow = endpoint.awaitSettings(of: self, seeker) { return overflow }
+    func awaitSettings(_ pendingStream: PendingStream) -> String? {
+        if let overflow = endpoint.awaitSettings(of: self, pendingStream) { return overflow }
         guard settingsTimer == nil else { return nil }
         // A server that says nothing for so long is not asked for more: those that wait look elsewhere.
         let timer = OwnedTimer(loop) { [weak self] in self?.retire() }
@@ -117,7 +117,7 @@ final class UpstreamConnection: HTTP2Connection {
             isConfirmed = true
             settingsTimer = nil
             endpoint.connectionConfirmed()
-            endpoint.settled(self)
+            endpoint.settingsArrived(self)
         }
         endpoint.serveWaiting()
     }
@@ -145,7 +145,7 @@ final class UpstreamConnection: HTTP2Connection {
     }
 }
 
-extension UpstreamConnection: KeptConnection {
+extension UpstreamConnection: ManagedConnection {
     var scheduleView: ConnectionSchedule.View? {
         guard !isClosed else { return nil }
         return ConnectionSchedule.View(

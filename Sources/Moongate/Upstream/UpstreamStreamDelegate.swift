@@ -11,7 +11,7 @@ class UpstreamStreamDelegate: StreamDelegate {
 }
 
 /// A stream that looks for a connection, and who hears how that goes.
-struct StreamSeeker {
+struct PendingStream {
     let owner: UnsafeMutableRawPointer
     let delegate: Unmanaged<UpstreamStreamDelegate>
 

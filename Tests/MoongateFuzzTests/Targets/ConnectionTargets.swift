@@ -35,7 +35,7 @@ extension FuzzTarget {
 
 /// Plays one input after the other on one edge.
 final class FuzzStage {
-    private let tally = FuzzTally()
+    private let statsRow = FuzzTally()
     private let edge: FuzzEdge
     private var number = 0
 
@@ -53,14 +53,14 @@ final class FuzzStage {
     private func playWorld(_ script: FuzzInput, mood: UInt8) throws {
         let moods = FuzzServer.Mood.allCases
         var world = FuzzWorld(
-            edge, slot: try next(isWorld: true), mood: moods[Int(mood & 0x7f) % moods.count], tally)
+            edge, slot: try next(isWorld: true), mood: moods[Int(mood & 0x7f) % moods.count], statsRow)
         try world.play(script)
     }
 
     /// What all inputs so far have led to.
     func counts() -> [FuzzTally.Event: Int] {
-        tally.read(edge)
-        return tally.counts
+        statsRow.read(edge)
+        return statsRow.counts
     }
 
     private static func request(_ path: String, _ more: [(String, String)] = []) -> [UInt8] {

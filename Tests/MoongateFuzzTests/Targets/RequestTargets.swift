@@ -37,7 +37,7 @@ extension FuzzTarget {
             let name = names[Int(input.byte()) % names.count]
             input.text().withView { list.add(name, $0) }
         }
-        var path = SettledPath()
+        var path = CanonicalPath()
         let isRefused = RequestCheck.normalize(&list, &path, modes & 32 == 0 ? .strict : .lenient) != nil
         if !isRefused { try checkAuthority(&list) }
         guard let address = SocketAddress(host: "2001:db8::1", port: 5000) else { return }
@@ -87,7 +87,7 @@ extension FuzzTarget {
         let query = path.firstIndex(of: UInt8(ascii: "?")).map { Array(path[$0...]) } ?? []
         try Violation.check(text.suffix(query.count).elementsEqual(query), "the query has changed")
         let plain = text.prefix { $0 != UInt8(ascii: "?") }
-        let key = Array(plain).withView { PathKey.lend($0) { Array($0.buffer) } }
+        let key = Array(plain).withView { PathKey.withKey($0) { Array($0.buffer) } }
         try Violation.check(key.count <= plain.count, "a key grows")
         try Violation.check(
             !key.split(separator: UInt8(ascii: "/")).contains { $0 == [0x2e] || $0 == [0x2e, 0x2e] }, "dots")

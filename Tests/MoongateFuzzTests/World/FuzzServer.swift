@@ -43,12 +43,12 @@ struct FuzzServer {
     private let edge: FuzzEdge
     private let slot: Int
     private var connections: [Connection] = []
-    private let tally: FuzzTally
+    private let statsRow: FuzzTally
 
-    init(_ edge: FuzzEdge, _ slot: Int, _ tally: FuzzTally) {
+    init(_ edge: FuzzEdge, _ slot: Int, _ statsRow: FuzzTally) {
         self.edge = edge
         self.slot = slot
-        self.tally = tally
+        self.statsRow = statsRow
     }
 
     private static let head = FuzzFrame.block([(":status", "200"), ("content-type", "application/grpc")])
@@ -72,7 +72,7 @@ struct FuzzServer {
             }
             connections.append(Connection(peer: peer))
             connections[connections.count - 1].send(FuzzServer.opening)
-            tally.count(.connections)
+            statsRow.count(.connections)
         }
         for index in connections.indices { connections[index].send([]) }
         guard isReading else { return }

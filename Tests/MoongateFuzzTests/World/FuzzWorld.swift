@@ -10,17 +10,17 @@ struct FuzzWorld {
 
     private let edge: FuzzEdge
     private let slot: Int
-    private let tally: FuzzTally
+    private let statsRow: FuzzTally
     private var clients: [FuzzClient] = []
     private var server: FuzzServer
     private var reloads = 0
 
     /// - Parameter mood: of the server at the beginning.
-    init(_ edge: FuzzEdge, slot: Int, mood: FuzzServer.Mood, _ tally: FuzzTally) {
+    init(_ edge: FuzzEdge, slot: Int, mood: FuzzServer.Mood, _ statsRow: FuzzTally) {
         self.edge = edge
         self.slot = slot
-        self.tally = tally
-        server = FuzzServer(edge, slot, tally)
+        self.statsRow = statsRow
+        server = FuzzServer(edge, slot, statsRow)
         server.mood = mood
     }
 
@@ -58,7 +58,7 @@ struct FuzzWorld {
             edge.closeMute()
             try server.serve()
             for index in clients.indices.reversed() {
-                if clients[index].isFull { tally.count(.fullClientSockets) }
+                if clients[index].isFull { statsRow.count(.fullClientSockets) }
                 try clients[index].receive()
                 guard clients[index].isGone else { continue }
                 clients[index].close()
@@ -67,7 +67,7 @@ struct FuzzWorld {
             guard !server.isReading else { continue }
             for descriptor in server.descriptors {
                 guard let end = FuzzSocketState.otherEnd(of: descriptor), FuzzSocketState.isFull(end) else { continue }
-                tally.count(.fullUpstreamSockets)
+                statsRow.count(.fullUpstreamSockets)
             }
         }
     }
@@ -116,7 +116,7 @@ struct FuzzWorld {
     private mutating func connect(_ choice: UInt8) throws {
         guard clients.count < FuzzWorld.mostClients else { return }
         clients.append(FuzzClient(try edge.inline.connect(), choice))
-        tally.count(.clients)
+        statsRow.count(.clients)
     }
 
     private mutating func abort(_ choice: UInt8) {
@@ -124,13 +124,13 @@ struct FuzzWorld {
         guard clients.indices.contains(index) else { return }
         clients[index].close()
         clients.remove(at: index)
-        tally.count(.aborts)
+        statsRow.count(.aborts)
     }
 
     private mutating func reload(_ choice: UInt8) throws {
         guard reloads < FuzzWorld.mostReloads else { return }
         reloads += 1
-        tally.count(.reloads)
+        statsRow.count(.reloads)
         try edge.reload(FuzzConfiguration.Variation(rawValue: choice & 31))
     }
 
@@ -160,6 +160,6 @@ struct FuzzWorld {
             client.call(path, fields, body: size, ends: choice & 4 != 0 && choice & 16 == 0)
             if choice & 16 != 0 { client.goOn(size, ends: choice & 4 != 0) }
         }
-        tally.count(.calls)
+        statsRow.count(.calls)
     }
 }

@@ -11,14 +11,14 @@ import Testing
 
     private let deliveries = Deliveries()
     private let distributor: ConnectionDistributor
-    private let census: ConnectionCensus
+    private let limiter: ConnectionLimiter
 
     init() {
         let deliveries = deliveries
         distributor = ConnectionDistributor(workers: 3) { worker, connection in
             deliveries.list.withLock { $0.append((worker, connection.descriptor)) }
         }
-        census = ConnectionCensus(
+        limiter = ConnectionLimiter(
             registry: MetricsRegistry(workers: 3), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
@@ -28,10 +28,10 @@ import Testing
             maxHeaderFields: 64, schedule: .init(), limits: ConnectionLimits(), tls: nil, proxyProtocol: nil,
             forwardClientCertificate: nil)
         let address = try #require(SocketAddress("10.0.0.1:1"))
-        guard case .ticket(let ticket) = census.admit(listener, address) else { throw Refused() }
+        guard case .permit(let permit) = limiter.admit(listener, address) else { throw Refused() }
         // No descriptor of anything: nobody uses it.
         return AcceptedConnection(
-            descriptor: number, remote: address, local: address, listener: listener, ticket: ticket)
+            descriptor: number, remote: address, local: address, listener: listener, permit: permit)
     }
 
     private struct Refused: Error {}

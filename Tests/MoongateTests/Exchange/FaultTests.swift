@@ -43,7 +43,7 @@ import Testing
 
 @Suite final class RequestCheckTests {
     private let list = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
-    private var path = SettledPath()
+    private var path = CanonicalPath()
 
     init() { list.initialize(to: HeaderList()) }
 

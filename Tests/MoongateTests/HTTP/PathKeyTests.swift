@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct PathKeyTests {
     private func key(_ path: String, _ reading: PathKey.Reading = []) -> String {
-        Array(path.utf8).withBytes { PathKey.lend($0, reading) { $0.string } }
+        Array(path.utf8).withBytes { PathKey.withKey($0, reading) { $0.string } }
     }
 
     @Test(arguments: [

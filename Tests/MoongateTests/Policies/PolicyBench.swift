@@ -109,7 +109,7 @@ final class PolicyBench {
         let made = try PolicyProgram.make(
             config, folder: "/etc", shipped: "/usr/share/policies", loader: .memory(texts), services: services)
         program = made.program
-        set = PolicySet(program, made.engines.map { [host] in PolicyTenure($0, on: host) }, host: host)
+        set = PolicySet(program, made.engines.map { [host] in PolicyEngineLease($0, on: host) }, host: host)
         host.newest = set
         let posted = posted
         host.post = { work in posted.withLock { $0.append(work) } }
@@ -124,7 +124,7 @@ final class PolicyBench {
     }
 
     /// The script engine of a unit.
-    func engine(_ unit: Int = 0) -> PolicyEngine { set.tenures[unit].engine }
+    func engine(_ unit: Int = 0) -> PolicyEngine { set.leases[unit].engine }
 
     var chain: PolicyChain { get throws { try #require(program.routeChain(0)) } }
 

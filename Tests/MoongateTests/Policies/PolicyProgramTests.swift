@@ -198,7 +198,7 @@ import Testing
             [.init("p.lua")], data: ["/etc/d.txt": "hello"])
         let engine = try PolicyEngine(bench.program.units[0], services: bench.services)
         let host = PolicyHost()
-        let second = PolicySet(bench.program, [PolicyTenure(engine, on: host)], host: host)
+        let second = PolicySet(bench.program, [PolicyEngineLease(engine, on: host)], host: host)
         let run = try #require(second.begin(owner: nil))
         let call = try bench.call()
         run.pointer.pointee.subject = call.subject

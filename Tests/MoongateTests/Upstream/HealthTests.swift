@@ -40,13 +40,15 @@ import Testing
 }
 
 @Suite struct HealthPlanTests {
-    private typealias Ailments = SharedEndpoint.Ailments
-    private let fine: SharedEndpoint.Ailments = []
-    private let failed = SharedEndpoint.Ailments.failedCheck
-    private let unchecked = SharedEndpoint.Ailments.unchecked
+    private typealias HealthFlags = SharedEndpoint.HealthFlags
+    private let fine: SharedEndpoint.HealthFlags = []
+    private let failed = SharedEndpoint.HealthFlags.failedCheck
+    private let unchecked = SharedEndpoint.HealthFlags.unchecked
 
-    private func plan(_ ailments: [SharedEndpoint.Ailments], _ priorities: [Int] = [], panic: Int = 50) -> HealthPlan {
-        HealthPlan(ailments, priorities: priorities, panicThreshold: panic)
+    private func plan(_ healthFlags: [SharedEndpoint.HealthFlags], _ priorities: [Int] = [], panic: Int = 50)
+        -> HealthPlan
+    {
+        HealthPlan(healthFlags, priorities: priorities, panicThreshold: panic)
     }
 
     @Test func healthyOnesAreUsed() {
@@ -210,7 +212,7 @@ import Testing
         var config = UpstreamConfig(name: "a", endpoints: [])
         config.healthCheck = HealthCheckConfig()
         upstream.use(config, tls: nil)
-        #expect(upstream.join(address, host: "a.example").ailments == .unchecked)
+        #expect(upstream.join(address, host: "a.example").healthFlags == .unchecked)
     }
 }
 

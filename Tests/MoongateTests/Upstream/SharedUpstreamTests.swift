@@ -24,11 +24,11 @@ import Testing
 
     private final class Listener: HealthListener {
         let rings = Locked(0)
-        func hear(_ news: HealthNews) { rings.withLock { $0 += 1 } }
+        func hear(_ news: HealthEvent) { rings.withLock { $0 += 1 } }
     }
 
     @Test func healthHearsOfManyEndpointsOnce() throws {
-        let bell = HealthBell()
+        let bell = HealthWaker()
         let listener = Listener()
         bell.connect(listener)
         let rings = listener.rings

@@ -13,14 +13,14 @@ import Testing
         var streams = UnsettledStreams()
         for (index, owner) in owners.enumerated() {
             streams.append(
-                StreamSeeker(owner: owner, delegate: Unmanaged.passUnretained(delegate)),
+                PendingStream(owner: owner, delegate: Unmanaged.passUnretained(delegate)),
                 waitingFor: index == 1 ? other : one)
         }
         let isGone = streams.remove(owners[3])
         let isGoneAgain = streams.remove(owners[3])
         #expect(isGone && !isGoneAgain)
         var left: [UnsafeMutableRawPointer] = []
-        while let seeker = streams.next(of: one) { left.append(seeker.owner) }
+        while let pendingStream = streams.next(of: one) { left.append(pendingStream.owner) }
         #expect(left == [owners[0], owners[2], owners[4]])
         let last = streams.next(of: other)?.owner
         #expect(last == owners[1] && streams.count == 0)

@@ -210,8 +210,8 @@ import Testing
         init() throws {
             let dead = try #require(SocketAddress("127.0.0.1:1"))
             resolver = try Resolver(
-                DNSSettings(servers: [dead], timeout: 1_000_000_000, attempts: 1), journal: .silent)
-            services = UpstreamServices(loop: try EventLoop(), library: HTTP2Library(), resolver: resolver)
+                DNSSettings(servers: [dead], timeout: 1_000_000_000, attempts: 1), resolverLog: .silent)
+            services = UpstreamServices(loop: try EventLoop(), library: HTTP2SharedState(), resolver: resolver)
         }
 
         func fresh(_ config: UpstreamConfig) -> [String] {

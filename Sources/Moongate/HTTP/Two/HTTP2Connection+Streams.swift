@@ -276,7 +276,7 @@ extension HTTP2Connection {
     private func borrow(_ head: FrameHead, _ payload: Bytes) {
         head.write(to: core.pointee.output.reserve(FrameHead.size, library.outputs))
         core.pointee.output.commit(FrameHead.size)
-        if core.pointee.loans.isEmpty { loop.lend(to: self) }
+        if core.pointee.loans.isEmpty { loop.flushAfterRead(self) }
         core.pointee.loans.append(payload, behind: core.pointee.output.count, library.outputs)
     }
 

@@ -1,7 +1,7 @@
 /// What waits for the peer.
 extension HTTP2Connection {
     /// Something does: looks at it before long.
-    func watchSoon() { watcher.look(within: ConnectionWatch.soon) }
+    func watchSoon() { watcher.look(within: ConnectionStallDetector.soon) }
 
     /// A request has begun.
     @inline(__always) func watchBodies() { if watch == nil || streams.count == 1 { watchBodiesNow() } }
@@ -13,9 +13,9 @@ extension HTTP2Connection {
     /// Nothing does any more.
     func endWatch() { watch = nil }
 
-    private var watcher: ConnectionWatch {
+    private var watcher: ConnectionStallDetector {
         if let watch { return watch }
-        let new = ConnectionWatch(self, loop: loop)
+        let new = ConnectionStallDetector(self, loop: loop)
         watch = new
         return new
     }

@@ -23,7 +23,7 @@ class HTTP2Connection: EventHandler {
     }
 
     let loop: EventLoop
-    let library: HTTP2Library
+    let library: HTTP2SharedState
     /// Takes the streams that the peer opens; `nil`: it may open none. Each stream names who hears of its events.
     let acceptor: StreamDelegate?
     let descriptor: Int32
@@ -44,14 +44,15 @@ class HTTP2Connection: EventHandler {
     private var isHandshaking: Bool
     /// Bytes that the kernel did not take; they come before all others.
     private var unsent = PendingBytes()
-    let watchLimits: WatchLimits
+    let watchLimits: StallLimits
     /// Made when something waits for the peer; see `watchSoon`.
-    var watch: ConnectionWatch?
+    var watch: ConnectionStallDetector?
 
     /// - Parameter traffic: counts bytes of the transport, TLS removed.
     init(
-        loop: EventLoop, library: HTTP2Library, acceptor: StreamDelegate?, transport: Transport, maxHeaderBytes: Int,
-        maxHeaderFields: Int = .max, limits: FrameLimits = FrameLimits(), watch: WatchLimits = WatchLimits(),
+        loop: EventLoop, library: HTTP2SharedState, acceptor: StreamDelegate?, transport: Transport,
+        maxHeaderBytes: Int,
+        maxHeaderFields: Int = .max, limits: FrameLimits = FrameLimits(), watch: StallLimits = StallLimits(),
         traffic: TrafficCounters? = nil
     ) {
         watchLimits = watch
@@ -143,7 +144,7 @@ class HTTP2Connection: EventHandler {
         core.pointee.section.target = nil
         loop.remove(descriptor)
         endTransport(limits)
-        loop.bury(self)
+        loop.releaseLater(self)
         connectionClosed(reason)
         while let stream = streams.first {
             detach(stream)
@@ -171,7 +172,7 @@ class HTTP2Connection: EventHandler {
         guard !isClosed else { return }
         queueGoAway(code, last: core.pointee.lastPeerStream)
         // Frames whose payload is lent would be cut.
-        if !core.pointee.loans.isEmpty { settle() }
+        if !core.pointee.loans.isEmpty { flushBorrowed() }
         if !isHandshaking { _ = sendOutput() }
         close(.protocolViolation(reason), lingering: limits)
     }
@@ -243,7 +244,7 @@ class HTTP2Connection: EventHandler {
                 core.pointee.heardAt = loop.now
                 let before = core.pointee.handled
                 take(Bytes(base, count))
-                loop.takeBack()
+                loop.flushBorrowers()
                 guard !isClosed else { return }
                 budget -= count
                 if count < room.count && !transport.hasPendingInput { return }
@@ -295,7 +296,7 @@ class HTTP2Connection: EventHandler {
         assert(hasSoundQueues, "the queues of a connection's streams are broken")
         defer { if closesAfterFlush { close(.local) } }
         guard !isClosed, !isHandshaking else { return }
-        if !core.pointee.loans.isEmpty { settle() }
+        if !core.pointee.loans.isEmpty { flushBorrowed() }
         openHeldWindow()
         giveRoom()
         let hasSent = serveReadyStreams(mayWrite: !awaitsWritable && sendUnsent()) && sendOutput()
@@ -320,7 +321,7 @@ class HTTP2Connection: EventHandler {
     }
 
     /// Writes the output with what was lent to it, before that goes.
-    override func settle() {
+    override func flushBorrowed() {
         guard var lent = core.pointee.takeLentOutput() else { return }
         defer { lent.free(library.outputs) }
         guard !isClosed else { return }
@@ -336,7 +337,7 @@ class HTTP2Connection: EventHandler {
     }
 
     /// How many bytes the kernel took of the output and the loans within.
-    private func write(_ lent: LentOutput) -> Int {
+    private func write(_ lent: SegmentedOutput) -> Int {
         withUnsafeTemporaryAllocation(of: iovec.self, capacity: lent.mostParts) { parts in
             guard let base = parts.baseAddress else { return 0 }
             var count = 0

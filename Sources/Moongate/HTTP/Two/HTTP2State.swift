@@ -10,7 +10,7 @@ struct HTTP2State {
     /// How often streams are being looked at, see `HTTP2Connection.inspectStreams`.
     var inspections = 0
     var output = OutputBuffer()
-    var loans = LoanList()
+    var loans = BorrowedSegments()
     var decoder: HeaderDecoder
     var encoder: HeaderEncoder
 
@@ -132,23 +132,23 @@ struct HTTP2State {
     /// Octets of a head that every server takes; gRPC's for Java says 8 KiB, and ends connections for more.
     static let smallHead = 8 * 1024
 
-    init(_ library: HTTP2Library, _ limits: FrameLimits, now: Instant) {
+    init(_ library: HTTP2SharedState, _ limits: FrameLimits, now: Instant) {
         budget = FrameBudget(limits, now: now)
         decoder = HeaderDecoder(library.compression)
         encoder = HeaderEncoder(library.compression)
     }
 
     /// Takes the output off the connection together with its loans; `nil`, and nothing is taken: there are no loans.
-    mutating func takeLentOutput() -> LentOutput? {
+    mutating func takeLentOutput() -> SegmentedOutput? {
         guard !loans.isEmpty else { return nil }
         defer {
             output = OutputBuffer()
-            loans = LoanList()
+            loans = BorrowedSegments()
         }
-        return LentOutput(output: output, loans: loans)
+        return SegmentedOutput(output: output, loans: loans)
     }
 
-    mutating func destroy(_ library: HTTP2Library) {
+    mutating func destroy(_ library: HTTP2SharedState) {
         decoder.free()
         encoder.free()
         streams.free()

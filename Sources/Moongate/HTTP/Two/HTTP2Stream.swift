@@ -63,7 +63,7 @@ struct HTTP2Stream {
         /// It has something to send, but no window of its own.
         var lacksWindow = false
 
-        // MARK: For `ConnectionWatch`
+        // MARK: For `ConnectionStallDetector`
 
         /// Since when it has waited for a window, without one worth mentioning meanwhile; 0: it has not.
         var stalledSince: Instant = 0

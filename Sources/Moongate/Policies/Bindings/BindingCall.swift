@@ -124,18 +124,18 @@ extension UnsafeMutablePointer where Pointee == mg_call {
 
     /// Any value; at most one for each call.
     func give(_ value: LuaValue) -> mg_action {
-        let keeper = LuaTextKeeper()
-        guard value.write(to: pointee.output, keeping: keeper) else { return fail("the value is too large") }
-        engine?.keeper = keeper
+        let manager = LuaTextKeeper()
+        guard value.write(to: pointee.output, keeping: manager) else { return fail("the value is too large") }
+        engine?.manager = manager
         return MG_RETURN
     }
 
     /// Any values.
     func give(all values: [LuaValue]) -> mg_action {
-        let keeper = LuaTextKeeper()
-        let isComplete = values.allSatisfy { $0.write(to: pointee.output, keeping: keeper) }
+        let manager = LuaTextKeeper()
+        let isComplete = values.allSatisfy { $0.write(to: pointee.output, keeping: manager) }
         guard isComplete else { return fail("the values are too large") }
-        engine?.keeper = keeper
+        engine?.manager = manager
         return MG_RETURN
     }
 

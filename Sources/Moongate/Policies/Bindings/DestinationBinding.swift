@@ -92,8 +92,8 @@ enum DestinationBinding {
         return SocketAddress(host: isBracketed ? String(text.dropFirst().dropLast()) : text, port: 0)
     }
 
-    private static func wish(_ run: PolicyRun, _ change: (inout EndpointWish) -> Void) {
-        var wish = run.pointer.pointee.subject.wish ?? EndpointWish()
+    private static func wish(_ run: PolicyRun, _ change: (inout EndpointPreference) -> Void) {
+        var wish = run.pointer.pointee.subject.wish ?? EndpointPreference()
         change(&wish)
         run.pointer.pointee.subject.wish = wish
     }

@@ -82,13 +82,13 @@ enum DictBinding {
         }
         do throws(StateFault) {
             let dict: SharedDict
-            if let known = engine.holdings.dicts[name.string], call.isAbsent(1) {
+            if let known = engine.resources.dicts[name.string], call.isAbsent(1) {
                 dict = known
             } else if call.run != nil {
                 return call.fail(
                     "moon.dict: hooks find dicts that were made while the policies loaded; make it there")
             } else {
-                dict = try engine.holdings.dict(name.string, call.isAbsent(1) ? nil : try limits(call))
+                dict = try engine.resources.dict(name.string, call.isAbsent(1) ? nil : try limits(call))
             }
             call.pointee.created = Unmanaged.passRetained(dict).toOpaque()
             return MG_RETURN

@@ -121,12 +121,12 @@ enum DynamicMetadataBinding {
         }
         call.pointee.position += 1
         let space = metadata.namespace(position)
-        let keeper = LuaTextKeeper()
+        let manager = LuaTextKeeper()
         let isComplete =
-            LuaValue.string(space.name).write(to: call.pointee.output, keeping: keeper)
-            && LuaValue.table(space.entries).write(to: call.pointee.output, keeping: keeper)
+            LuaValue.string(space.name).write(to: call.pointee.output, keeping: manager)
+            && LuaValue.table(space.entries).write(to: call.pointee.output, keeping: manager)
         guard isComplete else { return call.fail("dynamicMetadata has grown too large") }
-        call.engine?.keeper = keeper
+        call.engine?.manager = manager
         return MG_RETURN
     }
 

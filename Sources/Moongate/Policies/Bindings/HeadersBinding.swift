@@ -219,7 +219,7 @@ enum HeadersBinding {
             let isPath = map.pointee.isRequest && name.equals(":path")
             let old = isPath ? list.pointee.value(.path) : nil
             let action = body(list, name, value)
-            if isPath, let fault = settlePath(list, map.pointee.run) {
+            if isPath, let fault = canonicalizePath(list, map.pointee.run) {
                 if let old { list.pointee.set(name: Bytes(":path"), value: old) }
                 return call.fail("':path' cannot be set to this: \(fault)")
             }
@@ -229,13 +229,13 @@ enum HeadersBinding {
     }
 
     /// The next policy sees a canonical path, too.
-    private static func settlePath(
+    private static func canonicalizePath(
         _ list: UnsafeMutablePointer<HeaderList>, _ run: PolicyRun?
     ) -> PathFault? {
         guard let path = list.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/"),
             !RequestPath.isPlain(path)
         else { return nil }
-        var settled = SettledPath()
+        var settled = CanonicalPath()
         return settled.settle(list, path, run.flatMap { $0.listener?.paths } ?? .strict)
     }
 

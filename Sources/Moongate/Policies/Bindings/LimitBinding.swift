@@ -133,21 +133,21 @@ enum LimitBinding {
     ) throws(StateFault) -> (LimitTable, keys: Int) {
         guard let name = options.dict else {
             let keys = options.keys ?? LimitTable.defaultKeys
-            return (engine.holdings.rates(keys: keys), keys)
+            return (engine.resources.rates(keys: keys), keys)
         }
         guard options.keys == nil else { throw StateFault("keys is for limits without a dict, whose max counts") }
         guard name.withBytes(SharedName.isValid) else {
             throw StateFault("dict is no name of a dict: letters, digits, '.', '_', ':', '/' and '-'")
         }
         let dict: SharedDict
-        if let known = engine.holdings.dicts[name] {
+        if let known = engine.resources.dicts[name] {
             dict = known
         } else if call.run == nil {
-            dict = try engine.holdings.dict(name, nil)
+            dict = try engine.resources.dict(name, nil)
         } else {
             throw StateFault("dict names no dict: make it with moon.dict while the policy loads")
         }
-        let keys = engine.holdings.entries(of: dict)
+        let keys = engine.resources.entries(of: dict)
         return (dict.rates(keys: keys), keys)
     }
 
@@ -176,7 +176,7 @@ enum LimitBinding {
             guard let most = options.max else { return call.fail("moon.concurrency: max is missing") }
             let limit = Limit(
                 .concurrency(
-                    engine.holdings.slots, most: Int(clamping: most),
+                    engine.resources.slots, most: Int(clamping: most),
                     seed: KeyDigester.seed(options.name ?? "")))
             call.pointee.created = Unmanaged.passRetained(limit).toOpaque()
             call.pointee.created_size = size

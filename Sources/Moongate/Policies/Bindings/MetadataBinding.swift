@@ -35,12 +35,12 @@ enum MetadataBinding {
         let position = Int(call.pointee.position)
         guard position < entries.count else { return MG_RETURN }
         call.pointee.position += 1
-        let keeper = LuaTextKeeper()
+        let manager = LuaTextKeeper()
         let isComplete =
-            LuaValue.string(entries[position].key).write(to: call.pointee.output, keeping: keeper)
-            && LuaValue(entries[position].value).write(to: call.pointee.output, keeping: keeper)
+            LuaValue.string(entries[position].key).write(to: call.pointee.output, keeping: manager)
+            && LuaValue(entries[position].value).write(to: call.pointee.output, keeping: manager)
         guard isComplete else { return call.fail("the settings are too large") }
-        call.engine?.keeper = keeper
+        call.engine?.manager = manager
         return MG_RETURN
     }
 

@@ -92,7 +92,7 @@ enum MetricsBinding {
         }
         do throws(StateFault) {
             let (definition, help) = try definition(call, kind)
-            let metric = try engine.holdings.metric(definition, beside: engine.neighbours) {
+            let metric = try engine.resources.metric(definition, beside: engine.neighbours) {
                 engine.services.registry.scripts.metric(definition, help: help)
             }
             call.pointee.created = Unmanaged.passRetained(ScriptCells(metric, engine: engine)).toOpaque()

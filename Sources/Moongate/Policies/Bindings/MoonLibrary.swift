@@ -105,11 +105,11 @@ enum MoonLibrary {
                 } catch {
                     return call.fail(telling: "require: \(error.message)")
                 }
-                let keeper = LuaTextKeeper()
+                let manager = LuaTextKeeper()
                 _ = LuaValue.string(String(decoding: source, as: UTF8.self)).write(
-                    to: call.pointee.output, keeping: keeper)
-                _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: keeper)
-                engine.keeper = keeper
+                    to: call.pointee.output, keeping: manager)
+                _ = LuaValue.string(candidate).write(to: call.pointee.output, keeping: manager)
+                engine.manager = manager
                 return MG_RETURN
             }
         }

@@ -69,12 +69,12 @@ enum StatsBinding {
             name.unicodeScalars.append(isPlain ? Unicode.Scalar(byte) : "_")
         }
         // Names may hold what callers send: their number is bounded like that of labels.
-        if engine.holdings.metrics[name] == nil && engine.holdings.metrics.count >= engine.unit.terms.metricSeries {
+        if engine.resources.metrics[name] == nil && engine.resources.metrics.count >= engine.unit.terms.metricSeries {
             name = "lua_overflow_\(kind.rawValue)"
         }
         let definition = ScriptMetric.Definition(name: name, kind: kind, buckets: buckets)
         do throws(StateFault) {
-            let metric = try engine.holdings.metric(definition, beside: engine.neighbours) {
+            let metric = try engine.resources.metric(definition, beside: engine.neighbours) {
                 engine.services.registry.scripts.metric(definition, help: "")
             }
             call.pointee.created = Unmanaged.passRetained(ScriptCells(metric, engine: engine, isEnvoy: true)).toOpaque()

@@ -8,7 +8,7 @@ final class BodyStage {
     /// Ends the circle in `PolicyBody.close`.
     let body: PolicyBody
     /// The hook that waits; `nil` while it runs for the first time, and when it is done: then everything passes.
-    var frame: PolicyFrame?
+    var frame: SuspendedHook?
 
     var input = PolicyChunks()
     /// Nothing will be appended to `input`.

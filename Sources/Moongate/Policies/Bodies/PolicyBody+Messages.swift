@@ -7,7 +7,7 @@ extension PolicyBody {
     ///
     /// A message that has begun is gathered even if what is behind the stage is full: its bytes give the sender its
     /// window back, or it could never end. None is begun then.
-    func giveMessage(_ stage: BodyStage, _ frame: PolicyFrame, _ index: Int) -> Bool {
+    func giveMessage(_ stage: BodyStage, _ frame: SuspendedHook, _ index: Int) -> Bool {
         let moved = flush(stage, index)
         guard stage.reader?.isWithinMessage == true || hasRoom(after: index) else { return moved }
         guard messagesLeft > 0 else {

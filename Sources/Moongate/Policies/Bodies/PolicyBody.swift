@@ -194,7 +194,7 @@ final class PolicyBody {
         return true
     }
 
-    private func gather(_ stage: BodyStage, _ frame: PolicyFrame) -> Bool {
+    private func gather(_ stage: BodyStage, _ frame: SuspendedHook) -> Bool {
         guard fill(stage) else {
             run.refuse(frame, .bodyTooLarge)
             return true
@@ -222,7 +222,7 @@ final class PolicyBody {
         return stage.lend(whole).map { .object($0) }
     }
 
-    private func giveChunk(_ stage: BodyStage, _ frame: PolicyFrame, _ index: Int) -> Bool {
+    private func giveChunk(_ stage: BodyStage, _ frame: SuspendedHook, _ index: Int) -> Bool {
         let moved = flush(stage, index)
         guard hasRoom(after: index) else { return moved }
         if let chunk = stage.nextChunk() {
@@ -235,7 +235,7 @@ final class PolicyBody {
         return true
     }
 
-    private func giveTrailers(_ stage: BodyStage, _ frame: PolicyFrame, _ index: Int) -> Bool {
+    private func giveTrailers(_ stage: BodyStage, _ frame: SuspendedHook, _ index: Int) -> Bool {
         var moved = flush(stage, index)
         if passInput(stage, index) { moved = true }
         guard stage.input.isEmpty && stage.inputEnded else { return moved }

@@ -37,7 +37,7 @@ struct MethodSet: Sendable {
         // Some servers take no notice of a slash at the end.
         guard !RequestPath.isPlain(path) || path[end - 1] == UInt8(ascii: "/") else { return matches(path) }
         return MethodSet.readings.contains { reading in
-            PathKey.lend(path, reading) { matches($0) || matches(MethodSet.trimmed($0)) }
+            PathKey.withKey(path, reading) { matches($0) || matches(MethodSet.trimmed($0)) }
         }
     }
 

@@ -4,7 +4,7 @@ final class PolicyState: Sendable {
     let dicts: SharedDicts
     let limits: LimitTables
     let keySets = FetchedKeySets()
-    let overruns = OverrunLedger()
+    let overruns = OverrunTracker()
 
     init() {
         dicts = SharedDicts(clock: clock)

@@ -248,7 +248,7 @@ final class DNSClient: NameSource {
         guard reads || writes else {
             guard let handler = sockets.removeValue(forKey: socket) else { return }
             loop.remove(socket)
-            return loop.bury(handler)
+            return loop.releaseLater(handler)
         }
         let events = (reads ? EPOLLIN.rawValue : 0) | (writes ? EPOLLOUT.rawValue : 0)
         // Where the system refuses, the question runs into its time limit.

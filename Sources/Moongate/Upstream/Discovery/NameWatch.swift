@@ -15,7 +15,7 @@ final class NameWatch {
 
     private let question: NameQuestion
     private let source: NameSource
-    private let journal: NameJournal
+    private let resolverLog: ResolverLog
     private var timer: OwnedTimer?
     private var listeners: [UInt64: Listener] = [:]
     /// What the listeners heard last; `nil`: nothing yet.
@@ -29,10 +29,10 @@ final class NameWatch {
     /// The last addresses of the service's hosts: one that does not resolve now keeps them.
     private var hosts: [String: [SocketAddress]] = [:]
 
-    init(_ question: NameQuestion, source: NameSource, journal: NameJournal, loop: EventLoop) {
+    init(_ question: NameQuestion, source: NameSource, resolverLog: ResolverLog, loop: EventLoop) {
         self.question = question
         self.source = source
-        self.journal = journal
+        self.resolverLog = resolverLog
         timer = OwnedTimer(loop) { [weak self] in self?.ask() }
     }
 
@@ -132,21 +132,21 @@ final class NameWatch {
         let longest = listeners.values.map(\.refresh).min() ?? NameWatch.shortest
         switch result {
         case .success(let (endpoints, timeToLive)):
-            journal.answered(question, wasFailing: failures > 0)
+            resolverLog.answered(question, wasFailing: failures > 0)
             failures = 0
             let time = timeToLive.map { UInt64($0) * 1_000_000_000 } ?? longest
             timer?.set(after: max(NameWatch.shortest, min(time, longest)))
             tell(.success(endpoints))
         case .failure(let failure):
             timer?.set(after: pause(longest))
-            journal.failed(question, failure, isFirst: failures == 0)
+            resolverLog.failed(question, failure, isFirst: failures == 0)
             failures = min(failures + 1, 16)
             tell(.failure(failure))
         }
     }
 
     private func noteCut(_ isCut: Bool) {
-        if isCut && !wasCut { journal.cut(question, to: HostAddresses.limit) }
+        if isCut && !wasCut { resolverLog.cut(question, to: HostAddresses.limit) }
         wasCut = isCut
     }
 

@@ -15,10 +15,10 @@ final class Resolver: Sendable {
     private let numbers = Locked<UInt64>(0)
 
     /// - Throws: when the system has no descriptors or threads left, or c-ares does not begin.
-    convenience init(_ settings: DNSSettings, journal: NameJournal) throws {
+    convenience init(_ settings: DNSSettings, resolverLog: ResolverLog) throws {
         let loop = try EventLoop()
         let client = try DNSClient(loop: loop, settings: settings)
-        try self.init(ResolverNames(loop: loop, source: client, journal: journal))
+        try self.init(ResolverNames(loop: loop, source: client, resolverLog: resolverLog))
     }
 
     /// - Parameter names: nobody else uses them or their loop.
@@ -81,19 +81,19 @@ final class Resolver: Sendable {
 final class ResolverNames {
     let loop: EventLoop
     private let source: NameSource
-    private let journal: NameJournal
+    private let resolverLog: ResolverLog
     private var watches: [NameQuestion: NameWatch] = [:]
 
-    init(loop: EventLoop, source: NameSource, journal: NameJournal) {
+    init(loop: EventLoop, source: NameSource, resolverLog: ResolverLog) {
         self.loop = loop
         self.source = source
-        self.journal = journal
+        self.resolverLog = resolverLog
     }
 
     func add(
         _ question: NameQuestion, _ number: UInt64, refresh: UInt64, _ observer: @escaping NameWatch.Observer
     ) {
-        let watch = watches[question] ?? NameWatch(question, source: source, journal: journal, loop: loop)
+        let watch = watches[question] ?? NameWatch(question, source: source, resolverLog: resolverLog, loop: loop)
         watches[question] = watch
         watch.add(number, refresh: refresh, observer)
     }

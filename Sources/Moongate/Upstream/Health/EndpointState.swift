@@ -12,10 +12,10 @@ enum EndpointState: String, CaseIterable {
 
 extension SharedEndpoint {
     var state: EndpointState {
-        let ailments = ailments
-        if ailments.contains(.failedCheck) { return .unhealthy }
-        if ailments.contains(.ejected) { return .ejected }
+        let healthFlags = healthFlags
+        if healthFlags.contains(.failedCheck) { return .unhealthy }
+        if healthFlags.contains(.ejected) { return .ejected }
         if failingWorkers > 0 { return .unreachable }
-        return ailments.contains(.unchecked) ? .unchecked : .healthy
+        return healthFlags.contains(.unchecked) ? .unchecked : .healthy
     }
 }

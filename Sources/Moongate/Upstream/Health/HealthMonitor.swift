@@ -3,15 +3,15 @@ import MoongateConfig
 
 /// The thread that checks endpoints and decides on ejections, once for the process. Workers read what it has found.
 final class HealthMonitor: Sendable {
-    private let bell: HealthBell
+    private let bell: HealthWaker
     private let mailbox: Mailbox
-    private let desk: LoopBound<HealthDesk>
+    private let desk: LoopBound<HealthCoordinator>
     private let thread: OSThread
 
     /// - Throws: when the system has no descriptors or threads left.
     init(_ upstreams: SharedUpstreams, resolver: Resolver, log: Logger) throws {
         let loop = try EventLoop()
-        let desk = HealthDesk(loop: loop, resolver: resolver, log: log)
+        let desk = HealthCoordinator(loop: loop, resolver: resolver, log: log)
         self.desk = LoopBound(desk)
         mailbox = loop.mailbox
         bell = upstreams.bell
@@ -21,7 +21,7 @@ final class HealthMonitor: Sendable {
             desk.loop.run()
             withExtendedLifetime(desk) {}
         }
-        bell.connect(HealthMail(mailbox: mailbox, desk: self.desk))
+        bell.connect(HealthMailbox(mailbox: mailbox, desk: self.desk))
         for upstream in upstreams.living() { bell.ring(.members(upstream)) }
     }
 
@@ -38,20 +38,20 @@ final class HealthMonitor: Sendable {
 }
 
 /// Takes news to the health monitor's thread.
-private final class HealthMail: HealthListener {
+private final class HealthMailbox: HealthListener {
     private let mailbox: Mailbox
-    private let desk: LoopBound<HealthDesk>
+    private let desk: LoopBound<HealthCoordinator>
 
-    init(mailbox: Mailbox, desk: LoopBound<HealthDesk>) {
+    init(mailbox: Mailbox, desk: LoopBound<HealthCoordinator>) {
         self.mailbox = mailbox
         self.desk = desk
     }
 
-    func hear(_ news: HealthNews) { mailbox.post { [desk] in desk.value?.hear(news) } }
+    func hear(_ news: HealthEvent) { mailbox.post { [desk] in desk.value?.hear(news) } }
 }
 
 /// The health monitor's work, on its thread: the only one that changes what is known of an endpoint's health.
-final class HealthDesk {
+final class HealthCoordinator {
     let loop: EventLoop
     private let log: Logger
     private let services: UpstreamServices
@@ -63,11 +63,11 @@ final class HealthDesk {
     init(loop: EventLoop, resolver: Resolver, log: Logger) {
         self.loop = loop
         self.log = log
-        services = UpstreamServices(loop: loop, library: HTTP2Library(), resolver: resolver)
+        services = UpstreamServices(loop: loop, library: HTTP2SharedState(), resolver: resolver)
         calls = UpstreamCalls(loop: loop)
     }
 
-    func hear(_ news: HealthNews) {
+    func hear(_ news: HealthEvent) {
         switch news {
         case .members(let upstream): sync(upstream)
         case .suspicion(let upstream, let endpoint, let suspicion): judge(upstream, endpoint, suspicion)
@@ -88,7 +88,7 @@ final class HealthDesk {
             checks[id] = nil
         }
         for endpoint in members {
-            if config.outlierDetection == nil && endpoint.ailments.contains(.ejected) { release(upstream, endpoint) }
+            if config.outlierDetection == nil && endpoint.healthFlags.contains(.ejected) { release(upstream, endpoint) }
             guard let wanted = config.healthCheck else {
                 change(upstream, endpoint) { $0.subtract([.failedCheck, .unchecked]) }
                 continue
@@ -129,9 +129,9 @@ final class HealthDesk {
             details.checkFailure = result.failure
         }
         guard hasChanged else { return }
-        change(upstream, endpoint) { ailments in
-            ailments.remove(.unchecked)
-            if check.isHealthy { ailments.remove(.failedCheck) } else { ailments.insert(.failedCheck) }
+        change(upstream, endpoint) { healthFlags in
+            healthFlags.remove(.unchecked)
+            if check.isHealthy { healthFlags.remove(.failedCheck) } else { healthFlags.insert(.failedCheck) }
         }
         var fields: Logger.Metadata = ["upstream": "\(upstream.name)", "endpoint": "\(endpoint.name)"]
         if let failure = result.failure { fields["reason"] = "\(failure)" }
@@ -143,21 +143,21 @@ final class HealthDesk {
     }
 
     private func change(
-        _ upstream: SharedUpstream, _ endpoint: SharedEndpoint, _ edit: (inout SharedEndpoint.Ailments) -> Void
+        _ upstream: SharedUpstream, _ endpoint: SharedEndpoint, _ edit: (inout SharedEndpoint.HealthFlags) -> Void
     ) {
-        var ailments = endpoint.ailments
-        edit(&ailments)
-        if endpoint.setAilments(ailments, now: Clock.now()) { upstream.healthChanged() }
+        var healthFlags = endpoint.healthFlags
+        edit(&healthFlags)
+        if endpoint.setAilments(healthFlags, now: Clock.now()) { upstream.healthChanged() }
     }
 
     // MARK: Ejections
 
-    private func judge(_ upstream: SharedUpstream, _ endpoint: SharedEndpoint, _ suspicion: Suspicion) {
+    private func judge(_ upstream: SharedUpstream, _ endpoint: SharedEndpoint, _ suspicion: SuspicionReason) {
         let members = upstream.members
-        guard let config = upstream.config.outlierDetection, !endpoint.ailments.contains(.ejected),
+        guard let config = upstream.config.outlierDetection, !endpoint.healthFlags.contains(.ejected),
             members.contains(where: { $0 === endpoint })
         else { return }
-        let ejected = members.count { $0.ailments.contains(.ejected) }
+        let ejected = members.count { $0.healthFlags.contains(.ejected) }
         guard EjectionHistory.hasRoom(ejected: ejected, of: members.count, config) else {
             return upstream.noteEjection(isEnforced: false)
         }
@@ -187,7 +187,7 @@ final class HealthDesk {
         // The timer that is firing is kept until the end of its action by whoever fires it.
         let timer = releases.removeValue(forKey: ObjectIdentifier(endpoint))
         defer { withExtendedLifetime(timer) {} }
-        guard endpoint.ailments.contains(.ejected) else { return }
+        guard endpoint.healthFlags.contains(.ejected) else { return }
         endpoint.forgetErrors()
         endpoint.note { details in
             details.ejectedUntil = 0

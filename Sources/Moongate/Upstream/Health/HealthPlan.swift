@@ -12,11 +12,11 @@ struct HealthPlan: Equatable {
     /// - Parameters:
     ///   - priorities: of the endpoints, as far as they are not all the same.
     ///   - panicThreshold: percent of the endpoints of a priority below which all of them are used; 0: never.
-    init(_ ailments: [SharedEndpoint.Ailments], priorities: [Int] = [], panicThreshold: Int) {
-        isAvailable = ailments.map(\.isEmpty)
-        guard ailments.contains(where: { !$0.isEmpty }) else { return }
-        let levels = HealthPlan.levels(ailments.count, priorities)
-        let fine = levels.map { level in level.count { ailments[$0].isSubset(of: .unchecked) } }
+    init(_ healthFlags: [SharedEndpoint.HealthFlags], priorities: [Int] = [], panicThreshold: Int) {
+        isAvailable = healthFlags.map(\.isEmpty)
+        guard healthFlags.contains(where: { !$0.isEmpty }) else { return }
+        let levels = HealthPlan.levels(healthFlags.count, priorities)
+        let fine = levels.map { level in level.count { healthFlags[$0].isSubset(of: .unchecked) } }
         // As long as the priorities together are good for everything, others take over what one cannot do.
         let strength = zip(levels, fine).reduce(0) { $0 + min(100, 140 * $1.1 / max(1, $1.0.count)) }
         for (level, fine) in zip(levels, fine) {
@@ -24,7 +24,7 @@ struct HealthPlan: Equatable {
                 isPanicking = true
                 for index in level { isAvailable[index] = true }
             } else if !level.contains(where: { isAvailable[$0] }) {
-                for index in level { isAvailable[index] = ailments[index] == .unchecked }
+                for index in level { isAvailable[index] = healthFlags[index] == .unchecked }
             }
         }
     }

@@ -81,7 +81,7 @@ private final class ConnectAttempt: EventHandler {
     func cancel() {
         ended = nil
         timer?.clear()
-        loop.bury(self)
+        loop.releaseLater(self)
         guard descriptor >= 0 else { return }
         loop.remove(descriptor)
         Socket.close(descriptor)

@@ -49,7 +49,7 @@ struct OutlierWatch {
 }
 
 /// Why an endpoint is suspected.
-enum Suspicion: Sendable {
+enum SuspicionReason: Sendable {
     case errors(Int)
     case localErrors(Int)
 

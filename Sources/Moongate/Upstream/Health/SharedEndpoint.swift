@@ -3,14 +3,14 @@ import Synchronization
 /// What all workers share of an endpoint: whether it may be used, and the counts that decide it.
 final class SharedEndpoint: Sendable {
     /// Why the endpoint is not to be used; none of them: it is healthy.
-    struct Ailments: OptionSet, Sendable {
+    struct HealthFlags: OptionSet, Sendable {
         let rawValue: UInt32
         /// The last health checks say so.
-        static let failedCheck = Ailments(rawValue: 1)
+        static let failedCheck = HealthFlags(rawValue: 1)
         /// Requests to it have failed in a row, and its time is not over.
-        static let ejected = Ailments(rawValue: 2)
+        static let ejected = HealthFlags(rawValue: 2)
         /// No health check has ended yet.
-        static let unchecked = Ailments(rawValue: 4)
+        static let unchecked = HealthFlags(rawValue: 4)
     }
 
     /// What is known besides, for people; off the way of a request.
@@ -43,7 +43,7 @@ final class SharedEndpoint: Sendable {
     let host: String
     /// `10.0.0.1:50051`
     let name: String
-    private let ailmentBits: Atomic<UInt32>
+    private let healthFlagBits: Atomic<UInt32>
     private let healthySinceCell: Atomic<UInt64>
     private let errorCount = Atomic<UInt32>(0)
     private let localErrorCount = Atomic<UInt32>(0)
@@ -52,29 +52,30 @@ final class SharedEndpoint: Sendable {
 
     /// - Parameters:
     ///   - workers: whose counts are kept apart.
-    ///   - ailments: to begin with.
+    ///   - healthFlags: to begin with.
     init(
-        _ address: SocketAddress, host: String = "", workers: Int, ailments: Ailments = [], now: Instant = Clock.now()
+        _ address: SocketAddress, host: String = "", workers: Int, healthFlags: HealthFlags = [],
+        now: Instant = Clock.now()
     ) {
         self.address = address
         self.host = host
         name = address.description
         block = CounterBlock(rows: workers, columns: Column.count)
-        ailmentBits = Atomic(ailments.rawValue)
+        healthFlagBits = Atomic(healthFlags.rawValue)
         healthySinceCell = Atomic(now)
     }
 
     // MARK: Health
 
-    @inline(__always) var ailments: Ailments { Ailments(rawValue: ailmentBits.load(ordering: .relaxed)) }
+    @inline(__always) var healthFlags: HealthFlags { HealthFlags(rawValue: healthFlagBits.load(ordering: .relaxed)) }
 
     /// When it was taken in, or became healthy last.
     var healthySince: Instant { healthySinceCell.load(ordering: .relaxed) }
 
     /// On the health monitor's thread, which then tells the workers by `SharedUpstream.healthChanged`.
     /// - Returns: whether that changed anything.
-    func setAilments(_ new: Ailments, now: Instant) -> Bool {
-        let old = Ailments(rawValue: ailmentBits.exchange(new.rawValue, ordering: .relaxed))
+    func setAilments(_ new: HealthFlags, now: Instant) -> Bool {
+        let old = HealthFlags(rawValue: healthFlagBits.exchange(new.rawValue, ordering: .relaxed))
         if !old.isEmpty && new.isEmpty { healthySinceCell.store(now, ordering: .relaxed) }
         return old != new
     }
@@ -85,12 +86,12 @@ final class SharedEndpoint: Sendable {
     func note(_ change: (inout Details) -> Void) { details.withLock { change(&$0) } }
 
     /// Why it is not used, for clients, so without its address; `nil`: it is.
-    var complaint: String? {
-        let ailments = ailments
-        if ailments.contains(.failedCheck) {
+    var unhealthyReason: String? {
+        let healthFlags = healthFlags
+        if healthFlags.contains(.failedCheck) {
             return "an endpoint fails its health check: \(currentDetails.checkFailure ?? "no answer")"
         }
-        if ailments.contains(.ejected) {
+        if healthFlags.contains(.ejected) {
             return "an endpoint is ejected: \(currentDetails.ejectionReason ?? "requests to it fail")"
         }
         return nil

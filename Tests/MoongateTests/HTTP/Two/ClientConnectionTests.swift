@@ -24,7 +24,8 @@ import Testing
         let (near, far) = try socketPair()
         server = far
         connection = HTTP2Connection(
-            loop: loop, library: HTTP2Library(), acceptor: nil, transport: Transport(plain: near), maxHeaderBytes: 1024)
+            loop: loop, library: HTTP2SharedState(), acceptor: nil, transport: Transport(plain: near),
+            maxHeaderBytes: 1024)
         streams.initialize(repeating: HTTP2Stream(), count: 4)
         request.initialize(to: HeaderList())
         for index in 0..<4 {

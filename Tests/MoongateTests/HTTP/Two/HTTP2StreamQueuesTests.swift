@@ -16,7 +16,7 @@ import Testing
             let (near, far) = try socketPair()
             _ = far
             connection = HTTP2Connection(
-                loop: loop, library: HTTP2Library(), acceptor: nil, transport: Transport(plain: near),
+                loop: loop, library: HTTP2SharedState(), acceptor: nil, transport: Transport(plain: near),
                 maxHeaderBytes: 1024)
             streams = .allocate(capacity: count)
             streams.initialize(repeating: HTTP2Stream(), count: count)

@@ -34,7 +34,7 @@ import Testing
     /// Loans between pieces of the output, at its beginning, at its end, and next to each other.
     @Test func loansStandWhereTheyWereTakenUp() {
         var output = OutputBuffer()
-        var loans = LoanList()
+        var loans = BorrowedSegments()
         let lent = (0..<40).map { [UInt8](repeating: 200 + UInt8($0 % 50), count: 1 + $0) }
         var expected: [UInt8] = []
         let storage = lent.map { piece -> Bytes in
@@ -61,7 +61,7 @@ import Testing
     }
 
     @Test func aFullListTakesNoMore() {
-        var loans = LoanList()
+        var loans = BorrowedSegments()
         var taken = 0
         [UInt8]([1]).withBytes { bytes in
             while !loans.isFull {

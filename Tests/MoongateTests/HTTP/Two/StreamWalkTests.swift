@@ -42,7 +42,7 @@ import Testing
             let (near, far) = try socketPair()
             server = far
             connection = HTTP2Connection(
-                loop: loop, library: HTTP2Library(), acceptor: nil, transport: Transport(plain: near),
+                loop: loop, library: HTTP2SharedState(), acceptor: nil, transport: Transport(plain: near),
                 maxHeaderBytes: 65536)
             connection.begin(.client, [(.initialWindowSize, 65535)], window: 65535)
             send([0, 0, 0, 4, 0, 0, 0, 0, 0])

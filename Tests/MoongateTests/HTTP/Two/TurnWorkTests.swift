@@ -26,7 +26,7 @@ import Testing
             let (near, far) = try socketPair()
             client = far
             connection = HTTP2Connection(
-                loop: loop, library: HTTP2Library(), acceptor: refusals, transport: Transport(plain: near),
+                loop: loop, library: HTTP2SharedState(), acceptor: refusals, transport: Transport(plain: near),
                 maxHeaderBytes: 64 << 10)
             connection.begin(.server, [(.maxConcurrentStreams, 1000)], window: 65535)
             var bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]

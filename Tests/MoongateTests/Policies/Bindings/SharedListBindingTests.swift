@@ -85,8 +85,8 @@ import Testing
         ("moon.lines 'u.yaml'", "must hold a list of texts"),
     ])
     func mistakesAreExplained(script: String, message: String) {
-        let complaint = MoonScript.complaint(script, data: ["/etc/u.yaml": "ada: x\n"])
-        #expect(complaint.contains(message), "\(complaint)")
+        let unhealthyReason = MoonScript.unhealthyReason(script, data: ["/etc/u.yaml": "ada: x\n"])
+        #expect(unhealthyReason.contains(message), "\(unhealthyReason)")
     }
 
     @Test func listsAreMadeWhileLoadingOnly() throws {

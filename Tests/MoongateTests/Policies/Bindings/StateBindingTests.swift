@@ -32,7 +32,7 @@ import Testing
     }
 
     /// What loading the script complains about.
-    private func complaint(_ script: String) -> String {
+    private func unhealthyReason(_ script: String) -> String {
         do {
             _ = try PolicyBench("local moon = require 'moon'\n" + script)
             return ""
@@ -132,7 +132,7 @@ import Testing
         ("moon.metrics.counter('x', {buckets = {1}})", "unknown option (known: help, labels)"),
     ])
     func mistakesRefuseTheConfiguration(script: String, message: String) {
-        #expect(complaint(script).contains(message), "\(complaint(script))")
+        #expect(unhealthyReason(script).contains(message), "\(unhealthyReason(script))")
     }
 
     @Test func policiesShareADictAndItsLimitsMustAgree() throws {

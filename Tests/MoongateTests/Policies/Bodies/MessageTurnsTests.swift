@@ -26,7 +26,7 @@ import Testing
         }
 
         var runs: UInt64 {
-            bench.program.instances[0].ledger.summary.hooks.first { $0.hook == .onMessage }?.runs ?? 0
+            bench.program.instances[0].stats.summary.hooks.first { $0.hook == .onMessage }?.runs ?? 0
         }
 
         deinit { call.end() }

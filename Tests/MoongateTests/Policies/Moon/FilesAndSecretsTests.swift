@@ -37,9 +37,9 @@ import Testing
         ("'none.json'", "", "no such file"),
     ])
     func mistakesInFilesHaveTheirPlace(arguments: String, text: String, message: String) throws {
-        let complaint = MoonScript.complaint(
+        let unhealthyReason = MoonScript.unhealthyReason(
             "moon.file(\(arguments))", data: ["/etc/b.json": text, "/etc/b.csv": text])
-        #expect(complaint.contains(message), "\(complaint)")
+        #expect(unhealthyReason.contains(message), "\(unhealthyReason)")
     }
 
     @Test func anEmptyTableIsAnEmptyList() throws {
@@ -80,6 +80,6 @@ import Testing
     }
 
     @Test func unknownSecretsAreErrors() {
-        #expect(MoonScript.complaint("moon.secret 'x'").contains("unknown secret (there is none)"))
+        #expect(MoonScript.unhealthyReason("moon.secret 'x'").contains("unknown secret (there is none)"))
     }
 }

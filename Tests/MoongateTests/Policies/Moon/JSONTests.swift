@@ -95,7 +95,7 @@ import Testing
         ("(function() local t = {} t.t = t return t end)()", "table too deep"),
     ])
     func whatJSONCannotHoldIsAnError(value: String, message: String) throws {
-        #expect(MoonScript.complaint("moon.json.encode(\(value))").contains(message))
+        #expect(MoonScript.unhealthyReason("moon.json.encode(\(value))").contains(message))
     }
 
     @Test func aWrongTextIsNoErrorButHasAReason() throws {

@@ -187,16 +187,17 @@ import Testing
         ("{ audience = { 5 } }", "audience must be a text or a list", false),
     ])
     func optionsAreChecked(options: String, message: String, isFine: Bool) throws {
-        let complaint = MoonScript.complaint("moon.jwt.verifier(\(options))")
-        #expect(isFine ? complaint.isEmpty : complaint.contains(message), "\(complaint)")
+        let unhealthyReason = MoonScript.unhealthyReason("moon.jwt.verifier(\(options))")
+        #expect(isFine ? unhealthyReason.isEmpty : unhealthyReason.contains(message), "\(unhealthyReason)")
     }
 
     @Test func weakKeysAreRefused() throws {
         let weak = JWTTests.pair("RSA-1024")
         #expect(
-            MoonScript.complaint("moon.jwt.verifier { key = [[\(weak.shared)]] }").contains("of no type that is taken"))
+            MoonScript.unhealthyReason("moon.jwt.verifier { key = [[\(weak.shared)]] }").contains(
+                "of no type that is taken"))
         #expect(
-            MoonScript.complaint("moon.jwt.verifier { key = [[\(JWTTests.rsa.secret)]] }").contains(
+            MoonScript.unhealthyReason("moon.jwt.verifier { key = [[\(JWTTests.rsa.secret)]] }").contains(
                 "key holds a private key"))
     }
 

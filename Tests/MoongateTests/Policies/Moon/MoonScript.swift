@@ -13,7 +13,7 @@ enum MoonScript {
     }
 
     /// What the script fails with; empty if it does not.
-    static func complaint(_ script: String, data: [String: String] = [:]) -> String {
+    static func unhealthyReason(_ script: String, data: [String: String] = [:]) -> String {
         do {
             try run(script, data: data)
             return ""

@@ -148,7 +148,7 @@ import Testing
         ("{ [('n'):rep(65)] = 1 }", "cannot be the name"),
     ])
     func logFieldsAreBounded(fields: String, message: String) throws {
-        #expect(MoonScript.complaint("moon.log.info('x', \(fields))").contains(message))
+        #expect(MoonScript.unhealthyReason("moon.log.info('x', \(fields))").contains(message))
     }
 
     @Test func longFieldsAreCut() throws {

@@ -41,13 +41,13 @@ import Testing
         ("{ 'x' }", "{ a = 'any' }", "the settings must have names"),
     ])
     func mistakesAreNamed(config: String, schema: String, message: String) throws {
-        let complaint = MoonScript.complaint("function on_init() moon.settings(\(config), \(schema)) end")
-        #expect(complaint == "moongate.yaml:7:3: policy p: \(message)")
+        let unhealthyReason = MoonScript.unhealthyReason("function on_init() moon.settings(\(config), \(schema)) end")
+        #expect(unhealthyReason == "moongate.yaml:7:3: policy p: \(message)")
     }
 
     @Test(arguments: [("{ a = 'strng' }", "a has an unknown type"), ("{ a = {} }", "a has no type")])
     func aMistakeInTheDescriptionIsThePolicys(schema: String, message: String) throws {
-        let complaint = MoonScript.complaint("function on_init() moon.settings({ a = 1 }, \(schema)) end")
-        #expect(complaint.hasPrefix("/etc/p.lua:2") && complaint.contains(message))
+        let unhealthyReason = MoonScript.unhealthyReason("function on_init() moon.settings({ a = 1 }, \(schema)) end")
+        #expect(unhealthyReason.hasPrefix("/etc/p.lua:2") && unhealthyReason.contains(message))
     }
 }

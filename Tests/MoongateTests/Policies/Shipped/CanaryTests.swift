@@ -73,7 +73,9 @@ import Testing
         ("{upstream: canary, sticky: x-user}", "sticky needs weight"),
         ("{upstream: canary}", "header or weight is missing"),
     ])
-    func mistakesAreRefused(settings: String, complaint: String) throws {
-        #expect(try ShippedPolicy.complaint("canary", settings) == "moongate.yaml:7:3: policy canary: \(complaint)")
+    func mistakesAreRefused(settings: String, unhealthyReason: String) throws {
+        #expect(
+            try ShippedPolicy.unhealthyReason("canary", settings)
+                == "moongate.yaml:7:3: policy canary: \(unhealthyReason)")
     }
 }

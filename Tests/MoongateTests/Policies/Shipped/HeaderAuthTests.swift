@@ -135,20 +135,20 @@ import Testing
             "/etc/e.yaml:1:1: user \"ada\": allow: pattern 1 is no pattern such as shop.Cart/Get* or *"
         ),
     ])
-    func mistakesAreRefused(settings: String, complaint: String) throws {
+    func mistakesAreRefused(settings: String, unhealthyReason: String) throws {
         let data = [
             "/etc/text.yaml": "hello", "/etc/empty.yaml": "", "/etc/list.yaml": "- ada", "/etc/a.yaml": "ada: $2b$10$x",
             "/etc/b.yaml": "ada: {role: x}",
             "/etc/c.yaml": "ada: {allow: []}", "/etc/d.yaml": "ada: {password: x}",
             "/etc/e.yaml": "ada: {password: \(try #require(HeaderAuthTests.hash)), allow: [shop.Cart]}",
         ]
-        let found = try ShippedPolicy.complaint("header-auth", settings, data: data)
-        #expect(found == "moongate.yaml:7:3: policy header-auth: \(complaint)")
+        let found = try ShippedPolicy.unhealthyReason("header-auth", settings, data: data)
+        #expect(found == "moongate.yaml:7:3: policy header-auth: \(unhealthyReason)")
     }
 
     @Test(arguments: ["plain", "$1$abc$defghijklmnopqrstuvwx.", "$2b$10$short"])
     func aMalformedHashIsRefusedWithTheUsersName(hash: String) throws {
-        let found = try ShippedPolicy.complaint(
+        let found = try ShippedPolicy.unhealthyReason(
             "header-auth", "{users: u.yaml}", data: ["/etc/u.yaml": "ada: {password: \"\(hash)\", allow: []}"])
         #expect(found.hasPrefix("moongate.yaml:7:3: policy header-auth: /etc/u.yaml:1:1: user \"ada\": "))
     }

@@ -54,7 +54,9 @@ import Testing
         ("response: {set: {a: true}}", "response.set: a must be a text"),
         ("request: {remove: [true]}", "request.remove: must be a list of names"),
     ])
-    func mistakesAreRefused(settings: String, complaint: String) throws {
-        #expect(try ShippedPolicy.complaint("headers", settings) == "moongate.yaml:7:3: policy headers: \(complaint)")
+    func mistakesAreRefused(settings: String, unhealthyReason: String) throws {
+        #expect(
+            try ShippedPolicy.unhealthyReason("headers", settings)
+                == "moongate.yaml:7:3: policy headers: \(unhealthyReason)")
     }
 }

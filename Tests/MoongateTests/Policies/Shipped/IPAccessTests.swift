@@ -42,16 +42,17 @@ import Testing
             "deny: moon.networks: network 1 has the unknown key \"expect\" (known: cidr, except)"
         ),
     ])
-    func mistakesAreRefused(settings: String, complaint: String) throws {
+    func mistakesAreRefused(settings: String, unhealthyReason: String) throws {
         #expect(
-            try ShippedPolicy.complaint("ip-access", settings) == "moongate.yaml:7:3: policy ip-access: \(complaint)")
+            try ShippedPolicy.unhealthyReason("ip-access", settings)
+                == "moongate.yaml:7:3: policy ip-access: \(unhealthyReason)")
     }
 
     @Test(arguments: [
         "{allow: [10.0.0.0/33]}", "{deny: [10.0.0.256]}", "{deny: [{except: []}]}", "{allow: [{cidr: x}]}",
     ])
     func malformedNetworksAreRefused(settings: String) throws {
-        let complaint = try ShippedPolicy.complaint("ip-access", settings)
-        #expect(complaint.hasPrefix("moongate.yaml:7:3: policy ip-access: "))
+        let unhealthyReason = try ShippedPolicy.unhealthyReason("ip-access", settings)
+        #expect(unhealthyReason.hasPrefix("moongate.yaml:7:3: policy ip-access: "))
     }
 }

@@ -30,7 +30,7 @@ enum ShippedPolicy {
     }
 
     /// What loading the policy with these settings complains about; empty if it does not.
-    static func complaint(_ name: String, _ settings: String, data: [String: String] = [:]) throws -> String {
+    static func unhealthyReason(_ name: String, _ settings: String, data: [String: String] = [:]) throws -> String {
         do {
             _ = try bench(name, settings, data: data)
             return ""
@@ -65,8 +65,10 @@ enum ShippedPolicy {
 
     @Test(arguments: ShippedPolicy.names)
     func aSettingThatNobodyKnowsIsRefusedWithItsPlace(name: String) throws {
-        let complaint = try ShippedPolicy.complaint(name, "{no_such_setting: 1}")
-        #expect(complaint.hasPrefix("moongate.yaml:7:3: policy \(name): unknown setting \"no_such_setting\" (known: "))
+        let unhealthyReason = try ShippedPolicy.unhealthyReason(name, "{no_such_setting: 1}")
+        #expect(
+            unhealthyReason.hasPrefix("moongate.yaml:7:3: policy \(name): unknown setting \"no_such_setting\" (known: ")
+        )
     }
 
     /// Every one of the folders is tested and documented.

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func theSettingIsABoolean() throws {
-        let complaint = try ShippedPolicy.complaint("strip-port", "{only_listener_port: 8080}")
-        #expect(complaint == "moongate.yaml:7:3: policy strip-port: only_listener_port must be true or false")
+        let unhealthyReason = try ShippedPolicy.unhealthyReason("strip-port", "{only_listener_port: 8080}")
+        #expect(unhealthyReason == "moongate.yaml:7:3: policy strip-port: only_listener_port must be true or false")
     }
 }

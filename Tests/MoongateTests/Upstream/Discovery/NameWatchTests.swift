@@ -54,10 +54,10 @@ private final class Heard: Sendable {
     var last: [NamedEndpoint] { list.withLock { (try? $0.last?.get()) ?? [] } }
 }
 
-extension NameJournal {
+extension ResolverLog {
     /// Its log goes nowhere.
-    static var silent: NameJournal {
-        NameJournal(ProcessMetrics(), log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    static var silent: ResolverLog {
+        ResolverLog(ProcessMetrics(), log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }
 
@@ -72,7 +72,7 @@ extension NameJournal {
     @Test func observersShareQuestionsAndHearEachChangeOnce() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let names = ResolverNames(loop: loop, source: source, journal: .silent)
+        let names = ResolverNames(loop: loop, source: source, resolverLog: .silent)
         source.set("a.test", "10.0.0.1")
         let one = Heard()
         let two = Heard()
@@ -88,7 +88,7 @@ extension NameJournal {
     @Test func anAnswerRunsOutAndIsAskedAgain() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let names = ResolverNames(loop: loop, source: source, journal: .silent)
+        let names = ResolverNames(loop: loop, source: source, resolverLog: .silent)
         source.set("a.test", "10.0.0.1", timeToLive: 1)
         let heard = Heard()
         names.add(.host("a.test"), 1, refresh: 3600 * second, heard.observer)
@@ -115,8 +115,8 @@ extension NameJournal {
                     .init(priority: 1, weight: UInt16(999 + $0 % 2), port: UInt16(1 + $0), target: $1)
                 }, timeToLive: 60))
         let log = CapturedLog()
-        let journal = NameJournal(ProcessMetrics(), log: Logger(label: "test") { _ in CapturedHandler(log: log) })
-        let watch = NameWatch(.service("s"), source: source, journal: journal, loop: loop)
+        let resolverLog = ResolverLog(ProcessMetrics(), log: Logger(label: "test") { _ in CapturedHandler(log: log) })
+        let watch = NameWatch(.service("s"), source: source, resolverLog: resolverLog, loop: loop)
         let heard = Heard()
         watch.add(1, refresh: 60 * second, heard.observer)
         #expect(heard.last.count == HostAddresses.limit)
@@ -130,7 +130,7 @@ extension NameJournal {
     @Test func aFailureIsToldAndAskedAgainWithPauses() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let names = ResolverNames(loop: loop, source: source, journal: .silent)
+        let names = ResolverNames(loop: loop, source: source, resolverLog: .silent)
         let heard = Heard()
         names.add(.host("a.test"), 1, refresh: 3600 * second, heard.observer)
         #expect(heard.texts == ["failed: not found"])
@@ -142,7 +142,7 @@ extension NameJournal {
     @Test func anAnswerToAQuestionThatWasGivenUpIsNotHeard() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let watch = NameWatch(.host("a.test"), source: source, journal: .silent, loop: loop)
+        let watch = NameWatch(.host("a.test"), source: source, resolverLog: .silent, loop: loop)
         let heard = Heard()
         source.set("a.test", "10.0.0.1")
         source.isHolding = true
@@ -156,7 +156,7 @@ extension NameJournal {
     @Test func servicesAreResolvedToTheirHosts() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let watch = NameWatch(.service("s"), source: source, journal: .silent, loop: loop)
+        let watch = NameWatch(.service("s"), source: source, resolverLog: .silent, loop: loop)
         source.set("a.test", "10.0.0.1")
         source.set("b.test", "10.0.0.2", "10.0.0.3")
         source.records["s"] = .success(
@@ -178,7 +178,7 @@ extension NameJournal {
     @Test func aHostThatDoesNotResolveNowKeepsItsAddresses() throws {
         let loop = try EventLoop()
         let source = ScriptedSource()
-        let watch = NameWatch(.service("s"), source: source, journal: .silent, loop: loop)
+        let watch = NameWatch(.service("s"), source: source, resolverLog: .silent, loop: loop)
         source.set("a.test", "10.0.0.1")
         source.set("b.test", "10.0.0.2")
         source.records["s"] = .success(

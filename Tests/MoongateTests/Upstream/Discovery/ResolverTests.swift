@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func localhostIsInTheHostsFile() async throws {
-        let resolver = try Resolver(Self.nowhere, journal: .silent)
+        let resolver = try Resolver(Self.nowhere, resolverLog: .silent)
         defer { resolver.stop() }
         let addresses = try await resolve(resolver, .host("localhost")).get().map(\.address.description)
         #expect(!addresses.isEmpty && Set(addresses).count == addresses.count)
@@ -33,7 +33,8 @@ import Testing
 
     @Test func aServerThatDoesNotAnswerIsAFailureWithItsReason() async throws {
         let dead = try #require(SocketAddress("127.0.0.1:1"))
-        let resolver = try Resolver(DNSSettings(servers: [dead], timeout: 100_000_000, attempts: 1), journal: .silent)
+        let resolver = try Resolver(
+            DNSSettings(servers: [dead], timeout: 100_000_000, attempts: 1), resolverLog: .silent)
         defer { resolver.stop() }
         for question in [NameQuestion.host("greeter.test"), .service("_grpc._tcp.greeter.test")] {
             guard case .failure(let failure) = await resolve(resolver, question) else {
@@ -48,7 +49,7 @@ import Testing
         let silent = try #require(SocketAddress("127.0.0.1:1"))
         for _ in 0..<20 {
             let resolver = try Resolver(
-                DNSSettings(servers: [silent], timeout: 60_000_000_000, attempts: 3), journal: .silent)
+                DNSSettings(servers: [silent], timeout: 60_000_000_000, attempts: 3), resolverLog: .silent)
             let watches = (0..<10).map { number in
                 resolver.watch(.host("name-\(number).test"), refresh: 60_000_000_000) { _ in }
             }

@@ -238,15 +238,15 @@ import Testing
         (Keys.curvePrivate.replacing("-----", with: "----"), "its line -----BEGIN is damaged"),
     ])
     func signingTakesPrivateKeysOnly(text: String, fault: String) {
-        let complaint = MoonScript.complaint(
+        let unhealthyReason = MoonScript.unhealthyReason(
             """
             local alg = [[\(text)]]
             moon.jwt.sign({}, { alg = alg:find "RSA" and "RS256" or "ES256", key = alg })
             """)
-        #expect(fault.isEmpty ? complaint.isEmpty : complaint.contains(fault), "\(complaint)")
-        #expect(!MoonScript.complaint("moon.jwt.sign({}, { alg = 'HS256', key = [[\(text)]] })").isEmpty)
+        #expect(fault.isEmpty ? unhealthyReason.isEmpty : unhealthyReason.contains(fault), "\(unhealthyReason)")
+        #expect(!MoonScript.unhealthyReason("moon.jwt.sign({}, { alg = 'HS256', key = [[\(text)]] })").isEmpty)
         if text != KeySourceTests.secret {
-            #expect(!MoonScript.complaint("moon.jwt.sign({}, { alg = 'HS256', secret = [[\(text)]] })").isEmpty)
+            #expect(!MoonScript.unhealthyReason("moon.jwt.sign({}, { alg = 'HS256', secret = [[\(text)]] })").isEmpty)
         }
     }
 

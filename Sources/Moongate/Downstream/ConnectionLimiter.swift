@@ -2,7 +2,7 @@ import Logging
 import Synchronization
 
 /// How many connections each listener has, in all and by address: for the whole process.
-final class ConnectionCensus: Sendable {
+final class ConnectionLimiter: Sendable {
     private struct Place: Hashable {
         let listener: ListenerIdentity
         let address: ClientShare
@@ -24,9 +24,9 @@ final class ConnectionCensus: Sendable {
         self.logger = logger
     }
 
-    /// Counts a connection in until its ticket is gone.
+    /// Counts a connection in until its permit is gone.
     func admit(_ listener: ListenerSettings, _ peer: SocketAddress) -> Admission {
-        let place = ConnectionCensus.place(listener.identity, peer)
+        let place = ConnectionLimiter.place(listener.identity, peer)
         return state.withLock { state in
             guard state.listeners[listener.identity, default: 0] < listener.limits.connections else {
                 return .refused(.connections)
@@ -38,23 +38,23 @@ final class ConnectionCensus: Sendable {
             }
             state.listeners[listener.identity, default: 0] += 1
             state.places[place, default: 0] += 1
-            return .ticket(ConnectionTicket(self, listener.identity, peer))
+            return .permit(ConnectionPermit(self, listener.identity, peer))
         }
     }
 
     enum Admission {
-        case ticket(ConnectionTicket)
+        case permit(ConnectionPermit)
         case refused(ConnectionLimit)
     }
 
     /// Counts a connection as another address's: a proxy has said for whom it speaks.
     /// - Returns: false when that address has as many as it may.
     fileprivate func move(_ listener: ListenerSettings, from old: SocketAddress, to new: SocketAddress) -> Bool {
-        let place = ConnectionCensus.place(listener.identity, new)
+        let place = ConnectionLimiter.place(listener.identity, new)
         return state.withLock { state in
-            ConnectionCensus.leave(&state.places, ConnectionCensus.place(listener.identity, old))
+            ConnectionLimiter.leave(&state.places, ConnectionLimiter.place(listener.identity, old))
             let isRoom = state.places[place, default: 0] < listener.limits.connectionsPerAddress
-            let counted = isRoom ? place : ConnectionCensus.place(listener.identity, old)
+            let counted = isRoom ? place : ConnectionLimiter.place(listener.identity, old)
             state.places[counted, default: 0] += 1
             return isRoom
         }
@@ -62,8 +62,8 @@ final class ConnectionCensus: Sendable {
 
     fileprivate func leave(_ listener: ListenerIdentity, _ peer: SocketAddress) {
         state.withLock { state in
-            ConnectionCensus.leave(&state.listeners, listener)
-            ConnectionCensus.leave(&state.places, ConnectionCensus.place(listener, peer))
+            ConnectionLimiter.leave(&state.listeners, listener)
+            ConnectionLimiter.leave(&state.places, ConnectionLimiter.place(listener, peer))
         }
     }
 
@@ -124,30 +124,30 @@ struct RefusalPace {
     }
 }
 
-/// The place of a connection in the census; it is free again when the ticket goes.
-final class ConnectionTicket: Sendable {
-    private let census: ConnectionCensus
+/// The place of a connection in the limiter; it is free again when the permit goes.
+final class ConnectionPermit: Sendable {
+    private let limiter: ConnectionLimiter
     private let listener: ListenerIdentity
     private let peer: Locked<SocketAddress>
 
-    fileprivate init(_ census: ConnectionCensus, _ listener: ListenerIdentity, _ peer: SocketAddress) {
-        self.census = census
+    fileprivate init(_ limiter: ConnectionLimiter, _ listener: ListenerIdentity, _ peer: SocketAddress) {
+        self.limiter = limiter
         self.listener = listener
         self.peer = Locked(peer)
     }
 
-    deinit { census.leave(listener, peer.withLock { $0 }) }
+    deinit { limiter.leave(listener, peer.withLock { $0 }) }
 
     /// Counts a connection by PROXY protocol as the client's. False: that has as many as it may.
     ///
     /// - Parameter row: of the calling thread in the counters of listeners.
     func move(to address: SocketAddress, _ settings: ListenerSettings, row: Int, at now: Instant) -> Bool {
         let isMoved = peer.withLock { peer in
-            guard census.move(settings, from: peer, to: address) else { return false }
+            guard limiter.move(settings, from: peer, to: address) else { return false }
             peer = address
             return true
         }
-        if !isMoved { census.refused(settings, address, .connectionsPerAddress, row: row, at: now) }
+        if !isMoved { limiter.refused(settings, address, .connectionsPerAddress, row: row, at: now) }
         return isMoved
     }
 }

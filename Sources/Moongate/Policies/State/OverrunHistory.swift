@@ -2,8 +2,8 @@
 ///
 /// From the third time within ten seconds on, a client is barred from the policy, for 1 s, 2 s, 4 s, … at most a minute. One who
 /// does it again within ten seconds after that is barred at once. After a good minute a client is forgiven.
-struct OverrunBook {
-    /// Of a policy's file, as the ledger counts them.
+struct OverrunHistory {
+    /// Of a policy's file, as the tracker counts them.
     typealias Policy = Int32
 
     /// What follows from an overrun.
@@ -28,7 +28,7 @@ struct OverrunBook {
         var pause: UInt64 = 0
         var barredUntil: Instant = 0
 
-        var forgivenAt: Instant { max(last, barredUntil) &+ OverrunBook.minute }
+        var forgivenAt: Instant { max(last, barredUntil) &+ OverrunHistory.minute }
     }
 
     static let second: UInt64 = 1_000_000_000
@@ -61,7 +61,7 @@ struct OverrunBook {
         var entry = entries[offender] ?? Entry()
         if now >= entry.forgivenAt { entry = Entry() }
         var judgement = entry.note(now)
-        if entries[offender] == nil && entries.count >= OverrunBook.limit { forgetOldest(now) }
+        if entries[offender] == nil && entries.count >= OverrunHistory.limit { forgetOldest(now) }
         entries[offender] = entry
         end = max(end, entry.forgivenAt)
         if isKnownToMany(policy, now) { judgement.isWidespread = mayTell(policy, now) }
@@ -73,42 +73,42 @@ struct OverrunBook {
 
     private mutating func forgetOldest(_ now: Instant) {
         entries = entries.filter { now < $0.value.forgivenAt }
-        guard entries.count >= OverrunBook.limit else { return }
+        guard entries.count >= OverrunHistory.limit else { return }
         if let oldest = entries.min(by: { $0.value.last < $1.value.last }) { entries[oldest.key] = nil }
     }
 
     private func isKnownToMany(_ policy: Policy, _ now: Instant) -> Bool {
         var count = 0
-        for (offender, entry) in entries where offender.policy == policy && now < entry.last &+ OverrunBook.minute {
+        for (offender, entry) in entries where offender.policy == policy && now < entry.last &+ OverrunHistory.minute {
             count += 1
-            if count == OverrunBook.many { return true }
+            if count == OverrunHistory.many { return true }
         }
         return false
     }
 
     private mutating func mayTell(_ policy: Policy, _ now: Instant) -> Bool {
-        if let last = said[policy], now < last &+ OverrunBook.minute { return false }
+        if let last = said[policy], now < last &+ OverrunHistory.minute { return false }
         said[policy] = now
         return true
     }
 }
 
-extension OverrunBook.Entry {
-    fileprivate mutating func note(_ now: Instant) -> OverrunBook.Judgement {
+extension OverrunHistory.Entry {
+    fileprivate mutating func note(_ now: Instant) -> OverrunHistory.Judgement {
         last = now
         // One that had begun before.
-        if now < barredUntil { return OverrunBook.Judgement(bar: barredUntil - now) }
+        if now < barredUntil { return OverrunHistory.Judgement(bar: barredUntil - now) }
         // The time in which the client was kept out does not count.
-        let window = OverrunBook.window &+ pause
+        let window = OverrunHistory.window &+ pause
         recent.removeAll { now &- $0 >= window }
         guard recent.count >= 2 else {
             recent.append(now)
-            return OverrunBook.Judgement()
+            return OverrunHistory.Judgement()
         }
         // One more behind the bar is enough.
         recent = [now, now]
-        pause = pause == 0 ? OverrunBook.second : min(pause * 2, OverrunBook.longest)
+        pause = pause == 0 ? OverrunHistory.second : min(pause * 2, OverrunHistory.longest)
         barredUntil = now &+ pause
-        return OverrunBook.Judgement(bar: pause, isNew: true)
+        return OverrunHistory.Judgement(bar: pause, isNew: true)
     }
 }

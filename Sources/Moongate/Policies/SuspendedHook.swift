@@ -4,7 +4,7 @@ import MoongateLua
 ///
 /// An exchange may have several: one policy streams the request while another one waits for an answer with the head.
 /// Made when a hook waits for the first time; hooks that run through need none.
-final class PolicyFrame {
+final class SuspendedHook {
     /// What a hook waits for.
     enum Wait: UInt8 {
         /// From outside, through `PolicyHost.completion`.

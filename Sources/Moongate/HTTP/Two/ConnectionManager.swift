@@ -1,9 +1,9 @@
 /// Keeps one connection to its schedule. Made only for connections that have one.
-final class ConnectionKeeper: TimedObject {
-    private weak var connection: (any KeptConnection)?
+final class ConnectionManager: TimedObject {
+    private weak var connection: (any ManagedConnection)?
     private var schedule: ConnectionSchedule
 
-    init(_ settings: ConnectionSchedule.Settings, of connection: any KeptConnection, loop: EventLoop) {
+    init(_ settings: ConnectionSchedule.Settings, of connection: any ManagedConnection, loop: EventLoop) {
         self.connection = connection
         schedule = ConnectionSchedule(settings, at: loop.now, random: UInt64.random(in: 0...UInt64.max))
         super.init(loop)
@@ -39,7 +39,7 @@ final class ConnectionKeeper: TimedObject {
 }
 
 /// A connection with a schedule.
-protocol KeptConnection: AnyObject {
+protocol ManagedConnection: AnyObject {
     /// `nil`: it is closed.
     var scheduleView: ConnectionSchedule.View? { get }
     func perform(_ action: ConnectionSchedule.Action)

@@ -1,7 +1,7 @@
 import MoongateConfig
 
 /// The state of a request's path after canonicalization.
-struct SettledPath {
+struct CanonicalPath {
     /// Of the path as it is.
     var traits: PathTraits = []
     /// As the client sent it, where that is something else than its canonical form; else empty.
@@ -15,7 +15,7 @@ struct SettledPath {
     mutating func settle(
         _ request: UnsafeMutablePointer<HeaderList>, _ path: Bytes, _ mode: PathMode
     ) -> PathFault? {
-        let isGRPC = SettledPath.isGRPC(request)
+        let isGRPC = CanonicalPath.isGRPC(request)
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: path.count + 1) { buffer in
             guard let base = buffer.baseAddress else { return .noSlash }
             switch RequestPath.canonicalize(path, mode, isGRPC: isGRPC, into: base) {

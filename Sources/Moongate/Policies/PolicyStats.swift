@@ -5,7 +5,7 @@ import MoongateLua
 /// failed. Begins afresh when a reload loads the policy anew; the counters in `/metrics` go on.
 ///
 /// Written by all workers: each counts in a row of its own, and errors are rare enough for a lock.
-final class PolicyLedger: Sendable {
+final class PolicyStats: Sendable {
     struct Failure: Sendable {
         /// Milliseconds since 1970.
         var at: Int64
@@ -36,12 +36,12 @@ final class PolicyLedger: Sendable {
         hash = isDone ? String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }) : ""
     }
 
-    /// The cells of one worker. Kept by the ledger.
-    func tally(worker: Int, of workers: Int) -> PolicyTally {
+    /// The cells of one worker. Kept by the stats.
+    func statsRow(worker: Int, of workers: Int) -> PolicyStatsRow {
         state.withLock { state in
-            let block = state.block ?? CounterBlock(rows: workers, columns: PolicyTally.Column.count)
+            let block = state.block ?? CounterBlock(rows: workers, columns: PolicyStatsRow.Column.count)
             state.block = block
-            return PolicyTally(row: block.row(worker))
+            return PolicyStatsRow(row: block.row(worker))
         }
     }
 
@@ -98,8 +98,8 @@ final class PolicyLedger: Sendable {
         var hooks: [HookFigures] = []
         var peak: UInt64 = 0
         if let block = state.block {
-            hooks = PolicyHook.allCases.map { PolicyLedger.figures(block, $0) }.filter { $0.runs > 0 }
-            peak = (0..<block.rows).map { block.row($0)[PolicyTally.Column.memory].value }.max() ?? 0
+            hooks = PolicyHook.allCases.map { PolicyStats.figures(block, $0) }.filter { $0.runs > 0 }
+            peak = (0..<block.rows).map { block.row($0)[PolicyStatsRow.Column.memory].value }.max() ?? 0
         }
         return Summary(
             hash: hash, generation: state.generation, loadedAt: state.loadedAt, hooks: hooks, peakMemory: peak,
@@ -108,7 +108,7 @@ final class PolicyLedger: Sendable {
     }
 
     private static func figures(_ block: CounterBlock, _ hook: PolicyHook) -> HookFigures {
-        typealias Column = PolicyTally.Column
+        typealias Column = PolicyStatsRow.Column
         let first = Column.hook(hook)
         let errors = PolicyErrorReason.allCases.map { reason in
             (reason: reason, count: block.total(first + Column.errors + reason.rawValue))
@@ -120,7 +120,7 @@ final class PolicyLedger: Sendable {
 }
 
 /// What one worker counts for one instance. A trivial view, see `RouteCells`.
-struct PolicyTally {
+struct PolicyStatsRow {
     enum Column {
         /// Before the hooks' columns.
         static let memory = 0
@@ -143,7 +143,7 @@ struct PolicyTally {
     @inline(__always) func begin(_ hook: PolicyHook) -> Instant {
         let runs = row[Column.hook(hook) + Column.runs]
         runs.add()
-        return runs.value & (PolicyTally.sampling - 1) == 1 ? Clock.now() : 0
+        return runs.value & (PolicyStatsRow.sampling - 1) == 1 ? Clock.now() : 0
     }
 
     /// A timed run has come to its end or waits.

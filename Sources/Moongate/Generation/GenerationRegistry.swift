@@ -1,5 +1,5 @@
 /// The generations that are alive: the one that serves, and those whose last exchanges have not ended.
-final class GenerationRoster: Sendable {
+final class GenerationRegistry: Sendable {
     struct Entry: Sendable {
         let generation: Generation
         /// When it was put in force, in milliseconds since 1970.

@@ -2,7 +2,7 @@
 ///
 /// Time counts that says something about the thread alone: the CPU time that it has used within the turn, and the time that it
 /// was blocked in the kernel. A machine that stands still, or has no core for the thread, makes no stall.
-struct StallDetector {
+struct WorkerStallDetector {
     /// How often to look.
     static let interval = Duration.milliseconds(500)
 
@@ -37,12 +37,12 @@ struct StallDetector {
     ///   - limit: how long a turn may take.
     mutating func look(_ reading: Reading, elapsed: UInt64, limit: UInt64) -> Change {
         guard isSameTurn(reading.pulse) else {
-            self = StallDetector(after: reading, wasStalled: isStalled)
+            self = WorkerStallDetector(after: reading, wasStalled: isStalled)
             return isStalled ? recover() : .none
         }
         let used = reading.cpuTime >= cpuTime ? reading.cpuTime - cpuTime : 0
         cpuTime = reading.cpuTime
-        let counted = min(elapsed, StallDetector.interval.nanoseconds)
+        let counted = min(elapsed, WorkerStallDetector.interval.nanoseconds)
         stuck += reading.isBlocked ? max(used, counted) : used
         guard !isStalled, stuck >= limit else { return .none }
         isStalled = true
@@ -55,7 +55,7 @@ struct StallDetector {
     }
 }
 
-extension StallDetector {
+extension WorkerStallDetector {
     private init(after reading: Reading, wasStalled: Bool) {
         pulse = reading.pulse
         cpuTime = reading.cpuTime

@@ -2,7 +2,7 @@
 /// closed.
 ///
 /// Not the engine's own end, since nothing may refer to an engine weakly while that goes on, as leaves do.
-final class PolicyTenure {
+final class PolicyEngineLease {
     let engine: PolicyEngine
     private let host: PolicyHost
     private var isOver = false

@@ -1,5 +1,5 @@
 /// What a policy asks of the choice among an upstream's endpoints.
-struct EndpointWish {
+struct EndpointPreference {
     /// The endpoint to use. Port 0: any port of the address.
     var address: SocketAddress?
     /// That endpoint or none.

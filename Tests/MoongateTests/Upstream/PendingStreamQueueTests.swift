@@ -6,21 +6,23 @@ import Testing
     private let delegate = UpstreamStreamDelegate()
     private let permits = SharedLimit()
 
-    private func seeker(_ number: Int) throws -> StreamSeeker {
-        StreamSeeker(
+    private func pendingStream(_ number: Int) throws -> PendingStream {
+        PendingStream(
             owner: try #require(UnsafeMutableRawPointer(bitPattern: 16 * number)),
             delegate: Unmanaged.passUnretained(delegate))
     }
 
-    private func add(_ number: Int, to queue: inout SeekerQueue) throws {
-        let waits = queue.append(try seeker(number))
+    private func add(_ number: Int, to queue: inout PendingStreamQueue) throws {
+        let waits = queue.append(try pendingStream(number))
         #expect(waits)
     }
 
-    private func index(_ entry: SeekerQueue.Entry?) -> Int? { entry.map { Int(bitPattern: $0.seeker.owner) / 16 } }
+    private func index(_ entry: PendingStreamQueue.Entry?) -> Int? {
+        entry.map { Int(bitPattern: $0.pendingStream.owner) / 16 }
+    }
 
     @Test func oneThatIsForgottenWhileOthersAreToldIsNotToldAnyMore() throws {
-        var queue = SeekerQueue(permits: permits)
+        var queue = PendingStreamQueue(permits: permits)
         for number in 1...4 { try add(number, to: &queue) }
         var told: [Int] = []
         let end = queue.end
@@ -29,8 +31,8 @@ import Testing
             told.append(number ?? 0)
             // The first one takes others with it.
             if number == 1 {
-                queue.remove(try seeker(2).owner)
-                queue.remove(try seeker(4).owner)
+                queue.remove(try pendingStream(2).owner)
+                queue.remove(try pendingStream(4).owner)
             }
         }
         #expect(told == [1, 3])
@@ -38,11 +40,11 @@ import Testing
     }
 
     @Test func oneThatWaitsAgainWaitsForTheNextRound() throws {
-        var queue = SeekerQueue(permits: permits)
+        var queue = PendingStreamQueue(permits: permits)
         for number in 1...3 { try add(number, to: &queue) }
         let end = queue.end
         var rounds = 0
-        while let entry = queue.pop(before: end), queue.append(entry.seeker) { rounds += 1 }
+        while let entry = queue.pop(before: end), queue.append(entry.pendingStream) { rounds += 1 }
         #expect(rounds == 3 && queue.count == 3 && permits.value == 3)
         let first = index(queue.pop())
         #expect(first == 1)
@@ -52,27 +54,27 @@ import Testing
 
     @Test func noMoreWaitThanMay() throws {
         permits.setBound(2)
-        var queue = SeekerQueue(permits: permits)
-        let result1 = try queue.append(seeker(1))
+        var queue = PendingStreamQueue(permits: permits)
+        let result1 = try queue.append(pendingStream(1))
         #expect(result1)
-        let result2 = try queue.append(seeker(2))
+        let result2 = try queue.append(pendingStream(2))
         #expect(result2)
-        let result3 = try queue.append(seeker(3))
+        let result3 = try queue.append(pendingStream(3))
         #expect(!result3)
-        queue.remove(try seeker(9).owner)
+        queue.remove(try pendingStream(9).owner)
         let first = index(queue.pop())
         #expect(first == 1)
-        let result4 = try queue.append(seeker(3))
+        let result4 = try queue.append(pendingStream(3))
         #expect(result4)
         #expect(queue.count == 2)
     }
 
     @Test func theOrderStaysOverManyRounds() throws {
-        var queue = SeekerQueue(permits: permits)
+        var queue = PendingStreamQueue(permits: permits)
         var (next, expected) = (1, 1)
         for _ in 0..<1000 {
             for _ in 0..<3 {
-                let result5 = try queue.append(seeker(next))
+                let result5 = try queue.append(pendingStream(next))
                 #expect(result5)
                 next += 1
             }

@@ -1,7 +1,7 @@
 import Logging
 
 /// Tells people how questions about names end: each is counted, and the log has the first failure of a name and its end.
-final class NameJournal: Sendable {
+final class ResolverLog: Sendable {
     private let metrics: ProcessMetrics
     private let log: Logger
 

@@ -5,7 +5,7 @@ import Testing
 
 /// What is told of each policy.
 @Suite struct PolicyLedgerTests {
-    private func summary(_ bench: PolicyBench) -> PolicyLedger.Summary { bench.program.instances[0].ledger.summary }
+    private func summary(_ bench: PolicyBench) -> PolicyStats.Summary { bench.program.instances[0].stats.summary }
 
     @Test func runsRepliesAndTimesAreCounted() throws {
         let bench = try PolicyBench(
@@ -46,14 +46,14 @@ import Testing
         #expect(
             summary(try PolicyBench("function on_request(h) end")).hash
                 == "c5086783e01436490d025c146c803f117177ab2e40e0ae640979b016236951a4")
-        #expect(PolicyLedger(source: []).hash == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        #expect(PolicyStats(source: []).hash == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
     }
 
     @Test func theFirstGenerationCounts() {
-        let ledger = PolicyLedger(source: [])
-        ledger.loaded(in: 3)
-        ledger.loaded(in: 4)
-        #expect(ledger.summary.generation == 3)
+        let stats = PolicyStats(source: [])
+        stats.loaded(in: 3)
+        stats.loaded(in: 4)
+        #expect(stats.summary.generation == 3)
     }
 
     @Test(

@@ -1,11 +1,11 @@
 import Synchronization
 
 /// Who has had policies exceed their time limit: one for the process, so that a client pays on every worker.
-final class OverrunLedger: Sendable {
+final class OverrunTracker: Sendable {
     private struct State {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         /// Numbers of policies' files.
-        var numbers: [String: OverrunBook.Policy] = [:]
+        var numbers: [String: OverrunHistory.Policy] = [:]
     }
 
     private let state = Locked(State())
@@ -15,16 +15,16 @@ final class OverrunLedger: Sendable {
     @inline(__always) var isActive: Bool { hasEntries.load(ordering: .relaxed) }
 
     /// The number of a policy's file, for as long as the process lives: a reload forgives nobody.
-    func number(of file: String) -> OverrunBook.Policy {
+    func number(of file: String) -> OverrunHistory.Policy {
         state.withLock { state in
             if let number = state.numbers[file] { return number }
-            let number = OverrunBook.Policy(clamping: state.numbers.count)
+            let number = OverrunHistory.Policy(clamping: state.numbers.count)
             state.numbers[file] = number
             return number
         }
     }
 
-    func isBarred(_ client: ClientShare, from policy: OverrunBook.Policy, at now: Instant) -> Bool {
+    func isBarred(_ client: ClientShare, from policy: OverrunHistory.Policy, at now: Instant) -> Bool {
         state.withLock { state in
             guard now < state.book.end else {
                 state.book.clear()
@@ -35,7 +35,8 @@ final class OverrunLedger: Sendable {
         }
     }
 
-    func overran(_ policy: OverrunBook.Policy, for client: ClientShare?, at now: Instant) -> OverrunBook.Judgement {
+    func overran(_ policy: OverrunHistory.Policy, for client: ClientShare?, at now: Instant) -> OverrunHistory.Judgement
+    {
         state.withLock { state in
             let judgement = state.book.overran(policy, for: client, at: now)
             hasEntries.store(!state.book.isEmpty, ordering: .relaxed)

@@ -5,15 +5,15 @@ import Testing
 
 @Suite struct ConnectionCensusTests {
     private let registry = MetricsRegistry(workers: 1)
-    private let census: ConnectionCensus
+    private let limiter: ConnectionLimiter
 
     init() {
-        census = ConnectionCensus(
+        limiter = ConnectionLimiter(
             registry: registry, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private func settings(
-        _ connections: Int = .max, perAddress: Int = .max, name: String = "census",
+        _ connections: Int = .max, perAddress: Int = .max, name: String = "limiter",
         proxyProtocol: ProxyProtocolRules? = nil
     ) -> ListenerSettings {
         ListenerSettings(
@@ -23,11 +23,11 @@ import Testing
             proxyProtocol: proxyProtocol, forwardClientCertificate: nil)
     }
 
-    private func admit(_ settings: ListenerSettings, _ address: String) throws -> ConnectionTicket? {
-        guard case .ticket(let ticket) = census.admit(settings, try #require(SocketAddress(address))) else {
+    private func admit(_ settings: ListenerSettings, _ address: String) throws -> ConnectionPermit? {
+        guard case .permit(let permit) = limiter.admit(settings, try #require(SocketAddress(address))) else {
             return nil
         }
-        return ticket
+        return permit
     }
 
     @Test func aPlaceIsFreeWhenItsTicketGoes() throws {
@@ -60,9 +60,9 @@ import Testing
         #expect(try #require(proxied[0]).move(to: first, one, row: 0, at: 1))
         #expect(try #require(proxied[1]).move(to: second, one, row: 0, at: 1))
         #expect(try #require(proxied[2]).move(to: second, one, row: 0, at: 1) == false)
-        let counters = registry.listeners.entry("census")
+        let counters = registry.listeners.entry("limiter")
         withExtendedLifetime(counters) {
-            census.refused(one, first, .connectionsPerAddress, row: census.acceptorRow, at: 2)
+            limiter.refused(one, first, .connectionsPerAddress, row: limiter.acceptorRow, at: 2)
             #expect(ListenerCells(row: counters.block.row(1)).refused(.connectionsPerAddress).value == 1)
         }
     }

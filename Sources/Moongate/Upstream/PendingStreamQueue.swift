@@ -2,10 +2,10 @@
 ///
 /// Members are addresses of records that end when their owners are told something, so there is no way to go through the queue:
 /// members leave one at a time, and one that is removed is not told any more.
-struct SeekerQueue {
+struct PendingStreamQueue {
     struct Entry {
-        let seeker: StreamSeeker
-        let wish: EndpointWish?
+        let pendingStream: PendingStream
+        let wish: EndpointPreference?
         /// Goes up with every entry.
         fileprivate let number: UInt64
     }
@@ -23,9 +23,9 @@ struct SeekerQueue {
     @inline(__always) var isEmpty: Bool { count == 0 }
 
     /// - Returns: false when no more may wait.
-    mutating func append(_ seeker: StreamSeeker, _ wish: EndpointWish? = nil) -> Bool {
+    mutating func append(_ pendingStream: PendingStream, _ wish: EndpointPreference? = nil) -> Bool {
         guard permits.tryBegin() else { return false }
-        entries.append(Entry(seeker: seeker, wish: wish, number: end))
+        entries.append(Entry(pendingStream: pendingStream, wish: wish, number: end))
         end += 1
         return true
     }
@@ -43,7 +43,7 @@ struct SeekerQueue {
 
     /// The stream is gone, or waits elsewhere. Nothing happens if it does not wait here.
     mutating func remove(_ owner: UnsafeMutableRawPointer) {
-        guard let index = entries[head...].firstIndex(where: { $0.seeker.owner == owner }) else { return }
+        guard let index = entries[head...].firstIndex(where: { $0.pendingStream.owner == owner }) else { return }
         entries.remove(at: index)
         permits.end()
         compact()

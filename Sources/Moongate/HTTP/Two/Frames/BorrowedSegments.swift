@@ -2,7 +2,7 @@
 ///
 /// Good until the reader's buffer is filled again; whoever has loans settles them before. Memory comes from the pool of
 /// outputs and is held only while there are loans.
-struct LoanList {
+struct BorrowedSegments {
     struct Loan {
         /// Octets of the output that come before it.
         let offset: Int
@@ -17,7 +17,7 @@ struct LoanList {
     private(set) var size = 0
 
     @inline(__always) var isEmpty: Bool { count == 0 }
-    @inline(__always) var isFull: Bool { count == LoanList.capacity }
+    @inline(__always) var isFull: Bool { count == BorrowedSegments.capacity }
 
     /// Not when it `isFull`.
     mutating func append(_ bytes: Bytes, behind offset: Int, _ pool: OutputPool) {
@@ -44,17 +44,17 @@ struct LoanList {
     mutating func clear(_ pool: OutputPool) {
         guard let loans else { return }
         pool.give(back: UnsafeMutableRawPointer(loans).assumingMemoryBound(to: UInt8.self), OutputPool.size)
-        self = LoanList()
+        self = BorrowedSegments()
     }
 }
 
 /// Frames that have left a connection's output because some of their payloads are lent: they are written together, and
 /// given back together.
-struct LentOutput {
+struct SegmentedOutput {
     private var output: OutputBuffer
-    private var loans: LoanList
+    private var loans: BorrowedSegments
 
-    init(output: OutputBuffer, loans: LoanList) {
+    init(output: OutputBuffer, loans: BorrowedSegments) {
         self.output = output
         self.loans = loans
     }

@@ -1,7 +1,7 @@
 import MoongateConfig
 
 /// What one policy holds on a worker of the state that policies share, by name, so that it lives as long as the policy's engine.
-final class PolicyHoldings {
+final class PolicyResources {
     /// What a policy claims for itself and others by name, found out when it is loaded.
     struct Names: Sendable {
         var limits: [String: SharedDict.Limits] = [:]
@@ -65,7 +65,7 @@ final class PolicyHoldings {
     func dict(_ name: String, _ limits: SharedDict.Limits?) throws(StateFault) -> SharedDict {
         if let limits {
             if let known = self.limits[name], known != limits {
-                throw StateFault(PolicyHoldings.differentLimits(name, file))
+                throw StateFault(PolicyResources.differentLimits(name, file))
             }
             self.limits[name] = limits
         }
@@ -102,12 +102,12 @@ final class PolicyHoldings {
     ///
     /// - Parameter others: what the policies beside this one hold.
     func metric(
-        _ definition: ScriptMetric.Definition, beside others: [PolicyHoldings], _ make: () -> ScriptMetric
+        _ definition: ScriptMetric.Definition, beside others: [PolicyResources], _ make: () -> ScriptMetric
     ) throws(StateFault) -> ScriptMetric {
         if let known = metrics[definition.name], known.definition == definition { return known }
-        for holdings in [self] + others {
-            for known in holdings.metrics.values {
-                if let message = PolicyHoldings.conflict(definition, with: known.definition) {
+        for resources in [self] + others {
+            for known in resources.metrics.values {
+                if let message = PolicyResources.conflict(definition, with: known.definition) {
                     throw StateFault(message)
                 }
             }

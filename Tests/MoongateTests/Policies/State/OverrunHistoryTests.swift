@@ -3,14 +3,14 @@ import Testing
 @testable import Moongate
 
 @Suite struct OverrunBookTests {
-    private let second = OverrunBook.second
+    private let second = OverrunHistory.second
 
     private func client(_ text: String) throws -> ClientShare {
         ClientShare(try #require(SocketAddress(host: text, port: 1234)))
     }
 
     @Test func thirdWithinTenSecondsBars() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         let guilty = try client("192.0.2.1")
         #expect(book.overran(0, for: guilty, at: 100 * second) == .init())
         #expect(book.overran(0, for: guilty, at: 105 * second) == .init())
@@ -24,13 +24,13 @@ import Testing
     }
 
     @Test func seldomOverrunsCostNothing() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         let slow = try client("192.0.2.1")
         for number in 0..<100 { #expect(book.overran(0, for: slow, at: UInt64(number) * 6 * second) == .init()) }
     }
 
     @Test func barsDoubleUpToAMinute() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         let guilty = try client("192.0.2.1")
         var now = 100 * second
         _ = book.overran(0, for: guilty, at: now)
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func overrunsThatHadBegunBeforeTheBarDoNotLengthenIt() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         let guilty = try client("192.0.2.1")
         for _ in 0..<3 { _ = book.overran(0, for: guilty, at: 100 * second) }
         #expect(book.overran(0, for: guilty, at: 100 * second + second / 2) == .init(bar: second / 2))
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func clientIsForgiven() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         let guilty = try client("192.0.2.1")
         for _ in 0..<3 { _ = book.overran(0, for: guilty, at: 100 * second) }
         // The bar ends at 101.
@@ -73,7 +73,7 @@ import Testing
     }
 
     @Test func manyClientsMakeItThePolicysFault() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         var told: [Int] = []
         for number in 0..<30 {
             let judgement = book.overran(7, for: try client("192.0.2.\(number)"), at: 100 * second)
@@ -91,7 +91,7 @@ import Testing
     }
 
     @Test func timersAreThePolicysFaultAtOnce() {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         #expect(book.overran(1, for: nil, at: 100 * second) == .init(isWidespread: true))
         #expect(book.overran(1, for: nil, at: 159 * second) == .init())
         #expect(book.overran(2, for: nil, at: 159 * second) == .init(isWidespread: true))
@@ -100,31 +100,31 @@ import Testing
     }
 
     @Test func oldestIsForgottenWhenTheBookIsFull() throws {
-        var book = OverrunBook()
+        var book = OverrunHistory()
         let first = try client("10.0.0.0")
         for _ in 0..<3 { _ = book.overran(0, for: first, at: second) }
-        for number in 1..<OverrunBook.limit {
+        for number in 1..<OverrunHistory.limit {
             _ = book.overran(Int32(number), for: first, at: 2 * second)
         }
         #expect(book.isBarred(first, from: 0, at: second + 1))
         _ = book.overran(0, for: try client("10.0.0.1"), at: 2 * second)
-        #expect(book.count == OverrunBook.limit)
+        #expect(book.count == OverrunHistory.limit)
         #expect(!book.isBarred(first, from: 0, at: second + 1))
     }
 
     @Test func ledgerSaysNothingOnceAllIsForgiven() throws {
-        let ledger = OverrunLedger()
+        let tracker = OverrunTracker()
         let guilty = try client("192.0.2.1")
-        let policy = ledger.number(of: "a.lua")
-        #expect(ledger.number(of: "a.lua") == policy)
-        #expect(ledger.number(of: "b.lua") != policy)
-        #expect(!ledger.isActive)
-        for _ in 0..<3 { _ = ledger.overran(policy, for: guilty, at: 100 * second) }
-        #expect(ledger.isActive)
-        #expect(ledger.isBarred(guilty, from: policy, at: 100 * second))
-        #expect(!ledger.isBarred(guilty, from: policy, at: 102 * second))
-        #expect(ledger.isActive)
-        #expect(!ledger.isBarred(guilty, from: policy, at: 161 * second))
-        #expect(!ledger.isActive)
+        let policy = tracker.number(of: "a.lua")
+        #expect(tracker.number(of: "a.lua") == policy)
+        #expect(tracker.number(of: "b.lua") != policy)
+        #expect(!tracker.isActive)
+        for _ in 0..<3 { _ = tracker.overran(policy, for: guilty, at: 100 * second) }
+        #expect(tracker.isActive)
+        #expect(tracker.isBarred(guilty, from: policy, at: 100 * second))
+        #expect(!tracker.isBarred(guilty, from: policy, at: 102 * second))
+        #expect(tracker.isActive)
+        #expect(!tracker.isBarred(guilty, from: policy, at: 161 * second))
+        #expect(!tracker.isActive)
     }
 }

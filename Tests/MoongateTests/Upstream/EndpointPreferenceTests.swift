@@ -5,7 +5,7 @@ import Testing
 @Suite struct EndpointWishTests {
     @Test func addressWithoutPortNamesEveryPort() throws {
         let endpoint = try #require(SocketAddress("10.0.0.1:80"))
-        var wish = EndpointWish(address: SocketAddress(host: "10.0.0.1", port: 0))
+        var wish = EndpointPreference(address: SocketAddress(host: "10.0.0.1", port: 0))
         #expect(wish.names(endpoint))
         wish.address = SocketAddress("10.0.0.1:81")
         #expect(!wish.names(endpoint))

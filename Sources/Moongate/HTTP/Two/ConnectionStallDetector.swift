@@ -1,5 +1,5 @@
 /// How long a peer may leave something undone, in nanoseconds, and how much we keep for it meanwhile. 0: no limit.
-struct WatchLimits: Sendable, Equatable {
+struct StallLimits: Sendable, Equatable {
     /// From the first octet of a frame, or of a header section in several, to the last one.
     var headers: UInt64 = 10_000_000_000
     /// The kernel takes nothing of what is to be sent.
@@ -17,7 +17,7 @@ struct WatchLimits: Sendable, Equatable {
 
 /// Looks after a connection on which something waits for the peer. Made when that happens, and gone when nothing does any
 /// more: an idle connection pays nothing.
-final class ConnectionWatch: TimedObject {
+final class ConnectionStallDetector: TimedObject {
     /// How long a stream may be without a window before it counts as stalled.
     private static let patience: UInt64 = 2_000_000_000
     /// Between two looks at something that should not last.
@@ -53,7 +53,7 @@ final class ConnectionWatch: TimedObject {
         connection.openHeldWindow()
         if isStalled || core.pointee.windowIsHeld || core.pointee.incompleteSince != 0 || core.pointee.blockedSince != 0
         {
-            look(within: ConnectionWatch.soon)
+            look(within: ConnectionStallDetector.soon)
         } else if limits.body > 0, connection.streams.count > 0 {
             look(within: limits.bodyInterval)
         } else {
@@ -99,7 +99,7 @@ final class ConnectionWatch: TimedObject {
         connection.inspectStreams { stream in
             let state = stream.pointee.state
             let since = state.stalledSince != 0 ? state.stalledSince : blocked
-            if since != 0, !state.isReset, now &- since >= ConnectionWatch.patience {
+            if since != 0, !state.isReset, now &- since >= ConnectionStallDetector.patience {
                 candidates.append((since, stream.pointee.id))
             }
         }

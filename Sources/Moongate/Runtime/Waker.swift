@@ -2,7 +2,7 @@ import CMoongate
 import Glibc
 
 /// Wakes a thread that waits in `poll` or `epoll_wait`: an eventfd.
-final class Doorbell: Sendable {
+final class Waker: Sendable {
     /// Readable after a ring, until answered.
     let file: Int32
 

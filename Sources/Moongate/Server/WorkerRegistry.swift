@@ -1,5 +1,5 @@
 /// Reaches the workers by number, also for those who are made before them.
-final class WorkerRoster: Sendable {
+final class WorkerRegistry: Sendable {
     private let workers = Locked<[WorkerThread]>([])
 
     func set(_ list: [WorkerThread]) { workers.withLock { $0 = list } }
