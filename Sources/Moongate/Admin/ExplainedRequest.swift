@@ -90,8 +90,8 @@ public struct ExplainedRequest: Sendable, Equatable {
     }
 
     /// Lends the head.
-    func withHead<Result>(_ body: (borrowing HeaderList) -> Result) -> Result {
-        var list = HeaderList()
+    func withHead<Result>(_ body: (HeaderList) -> Result) -> Result {
+        let list = HeaderList()
         defer { list.destroy() }
         func add(_ name: String, _ value: String) {
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0) } }

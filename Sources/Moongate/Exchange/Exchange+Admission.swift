@@ -22,12 +22,12 @@ extension Pooled where Record == ExchangeRecord {
     ) -> Fault? {
         self.trustsPeer = rules.pointee.trusts(facts.peer)
         if self.trustsPeer {
-            self.namedClient = ForwardedHeaders.client(requestPointer, rules)
+            self.namedClient = ForwardedHeaders.client(self.request, rules)
         } else if self.request.mayHold(.clientClaim) {
             self.request.keep { $0.id != .clientClaim }
         }
         self.request.removesTwins = rules.pointee.underscores == .allow
-        return self.request.mayHold(.underscored) ? applyUnderscoreMode(requestPointer, rules.pointee.underscores) : nil
+        return self.request.mayHold(.underscored) ? applyUnderscoreMode(self.request, rules.pointee.underscores) : nil
     }
 
     /// - Returns: what the exchange fails with.
@@ -37,7 +37,7 @@ extension Pooled where Record == ExchangeRecord {
         guard self.requestTrailers.mayHold(.underscored) else { return nil }
         let mode = withRules { $0.pointee.underscores } ?? .drop
         self.requestTrailers.removesTwins = mode == .allow
-        return applyUnderscoreMode(requestTrailersPointer, mode)
+        return applyUnderscoreMode(self.requestTrailers, mode)
     }
 
     private func withRules<Result>(_ body: (UnsafePointer<EdgeHeaderRules>) -> Result) -> Result? {
@@ -45,22 +45,22 @@ extension Pooled where Record == ExchangeRecord {
         return generation.shared.edgeHeaderRules(facts.listener).map(body)
     }
 
-    private func applyUnderscoreMode(_ fields: UnsafeMutablePointer<HeaderList>, _ mode: UnderscoreMode) -> Fault? {
-        let before = fields.pointee.count
+    private func applyUnderscoreMode(_ fields: HeaderList, _ mode: UnderscoreMode) -> Fault? {
+        let before = fields.count
         switch mode {
-        case .drop: fields.pointee.keep { $0.id != .underscored }
+        case .drop: fields.keep { $0.id != .underscored }
         // Those of names that the edge itself writes, reads or keeps out never pass.
         case .allow:
-            fields.pointee.keep { $0.id != .underscored || FieldName.identifyTwin($0.name) == .other }
+            fields.keep { $0.id != .underscored || FieldName.identifyTwin($0.name) == .other }
         case .refuse:
-            for index in 0..<before where fields.pointee[index].id == .underscored {
+            for index in 0..<before where fields[index].id == .underscored {
                 countUnderscores(1)
-                let name = fields.pointee[index].name
+                let name = fields[index].name
                 let shown = name[0..<min(name.count, 64)].string
                 return .malformed("the name of the header \(shown) has an underscore")
             }
         }
-        countUnderscores(before - fields.pointee.count)
+        countUnderscores(before - fields.count)
         return nil
     }
 

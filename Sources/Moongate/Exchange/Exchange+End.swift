@@ -99,12 +99,12 @@ extension Pooled where Record == ExchangeRecord {
         self.policyRun?.stopHooks()
         guard self.responseHeadSent else { return answer(fault) }
         endResponse(fault.status, code: code) { trailers in
-            fault.message.withBytes { LocalReply.appendTrailers(to: &trailers, status: fault.status, message: $0) }
+            fault.message.withBytes { LocalReply.appendTrailers(to: trailers, status: fault.status, message: $0) }
         }
     }
 
     /// Ends a response that has begun, as well as what was sent allows: by trailers, else by a reset.
-    func endResponse(_ status: GRPCStatus, code: ErrorCode = .cancel, _ addTrailers: (inout HeaderList) -> Void) {
+    func endResponse(_ status: GRPCStatus, code: ErrorCode = .cancel, _ addTrailers: (HeaderList) -> Void) {
         self.responseEnded = true
         let outcome = FaultOutcome(
             headSent: true, isGRPC: self.responseIsGRPC, atMessageBoundary: self.responseMessages.isAtBoundary,
@@ -115,7 +115,7 @@ extension Pooled where Record == ExchangeRecord {
             return downstreamPointer.reset(code)
         }
         self.responseTrailers.reset()
-        addTrailers(&responseTrailersPointer.pointee)
+        addTrailers(self.responseTrailers)
         self.resetsAfterResponse = !self.clientEnded
         abandonUpstream()
         sendResponseEnd()
@@ -130,7 +130,7 @@ extension Pooled where Record == ExchangeRecord {
         self.responseBody.clear(host.loop.blocks)
         fault.message.withBytes { message in
             let isGRPC = LocalReply.fill(
-                &responsePointer.pointee, status: fault.status, httpStatus: fault.httpStatus, message: message,
+                self.response, status: fault.status, httpStatus: fault.httpStatus, message: message,
                 requestType: self.request.value(.contentType))
             if !isGRPC && !isHead { self.responseBody.append(message, host.loop.blocks) }
             self.httpStatus = isGRPC ? 200 : fault.httpStatus

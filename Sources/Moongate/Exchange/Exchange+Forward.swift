@@ -53,9 +53,9 @@ extension Pooled where Record == ExchangeRecord {
     func send(on connection: UpstreamConnection) {
         tries(connection.endpoint)
         writeTimeout()
-        nameEndpoint(connection.endpoint, in: requestPointer)
+        nameEndpoint(connection.endpoint, in: self.request)
         let isComplete = self.requestEnded && self.requestBody.isEmpty && self.requestTrailers.isEmpty
-        switch connection.open(upstreamPointer, requestPointer, hasBody: !isComplete) {
+        switch connection.open(upstreamPointer, self.request, hasBody: !isComplete) {
         case .opened: break
         case .noRoom: return assign()
         case .awaitsSettings: return awaitSettings(of: connection)

@@ -9,7 +9,7 @@ extension Pooled where Record == ExchangeRecord {
         let asked = self.policyRun?.subject.wish
         guard asked?.hash == nil, let hashing = upstream.requestHash else { return asked }
         var wish = asked ?? EndpointPreference()
-        switch hashing.answer(requestPointer, client: clientAddress, givesCookies: true) {
+        switch hashing.answer(self.request, client: clientAddress, givesCookies: true) {
         case .hash(let hash): wish.hash = hash
         case .needsCookie:
             // A further attempt keeps the cookie of the first one.

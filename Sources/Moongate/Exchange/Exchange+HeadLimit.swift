@@ -13,13 +13,13 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func sendLeastHead(_ size: HeadSize, hasBody: Bool) {
-        StatusTrimmer.trim(responsePointer, to: size.limit)
-        downstreamPointer.submitLeastResponse(responsePointer, hasBody: hasBody)
+        StatusTrimmer.trim(self.response, to: size.limit)
+        downstreamPointer.submitLeastResponse(self.response, hasBody: hasBody)
     }
 
     /// Sends as much of the trailers as the client takes.
     func submitFewerTrailers(_ size: HeadSize) {
-        StatusTrimmer.trim(responseTrailersPointer, to: size.limit)
-        downstreamPointer.submitLeastTrailers(responseTrailersPointer)
+        StatusTrimmer.trim(self.responseTrailers, to: size.limit)
+        downstreamPointer.submitLeastTrailers(self.responseTrailers)
     }
 }

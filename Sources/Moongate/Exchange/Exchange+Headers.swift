@@ -6,7 +6,7 @@ extension Pooled where Record == ExchangeRecord {
         lend { generation, facts in
             guard let rules = generation.shared.edgeHeaderRules(facts.listener) else { return }
             let sender = ForwardedHeaders.Sender(facts, client: self.namedClient, isTrusted: self.trustsPeer)
-            ForwardedHeaders.write(requestPointer, rules, sender, number: self.number)
+            ForwardedHeaders.write(self.request, rules, sender, number: self.number)
         }
     }
 
@@ -39,20 +39,20 @@ extension Pooled where Record == ExchangeRecord {
         self.originalPath = self.request.value(.path) ?? .empty
         self.originalAuthority = self.request.value(.authority) ?? .empty
         let isSendable = edits._withUnsafeGuaranteedRef { edits in
-            edits.request?.apply(to: requestPointer, variables)
+            edits.request?.apply(to: self.request, variables)
             self.request.joinCookies()
-            return edits.rewrite?.apply(to: requestPointer, pathMode) ?? true
+            return edits.rewrite?.apply(to: self.request, pathMode) ?? true
         }
         if !isSendable { fail(.rewriteFailed) }
         return isSendable
     }
 
     /// The upstream hears its own name, where the route wants that.
-    @inline(__always) func nameEndpoint(_ endpoint: Endpoint, in request: UnsafeMutablePointer<HeaderList>) {
+    @inline(__always) func nameEndpoint(_ endpoint: Endpoint, in request: HeaderList) {
         guard let edits = self.edits else { return }
         edits._withUnsafeGuaranteedRef { edits in
             guard edits.rewrite?.namesEndpoint == true else { return }
-            request.pointee.set(name: Bytes(":authority"), value: endpoint.authority)
+            request.set(name: Bytes(":authority"), value: endpoint.authority)
         }
     }
 
@@ -60,28 +60,28 @@ extension Pooled where Record == ExchangeRecord {
     @inline(__always) func editResponse(isWhole: Bool) {
         guard let edits = self.edits else { return }
         edits._withUnsafeGuaranteedRef { edits in
-            edits.response?.apply(to: responsePointer, variables)
+            edits.response?.apply(to: self.response, variables)
             // S1: a head that ends a gRPC response is made of its trailers.
-            if isWhole && self.responseIsGRPC { edits.trailers?.apply(to: responsePointer, variables) }
+            if isWhole && self.responseIsGRPC { edits.trailers?.apply(to: self.response, variables) }
         }
     }
 
     /// A route that keeps a field from its clients keeps it from them in 1xx heads, too.
     func editInterim() {
         guard let edits = self.edits else { return }
-        edits._withUnsafeGuaranteedRef { $0.response?.apply(to: responsePointer, variables) }
+        edits._withUnsafeGuaranteedRef { $0.response?.apply(to: self.response, variables) }
     }
 
     @inline(__always) func editTrailers() {
         guard let edits = self.edits else { return }
-        edits._withUnsafeGuaranteedRef { $0.trailers?.apply(to: responseTrailersPointer, variables) }
+        edits._withUnsafeGuaranteedRef { $0.trailers?.apply(to: self.responseTrailers, variables) }
     }
 
     private var variables: HeaderVariables {
         let facts = self.facts
         let generation = self.generation
         return HeaderVariables(
-            request: requestPointer, client: clientAddress?.host ?? .empty,
+            request: self.request, client: clientAddress?.host ?? .empty,
             number: self.number, listener: facts?.listenerBytes ?? .empty,
             route: self.route >= 0 ? generation?.route(self.route).pointee.name ?? .empty : .empty,
             upstream: self.upstreamIndex >= 0

@@ -20,7 +20,7 @@ extension Pooled where Record == ExchangeRecord {
         GRPCHealth.answer(generation.process.isDraining ? .notServing : .serving).withBytes { message in
             self.responseBody.append(message, host.loop.blocks)
         }
-        LocalReply.appendTrailers(to: &responseTrailersPointer.pointee, status: .ok, message: .empty)
+        LocalReply.appendTrailers(to: self.responseTrailers, status: .ok, message: .empty)
         self.httpStatus = 200
         self.termination = Bytes("health_check")
         answerIsComplete()

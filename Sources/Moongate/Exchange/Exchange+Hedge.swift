@@ -28,7 +28,7 @@ extension Pooled where Record == ExchangeRecord {
         writeTimeout()
         let attempt = host.hedgedStreams.begin(
             self, generation.upstream(self.upstreamIndex), loop: host.loop, excluding: self.endpoint, memory)
-        writePreviousAttempts(self.attempt.number, to: &attempt.record.pointee.request)
+        writePreviousAttempts(self.attempt.number, to: attempt.record.pointee.request)
         self.attempt.number &+= 1
         let hedges = self.hedges ?? Hedges()
         self.hedges = hedges

@@ -5,13 +5,13 @@ extension Pooled where Record == ExchangeRecord {
         guard self.request.mayHold(.contentLength) else { return }
         let left = self.downstream.state.expected
         let declared = left < 0 ? nil : left + Int64(self.bytesIn)
-        correctLength(requestPointer, self.requestEnded ? Int64(self.requestBody.total) : declared)
+        correctLength(self.request, self.requestEnded ? Int64(self.requestBody.total) : declared)
     }
 
     /// - Parameter run: the policies that the response went through. Nothing of its body has been sent.
     func correctResponseLength(_ run: PolicyRun) {
         guard self.response.mayHold(.contentLength), !answersWithoutBody else { return }
-        correctLength(responsePointer, responseLength(run))
+        correctLength(self.response, responseLength(run))
     }
 
     /// A policy has made it a response that has no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5): what there is of a body goes
@@ -40,9 +40,9 @@ extension Pooled where Record == ExchangeRecord {
     private var answersWithoutBody: Bool { isHead || self.response.value(.status)?.equals("304") ?? false }
 
     /// - Parameter length: the body's, where it is known.
-    private func correctLength(_ head: UnsafeMutablePointer<HeaderList>, _ length: Int64?) {
-        guard let value = head.pointee.value(.contentLength), length == nil || ContentLength.parse(value) != length
+    private func correctLength(_ head: HeaderList, _ length: Int64?) {
+        guard let value = head.value(.contentLength), length == nil || ContentLength.parse(value) != length
         else { return }
-        head.pointee.remove(name: Bytes("content-length"))
+        head.remove(name: Bytes("content-length"))
     }
 }

@@ -24,7 +24,7 @@ extension Pooled where Record == ExchangeRecord {
             for mirror in mirrors.mirrors
             where StableHash.bucket(StableHash.mix(host.random()), of: 1_000_000) < mirror.millionths {
                 let copy = host.mirrorStreams.begin(
-                    mirror, generation.upstream(mirror.upstream), requestPointer, isComplete: isComplete)
+                    mirror, generation.upstream(mirror.upstream), self.request, isComplete: isComplete)
                 if let copy { copies.append(copy) }
             }
         }
@@ -48,7 +48,7 @@ extension Pooled where Record == ExchangeRecord {
     /// The upstream has got the whole request.
     func finishMirrors() {
         guard let mirrors = self.mirrors, self.takenStream == nil else { return }
-        for copy in mirrors.copies { copy.finish(requestTrailersPointer) }
+        for copy in mirrors.copies { copy.finish(self.requestTrailers) }
     }
 
     /// The exchange is over.

@@ -5,7 +5,7 @@ extension Pooled where Record == ExchangeRecord {
         guard let endpoint = self.endpointReference else { return }
         endpoint._withUnsafeGuaranteedRef { endpoint in
             guard endpoint.watch != nil else { return }
-            endpoint.observed(AttemptOutcome(head: responsePointer, trailers: responseTrailersPointer))
+            endpoint.observed(AttemptOutcome(head: self.response, trailers: self.responseTrailers))
         }
     }
 
@@ -32,8 +32,8 @@ extension HedgedAttempt {
     func noteAnswer() {
         guard let endpoint, endpoint.watch != nil else { return }
         let (head, trailers) = (
-            withUnsafeMutablePointer(to: &record.pointee.response) { $0 },
-            withUnsafeMutablePointer(to: &record.pointee.responseTrailers) { $0 }
+            record.pointee.response,
+            record.pointee.responseTrailers
         )
         endpoint.observed(AttemptOutcome(head: head, trailers: trailers))
     }

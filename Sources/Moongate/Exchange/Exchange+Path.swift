@@ -4,7 +4,7 @@ import MoongateConfig
 extension Pooled where Record == ExchangeRecord {
     /// Settles the head as it is now: the client's, or what policies have made of it.
     /// - Returns: the answer to a request that must not go on.
-    @inline(__always) func normalizeHead() -> Fault? { RequestCheck.normalize(requestPointer, pathPointer, pathMode) }
+    @inline(__always) func normalizeHead() -> Fault? { RequestCheck.normalize(self.request, pathPointer, pathMode) }
 
     /// How paths become canonical on the request's listener.
     var pathMode: PathMode {
@@ -22,7 +22,7 @@ extension Pooled where Record == ExchangeRecord {
     private func lookAhead() -> Fault? {
         var fault: Fault?
         lend { generation, facts in
-            let route = generation.match(facts, requestPointer, self.path.traits)
+            let route = generation.match(facts, self.request, self.path.traits)
             fault = lookCloser(generation, facts, route)
         }
         return fault
@@ -42,7 +42,7 @@ extension Pooled where Record == ExchangeRecord {
         if refused.contains(.encodedSlash) { return .malformed(PathFault.encodedSlash.text) }
         guard !self.path.traits.isDisjoint(with: [.encodedSlash, .encodedEnd]) else { return nil }
         let isUnambiguous = generation.shared.routeTable.isUnambiguous(
-            listener: generation.shared.listenerIndex(facts.listener), headers: requestPointer.pointee, route: route)
+            listener: generation.shared.listenerIndex(facts.listener), headers: self.request, route: route)
         return isUnambiguous ? nil : .malformed(PathFault.otherRoute.text)
     }
 

@@ -26,7 +26,7 @@ extension Pooled where Record == ExchangeRecord {
     private func listenerChain(_ generation: WorkerGeneration, _ facts: ConnectionFacts) -> PolicyChain? {
         guard generation.hasPolicyExceptions else { return generation.listenerChain(facts.listener) }
         return generation.listenerChain(
-            facts.listener, route: generation.match(facts, requestPointer, self.path.traits))
+            facts.listener, route: generation.match(facts, self.request, self.path.traits))
     }
 
     /// Runs the listener's policies that the route found before had switched off and the one found now has not, so that
@@ -50,7 +50,7 @@ extension Pooled where Record == ExchangeRecord {
     func chooseRoute() { lend(chooseRoute) }
 
     private func chooseRoute(_ generation: WorkerGeneration, _ facts: ConnectionFacts) {
-        self.route = generation.match(facts, requestPointer, self.path.traits)
+        self.route = generation.match(facts, self.request, self.path.traits)
         noteEdits(generation)
         if let fault = pathFault(generation, facts, self.route) { return fail(fault) }
         // The policies of the listener, which ran before, see the route on the response.
@@ -108,7 +108,7 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func chooseRouteAgain(_ run: PolicyRun, _ generation: WorkerGeneration, _ facts: ConnectionFacts) {
-        if generation.match(facts, requestPointer, self.path.traits) == self.route {
+        if generation.match(facts, self.request, self.path.traits) == self.route {
             if let fault = pathFault(generation, facts, self.route) { return fail(fault) }
             run.subject.routeCacheCleared = false
             return forward()
@@ -277,13 +277,13 @@ extension Pooled where Record == ExchangeRecord {
     private func takeRun(_ generation: WorkerGeneration, _ facts: ConnectionFacts) -> PolicyRun? {
         if let run = self.policyRun { return run }
         guard let run = generation.policies?.begin(owner: opaque) else { return nil }
-        run.subject.request = requestPointer
-        run.subject.response = responsePointer
+        run.subject.request = self.request
+        run.subject.response = self.response
         run.subject.requestFlow = PolicyFlow(
-            queue: requestBodyPointer, head: requestPointer, trailers: requestTrailersPointer,
+            queue: requestBodyPointer, head: self.request, trailers: self.requestTrailers,
             ended: requestEndedPointer)
         run.subject.responseFlow = PolicyFlow(
-            queue: responseBodyPointer, head: responsePointer, trailers: responseTrailersPointer,
+            queue: responseBodyPointer, head: self.response, trailers: self.responseTrailers,
             ended: responseEndedPointer, messages: responseMessagesPointer, headSent: responseHeadSentPointer)
         run.subject.connection = self.factsReference
         run.subject.client = clientAddress

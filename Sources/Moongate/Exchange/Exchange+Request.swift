@@ -72,7 +72,7 @@ extension Pooled where Record == ExchangeRecord {
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         if self.mirrors != nil { finishMirrors() }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
-        switch upstreamPointer.submitTrailers(requestTrailersPointer) {
+        switch upstreamPointer.submitTrailers(self.requestTrailers) {
         case .sent, .noStream: return .lastBeforeTrailers(count)
         case .awaitsSettings: return count > 0 ? .bytes(count) : .later
         case .tooLarge(let size):

@@ -1,9 +1,9 @@
 /// The response on its way back.
 extension Pooled where Record == ExchangeRecord {
     /// Where the upstream's next header section goes; `nil` when nobody wants it any more.
-    func responseSectionTarget() -> UnsafeMutablePointer<HeaderList>? {
+    func responseSectionTarget() -> HeaderList? {
         guard self.phase == .forwarded || (self.responseHeadKnown && !self.responseEnded) else { return nil }
-        return self.responseHeadKnown ? responseTrailersPointer : responsePointer
+        return self.responseHeadKnown ? self.responseTrailers : self.response
     }
 
     func responseSectionReceived(endsStream: Bool, tooLarge: Bool) {
@@ -17,7 +17,7 @@ extension Pooled where Record == ExchangeRecord {
         if status < 200 {
             // R13: a 1xx head is passed on, and the final one is still to come.
             editInterim()
-            downstreamPointer.submitInterim(responsePointer)
+            downstreamPointer.submitInterim(self.response)
             return self.response.reset()
         }
         self.httpStatus = status
@@ -92,7 +92,7 @@ extension Pooled where Record == ExchangeRecord {
         if self.responseIsGRPC && self.responseTrailers.isEmpty && self.response.first(.grpcStatus) == nil {
             // S3: without trailers a gRPC client reports something misleading.
             LocalReply.appendTrailers(
-                to: &responseTrailersPointer.pointee, status: .internal,
+                to: self.responseTrailers, status: .internal,
                 message: Bytes("the upstream ended the response without trailers"))
         }
         sendResponseEnd()
@@ -110,7 +110,7 @@ extension Pooled where Record == ExchangeRecord {
     private func submitResponseTrailers() {
         self.responseTrailersSubmitted = true
         editTrailers()
-        if case .tooLarge(let size) = downstreamPointer.submitTrailers(responseTrailersPointer) {
+        if case .tooLarge(let size) = downstreamPointer.submitTrailers(self.responseTrailers) {
             submitFewerTrailers(size)
         }
     }
@@ -127,7 +127,7 @@ extension Pooled where Record == ExchangeRecord {
         }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
         editResponse(isWhole: isComplete)
-        if case .tooLarge(let size) = downstreamPointer.submitResponse(responsePointer, hasBody: !isComplete) {
+        if case .tooLarge(let size) = downstreamPointer.submitResponse(self.response, hasBody: !isComplete) {
             responseHeadIsTooLarge(size, isWhole: isComplete)
         }
     }

@@ -103,12 +103,12 @@ extension Pooled where Record == ExchangeRecord {
         self.upstreamEnded = false
         self.requestBody.rewind()
         self.attempt.lookups = 0
-        writePreviousAttempts(self.attempt.number - 1, to: &self.request)
+        writePreviousAttempts(self.attempt.number - 1, to: self.request)
         assign()
     }
 
     /// gRFC A6, "Exposed Retry Metadata".
-    func writePreviousAttempts(_ number: UInt8, to request: inout HeaderList) {
+    func writePreviousAttempts(_ number: UInt8, to request: HeaderList) {
         guard self.isGRPC else { return }
         String(number).withBytes { request.set(name: Bytes("grpc-previous-rpc-attempts"), value: $0) }
     }
@@ -173,7 +173,7 @@ extension RetryPlan.Endings {
 }
 
 extension RetryPushback {
-    fileprivate init(in headers: borrowing HeaderList) {
+    fileprivate init(in headers: HeaderList) {
         guard let place = headers.index(of: Bytes(RetryPushback.field)) else {
             self = .none
             return

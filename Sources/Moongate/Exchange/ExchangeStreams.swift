@@ -10,9 +10,9 @@ final class DownstreamStreams: StreamDelegate {
 
     override func sectionBegan(
         _ stream: UnsafeMutableRawPointer, _ section: Section
-    ) -> UnsafeMutablePointer<HeaderList>? {
+    ) -> HeaderList? {
         let exchange = Exchange(owner: stream)
-        return section == .request ? exchange.requestPointer : exchange.requestTrailersPointer
+        return section == .request ? exchange.request : exchange.requestTrailers
     }
 
     override func sectionEnded(
@@ -80,7 +80,7 @@ final class DownstreamStreams: StreamDelegate {
 final class UpstreamStreams: UpstreamStreamDelegate {
     override func sectionBegan(
         _ stream: UnsafeMutableRawPointer, _ section: Section
-    ) -> UnsafeMutablePointer<HeaderList>? {
+    ) -> HeaderList? {
         Exchange(owner: stream).responseSectionTarget()
     }
 
@@ -163,18 +163,6 @@ extension Pooled where Record == ExchangeRecord {
     /// The stream of the exchange's own attempts.
     @inline(__always) var firstStream: HTTP2StreamPointer {
         withUnsafeMutablePointer(to: &pointer.pointee.upstream) { $0 }
-    }
-    @inline(__always) var requestPointer: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &pointer.pointee.request) { $0 }
-    }
-    @inline(__always) var requestTrailersPointer: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &pointer.pointee.requestTrailers) { $0 }
-    }
-    @inline(__always) var responsePointer: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &pointer.pointee.response) { $0 }
-    }
-    @inline(__always) var responseTrailersPointer: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &pointer.pointee.responseTrailers) { $0 }
     }
     @inline(__always) var requestBodyPointer: UnsafeMutablePointer<ByteQueue> {
         withUnsafeMutablePointer(to: &pointer.pointee.requestBody) { $0 }

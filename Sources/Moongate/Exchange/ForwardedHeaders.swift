@@ -34,7 +34,7 @@ enum ForwardedHeaders {
     ///
     /// - Parameter number: of the request, see `RequestNumber`.
     static func write(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>, _ sender: Sender,
+        _ request: HeaderList, _ rules: UnsafePointer<EdgeHeaderRules>, _ sender: Sender,
         number: UInt64
     ) {
         rules.pointee.markSecrets(request)
@@ -46,10 +46,10 @@ enum ForwardedHeaders {
         writeRequestID(request, rules.pointee.requestID, number, present)
     }
 
-    @inline(__always) private static func look(_ request: UnsafeMutablePointer<HeaderList>) -> Present {
+    @inline(__always) private static func look(_ request: HeaderList) -> Present {
         var present: Present = []
-        for index in 0..<request.pointee.count {
-            switch request.pointee[index].id {
+        for index in 0..<request.count {
+            switch request[index].id {
             case .xForwardedFor: present.insert(.for)
             case .xForwardedProto: present.insert(.proto)
             case .xForwardedHost: present.insert(.host)
@@ -64,18 +64,18 @@ enum ForwardedHeaders {
     // MARK: x-forwarded-for
 
     @inline(__always) private static func writeFor(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
+        _ request: HeaderList, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
         _ present: Present
     ) {
         let isPresent = present.contains(.for)
         switch rules.xForwardedFor {
         case .append:
             if isPresent { return join(request, .xForwardedFor, "x-forwarded-for", with: sender.peer) }
-            request.pointee.add(.xForwardedFor, "x-forwarded-for", lasting: sender.peer)
+            request.add(.xForwardedFor, "x-forwarded-for", lasting: sender.peer)
         case .replace:
-            if isPresent { return request.pointee.set(name: Bytes("x-forwarded-for"), value: sender.client) }
-            request.pointee.add(.xForwardedFor, "x-forwarded-for", lasting: sender.client)
-        case .off: if isPresent && !sender.isTrusted { request.pointee.remove(name: Bytes("x-forwarded-for")) }
+            if isPresent { return request.set(name: Bytes("x-forwarded-for"), value: sender.client) }
+            request.add(.xForwardedFor, "x-forwarded-for", lasting: sender.client)
+        case .off: if isPresent && !sender.isTrusted { request.remove(name: Bytes("x-forwarded-for")) }
         case .pass: break
         }
     }
@@ -86,20 +86,20 @@ enum ForwardedHeaders {
     /// something else than an address stands there. Elements are counted from the end, where proxies append; what stands at the
     /// beginning is what the client likes.
     static func client(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>
+        _ request: HeaderList, _ rules: UnsafePointer<EdgeHeaderRules>
     ) -> ClientAddress? {
-        guard request.pointee.mayHold(.xForwardedFor) else { return nil }
+        guard request.mayHold(.xForwardedFor) else { return nil }
         let hops = rules.pointee.forwarded.trustedHops
         guard let found = hops > 0 ? element(request, fromEnd: hops) : firstUntrusted(request, rules) else {
             return nil
         }
-        let host = found.host.withBytes { request.pointee.hold($0) }
-        let full = found.description.withBytes { request.pointee.hold($0) }
+        let host = found.host.withBytes { request.hold($0) }
+        let full = found.description.withBytes { request.hold($0) }
         return ClientAddress(forwarded: found, host: host, text: full)
     }
 
     /// As Envoy does with `xff_num_trusted_hops`.
-    private static func element(_ request: UnsafeMutablePointer<HeaderList>, fromEnd number: Int) -> SocketAddress? {
+    private static func element(_ request: HeaderList, fromEnd number: Int) -> SocketAddress? {
         var elements = BackwardElements(request)
         for _ in 1..<number where elements.next() == nil { return nil }
         return elements.next().flatMap(ClientAddress.parse)
@@ -107,7 +107,7 @@ enum ForwardedHeaders {
 
     /// The last element that is none of the trusted proxies; where all of them are trusted, the first.
     private static func firstUntrusted(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: UnsafePointer<EdgeHeaderRules>
+        _ request: HeaderList, _ rules: UnsafePointer<EdgeHeaderRules>
     ) -> SocketAddress? {
         var elements = BackwardElements(request)
         var last: SocketAddress?
@@ -122,21 +122,21 @@ enum ForwardedHeaders {
 
     /// The elements of all fields `x-forwarded-for`, the last one first.
     private struct BackwardElements {
-        private let request: UnsafeMutablePointer<HeaderList>
+        private let request: HeaderList
         /// The field that `rest` belongs to.
         private var index: Int
         private var rest: Bytes?
 
-        init(_ request: UnsafeMutablePointer<HeaderList>) {
+        init(_ request: HeaderList) {
             self.request = request
-            index = request.pointee.count
+            index = request.count
         }
 
         mutating func next() -> Bytes? {
             while rest == nil {
                 guard index > 0 else { return nil }
                 index -= 1
-                if request.pointee[index].id == .xForwardedFor { rest = request.pointee[index].value }
+                if request[index].id == .xForwardedFor { rest = request[index].value }
             }
             guard let value = rest else { return nil }
             let comma = value.lastIndex(of: UInt8(ascii: ","))
@@ -148,7 +148,7 @@ enum ForwardedHeaders {
     // MARK: x-forwarded-proto, x-forwarded-host
 
     @inline(__always) private static func writeProto(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
+        _ request: HeaderList, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
         _ present: Present
     ) {
         let value = sender.isTLS ? Bytes("https") : Bytes("http")
@@ -157,26 +157,26 @@ enum ForwardedHeaders {
     }
 
     @inline(__always) private static func writeHost(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
+        _ request: HeaderList, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
         _ present: Present
     ) {
-        let value = request.pointee.value(.authority) ?? .empty
+        let value = request.value(.authority) ?? .empty
         let name: StaticString = "x-forwarded-host"
         write(request, rules.xForwardedHost, sender, .xForwardedHost, name, present.contains(.host), value)
     }
 
     @inline(__always) private static func write(
-        _ request: UnsafeMutablePointer<HeaderList>, _ mode: ForwardedConfig.Mode, _ sender: Sender,
+        _ request: HeaderList, _ mode: ForwardedConfig.Mode, _ sender: Sender,
         _ id: FieldName, _ name: StaticString, _ isPresent: Bool, _ value: Bytes
     ) {
         guard isPresent else {
-            if mode == .set { request.pointee.add(id, name, lasting: value) }
+            if mode == .set { request.add(id, name, lasting: value) }
             return
         }
         guard !sender.isTrusted else { return }
         switch mode {
-        case .set: request.pointee.set(name: Bytes(name), value: value)
-        case .off: request.pointee.remove(name: Bytes(name))
+        case .set: request.set(name: Bytes(name), value: value)
+        case .off: request.remove(name: Bytes(name))
         case .pass: break
         }
     }
@@ -184,66 +184,66 @@ enum ForwardedHeaders {
     // MARK: forwarded
 
     @inline(__always) private static func writeForwarded(
-        _ request: UnsafeMutablePointer<HeaderList>, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
+        _ request: HeaderList, _ rules: EdgeHeaderRules.Forwarded, _ sender: Sender,
         _ present: Present
     ) {
         let isPresent = present.contains(.forwarded)
         switch rules.forwarded {
         case .set: addElement(request, sender, isPresent)
-        case .off: if isPresent && !sender.isTrusted { request.pointee.remove(name: Bytes("forwarded")) }
+        case .off: if isPresent && !sender.isTrusted { request.remove(name: Bytes("forwarded")) }
         case .pass: break
         }
     }
 
     /// RFC 7239 §4.
     private static func addElement(
-        _ request: UnsafeMutablePointer<HeaderList>, _ sender: Sender, _ isPresent: Bool
+        _ request: HeaderList, _ sender: Sender, _ isPresent: Bool
     ) {
         let host = sender.peer.string
         // §6: an IPv6 address is not a token.
         let node = host.contains(":") ? "\"[\(host)]\"" : host
         var element = "for=\(node);proto=\(sender.isTLS ? "https" : "http")"
-        if let authority = request.pointee.value(.authority), !authority.isEmpty {
+        if let authority = request.value(.authority), !authority.isEmpty {
             let text = authority.string.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
             element += ";host=\"\(text)\""
         }
         element.withBytes { element in
             if isPresent && sender.isTrusted { return join(request, .forwarded, "forwarded", with: element) }
-            request.pointee.set(name: Bytes("forwarded"), value: element)
+            request.set(name: Bytes("forwarded"), value: element)
         }
     }
 
     /// Makes one field of all that have the name, with an element behind them: many servers look at the first field only.
     private static func join(
-        _ request: UnsafeMutablePointer<HeaderList>, _ id: FieldName, _ name: StaticString, with last: Bytes
+        _ request: HeaderList, _ id: FieldName, _ name: StaticString, with last: Bytes
     ) {
         var size = last.count
-        for index in 0..<request.pointee.count where request.pointee[index].id == id {
-            size += request.pointee[index].value.count + 2
+        for index in 0..<request.count where request[index].id == id {
+            size += request[index].value.count + 2
         }
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: size) { buffer in
             var writer = TextWriter(buffer)
-            for index in 0..<request.pointee.count where request.pointee[index].id == id {
-                guard !request.pointee[index].value.isEmpty else { continue }
-                writer.append(request.pointee[index].value)
+            for index in 0..<request.count where request[index].id == id {
+                guard !request[index].value.isEmpty else { continue }
+                writer.append(request[index].value)
                 writer.append(Bytes(", "))
             }
             writer.append(last)
-            request.pointee.set(name: Bytes(name), value: writer.bytes)
+            request.set(name: Bytes(name), value: writer.bytes)
         }
     }
 
     // MARK: x-request-id
 
     @inline(__always) private static func writeRequestID(
-        _ request: UnsafeMutablePointer<HeaderList>, _ mode: RequestIDMode, _ number: UInt64, _ present: Present
+        _ request: HeaderList, _ mode: RequestIDMode, _ number: UInt64, _ present: Present
     ) {
         let isPresent = present.contains(.requestID)
         guard mode == .replace || mode == .keep && !isPresent else { return }
         RequestNumber.withText(number) { id in
-            if isPresent { return request.pointee.set(name: Bytes("x-request-id"), value: id) }
-            let lasting = request.pointee.hold(id)
-            request.pointee.add(.xRequestID, "x-request-id", lasting: lasting)
+            if isPresent { return request.set(name: Bytes("x-request-id"), value: id) }
+            let lasting = request.hold(id)
+            request.add(.xRequestID, "x-request-id", lasting: lasting)
         }
     }
 }

@@ -49,23 +49,23 @@ final class HedgedAttempt {
     fileprivate static let ownSize = MemoryLayout<Record>.stride + 1024
 
     var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
-    fileprivate var request: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &record.pointee.request) { $0 }
+    fileprivate var request: HeaderList {
+        record.pointee.request
     }
-    fileprivate var requestTrailers: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &record.pointee.requestTrailers) { $0 }
+    fileprivate var requestTrailers: HeaderList {
+        record.pointee.requestTrailers
     }
-    fileprivate var response: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &record.pointee.response) { $0 }
+    fileprivate var response: HeaderList {
+        record.pointee.response
     }
-    fileprivate var responseTrailers: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &record.pointee.responseTrailers) { $0 }
+    fileprivate var responseTrailers: HeaderList {
+        record.pointee.responseTrailers
     }
 
     /// Puts what the upstream has answered, and what it was asked, in the exchange's place for them.
     func handOver(to exchange: Exchange) {
-        swap(&record.pointee.response, &exchange.responsePointer.pointee)
-        swap(&record.pointee.responseTrailers, &exchange.responseTrailersPointer.pointee)
+        swap(&record.pointee.response, &exchange.response)
+        swap(&record.pointee.responseTrailers, &exchange.responseTrailers)
         swap(&body, &exchange.requestBodyPointer.pointee)
         // Nobody sends again what the first attempt has sent; the rest of the copy is the request from now on.
         body.clear(loop.blocks)
@@ -105,8 +105,8 @@ final class HedgedStreams: UpstreamStreamDelegate {
         _ memory: consuming MemoryPermit
     ) -> HedgedAttempt {
         let attempt = HedgedAttempt(exchange, loop, memory)
-        attempt.request.pointee.append(contentsOf: exchange.requestPointer.pointee)
-        attempt.requestTrailers.pointee.append(contentsOf: exchange.requestTrailersPointer.pointee)
+        attempt.request.append(contentsOf: exchange.request)
+        attempt.requestTrailers.append(contentsOf: exchange.requestTrailers)
         exchange.requestBodyPointer.pointee.copyAll(to: &attempt.body, loop.blocks)
         attempt.upstream = upstream
         attempt.endpoint = excluding
@@ -135,7 +135,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
         attempt.endpoint = connection.endpoint
         attempt.isWaiting = false
         attempt.exchange?.nameEndpoint(connection.endpoint, in: attempt.request)
-        let hasBody = !attempt.body.isEmpty || !attempt.requestTrailers.pointee.isEmpty
+        let hasBody = !attempt.body.isEmpty || !attempt.requestTrailers.isEmpty
         switch connection.open(attempt.stream, attempt.request, hasBody: hasBody) {
         case .opened: break
         case .noRoom: assign(attempt)
@@ -199,7 +199,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
 
     override func sectionBegan(
         _ stream: UnsafeMutableRawPointer, _ section: Section
-    ) -> UnsafeMutablePointer<HeaderList>? {
+    ) -> HeaderList? {
         let attempt = HedgedStreams.attempt(stream)
         guard attempt.exchange != nil else { return nil }
         return attempt.holdsHead ? attempt.responseTrailers : attempt.response
@@ -214,12 +214,12 @@ final class HedgedStreams: UpstreamStreamDelegate {
         attempt.hasEnded = endsStream
         if endsStream { attempt.noteAnswer() }
         if attempt.holdsHead {
-            return exchange.hedgeAnswered(attempt, attempt.responseTrailers.pointee.value(.grpcStatus))
+            return exchange.hedgeAnswered(attempt, attempt.responseTrailers.value(.grpcStatus))
         }
-        let status = attempt.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
-        if status < 200 { return attempt.response.pointee.reset() }
-        let grpcStatus = attempt.response.pointee.value(.grpcStatus)
-        let isGRPC = attempt.response.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        let status = attempt.response.value(.status).map(HTTPStatus.parse) ?? 0
+        if status < 200 { return attempt.response.reset() }
+        let grpcStatus = attempt.response.value(.grpcStatus)
+        let isGRPC = attempt.response.value(.contentType).map(GRPCContentType.isGRPC) ?? false
         attempt.holdsHead = true
         if endsStream || grpcStatus != nil || !isGRPC { exchange.hedgeAnswered(attempt, grpcStatus) }
     }
@@ -248,7 +248,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
         let attempt = HedgedStreams.attempt(stream)
         let count = attempt.body.read(into: target, limit: limit, attempt.loop.blocks)
         guard attempt.body.isEmpty else { return .bytes(count) }
-        guard !attempt.requestTrailers.pointee.isEmpty else { return .last(count) }
+        guard !attempt.requestTrailers.isEmpty else { return .last(count) }
         switch attempt.stream.submitTrailers(attempt.requestTrailers) {
         case .sent, .noStream: return .lastBeforeTrailers(count)
         case .awaitsSettings: return count > 0 ? .bytes(count) : .later

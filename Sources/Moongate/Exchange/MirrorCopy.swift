@@ -68,8 +68,8 @@ final class MirrorCopy {
     }
 
     fileprivate var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
-    fileprivate var request: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &record.pointee.request) { $0 }
+    fileprivate var request: HeaderList {
+        record.pointee.request
     }
     fileprivate var timer: UnsafeMutablePointer<Timer> { withUnsafeMutablePointer(to: &record.pointee.timer) { $0 } }
 
@@ -83,11 +83,11 @@ final class MirrorCopy {
     }
 
     /// The request is complete.
-    func finish(_ trailers: UnsafePointer<HeaderList>) {
+    func finish(_ trailers: HeaderList) {
         guard !isOver, !isComplete else { return }
-        guard memory.tryGrow(by: trailers.pointee.memorySize) else { return drop(.memory) }
+        guard memory.tryGrow(by: trailers.memorySize) else { return drop(.memory) }
         isComplete = true
-        record.pointee.requestTrailers.append(contentsOf: trailers.pointee)
+        record.pointee.requestTrailers.append(contentsOf: trailers)
         stream.resume()
     }
 
@@ -138,7 +138,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
 
     /// Sends a copy of a request's head; `nil`: there is no memory for one.
     func begin(
-        _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, _ request: UnsafePointer<HeaderList>, isComplete: Bool
+        _ mirror: RouteMirrors.Mirror, _ upstream: Upstream, _ request: HeaderList, isComplete: Bool
     ) -> MirrorCopy? {
         let copy = MirrorCopy(mirror, upstream, live: live, loop: loop, worker: worker, isComplete: isComplete)
         copy.cells.requests.add()
@@ -227,7 +227,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
         copy.memory.shrink(by: count)
         guard copy.isComplete, copy.body.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !copy.record.pointee.requestTrailers.isEmpty else { return .last(count) }
-        switch copy.stream.submitTrailers(withUnsafeMutablePointer(to: &copy.record.pointee.requestTrailers) { $0 }) {
+        switch copy.stream.submitTrailers(copy.record.pointee.requestTrailers) {
         case .sent, .noStream: return .lastBeforeTrailers(count)
         case .awaitsSettings: return count > 0 ? .bytes(count) : .later
         case .tooLarge:
@@ -238,12 +238,12 @@ final class MirrorStreams: UpstreamStreamDelegate {
 
     override func sectionBegan(
         _ stream: UnsafeMutableRawPointer, _ section: Section
-    ) -> UnsafeMutablePointer<HeaderList>? {
+    ) -> HeaderList? {
         let copy = MirrorStreams.copy(stream)
         guard !copy.isOver else { return nil }
         return copy.isHeadKnown
-            ? withUnsafeMutablePointer(to: &copy.record.pointee.responseTrailers) { $0 }
-            : withUnsafeMutablePointer(to: &copy.record.pointee.response) { $0 }
+            ? copy.record.pointee.responseTrailers
+            : copy.record.pointee.response
     }
 
     override func sectionEnded(
@@ -289,10 +289,10 @@ extension MirrorCopy {
     fileprivate static let ownSize = MemoryLayout<Record>.stride + 1024
 
     /// - Returns: false when there is no memory for the copy.
-    fileprivate func takeHead(_ head: UnsafePointer<HeaderList>) -> Bool {
-        headSize = head.pointee.memorySize
+    fileprivate func takeHead(_ head: HeaderList) -> Bool {
+        headSize = head.memorySize
         guard memory.tryGrow(by: MirrorCopy.ownSize + headSize) else { return false }
-        request.pointee.append(contentsOf: head.pointee)
+        request.append(contentsOf: head)
         return true
     }
 

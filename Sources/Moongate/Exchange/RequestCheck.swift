@@ -6,13 +6,13 @@ enum RequestCheck {
     /// place at an edge.
     /// - Returns: the answer to a request that must not go on.
     static func normalize(
-        _ request: UnsafeMutablePointer<HeaderList>, _ settled: UnsafeMutablePointer<CanonicalPath>,
+        _ request: HeaderList, _ settled: UnsafeMutablePointer<CanonicalPath>,
         _ mode: @autoclosure () -> PathMode
     ) -> Fault? {
-        request.pointee.joinCookies()
-        let method = request.pointee.value(.method) ?? .empty
+        request.joinCookies()
+        let method = request.value(.method) ?? .empty
         if method.equals("CONNECT") { return .methodNotAllowed }
-        guard let path = request.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")
+        guard let path = request.value(.path), path.count > 0, path[0] == UInt8(ascii: "/") || path.equals("*")
         else { return .malformed("the request has no usable path") }
         if path[0] == UInt8(ascii: "*") && !method.equals("OPTIONS") {
             return .malformed("the path * is for OPTIONS alone")
@@ -26,25 +26,25 @@ enum RequestCheck {
         return resolveAuthority(request)
     }
 
-    private static func resolveAuthority(_ request: UnsafeMutablePointer<HeaderList>) -> Fault? {
-        let field = request.pointee.first(.host)
+    private static func resolveAuthority(_ request: HeaderList) -> Fault? {
+        let field = request.first(.host)
         let host = field?.value
-        if let authority = request.pointee.value(.authority) {
+        if let authority = request.value(.authority) {
             if authority.firstIndex(of: UInt8(ascii: "@")) != nil {
                 return .malformed("user information in :authority")
             }
             if authority.isEmpty { return .malformed(":authority is empty") }
             guard let host else { return nil }
             guard host.equalsIgnoringCase(authority) else { return .malformed(":authority and host differ") }
-            request.pointee.remove(name: Bytes("host"))
+            request.remove(name: Bytes("host"))
             return nil
         }
         guard let host else { return nil }
         if host.isEmpty { return .malformed("host is empty") }
         if host.firstIndex(of: UInt8(ascii: "@")) != nil { return .malformed("user information in host") }
-        request.pointee.set(name: Bytes(":authority"), value: host)
-        if field?.neverIndexed == true { request.pointee.neverIndex(Bytes(":authority")) }
-        request.pointee.remove(name: Bytes("host"))
+        request.set(name: Bytes(":authority"), value: host)
+        if field?.neverIndexed == true { request.neverIndex(Bytes(":authority")) }
+        request.remove(name: Bytes("host"))
         return nil
     }
 }

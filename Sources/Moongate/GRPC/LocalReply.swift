@@ -19,29 +19,29 @@ enum LocalReply {
     /// - Returns: whether the answer is a gRPC one, so that no body follows.
     @discardableResult
     static func fill(
-        _ headers: inout HeaderList, status: GRPCStatus, httpStatus: Int, message: Bytes, requestType: Bytes?
+        _ headers: HeaderList, status: GRPCStatus, httpStatus: Int, message: Bytes, requestType: Bytes?
     ) -> Bool {
         headers.reset()
         guard let requestType, GRPCContentType.isGRPC(requestType) else {
-            fillPlain(&headers, httpStatus, message)
+            fillPlain(headers, httpStatus, message)
             return false
         }
         headers.add(":status", "200")
         headers.add("content-type", GRPCContentType.answering(requestType))
         headers.add("grpc-status", status.code)
-        if !message.isEmpty { addMessage(message, to: &headers) }
+        if !message.isEmpty { addMessage(message, to: headers) }
         return true
     }
 
     /// Appends `grpc-status` and `grpc-message`: trailers behind a response that had already begun, at a message
     /// boundary. Empties nothing.
-    static func appendTrailers(to trailers: inout HeaderList, status: GRPCStatus, message: Bytes) {
+    static func appendTrailers(to trailers: HeaderList, status: GRPCStatus, message: Bytes) {
         trailers.add("grpc-status", status.code)
-        if !message.isEmpty { addMessage(message, to: &trailers) }
+        if !message.isEmpty { addMessage(message, to: trailers) }
     }
 
     /// Appends `message`, cut to `messageLimit` and percent-encoded, as `grpc-message`.
-    static func addMessage(_ message: Bytes, to headers: inout HeaderList) {
+    static func addMessage(_ message: Bytes, to headers: HeaderList) {
         let message = GRPCMessageText.cut(message, to: messageLimit)
         let count = GRPCMessageText.encodedCount(message)
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count) { buffer in
@@ -51,14 +51,14 @@ enum LocalReply {
         }
     }
 
-    private static func fillPlain(_ headers: inout HeaderList, _ status: Int, _ message: Bytes) {
-        addNumber(":status", status, to: &headers)
+    private static func fillPlain(_ headers: HeaderList, _ status: Int, _ message: Bytes) {
+        addNumber(":status", status, to: headers)
         if !message.isEmpty { headers.add("content-type", "text/plain; charset=utf-8") }
         // RFC 9110 §8.6: not in a 204.
-        if status != 204 { addNumber("content-length", message.count, to: &headers) }
+        if status != 204 { addNumber("content-length", message.count, to: headers) }
     }
 
-    private static func addNumber(_ name: StaticString, _ number: Int, to headers: inout HeaderList) {
+    private static func addNumber(_ name: StaticString, _ number: Int, to headers: HeaderList) {
         // 20 digits hold any Int; written from the back.
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { buffer in
             guard let base = buffer.baseAddress else { return }

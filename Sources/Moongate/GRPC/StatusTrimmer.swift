@@ -4,17 +4,17 @@ enum StatusTrimmer {
     /// that is not enough either the end of the message. The status stays, whatever the limit is.
     ///
     /// - Parameter limit: octets as RFC 9113 §6.5.2 counts them.
-    static func trim(_ fields: UnsafeMutablePointer<HeaderList>, to limit: Int) {
-        fields.pointee.remove(name: Bytes("grpc-status-details-bin"))
-        guard fields.pointee.encodedSize > limit else { return }
-        fields.pointee.keep(isEssential)
-        let excess = fields.pointee.encodedSize - limit
-        guard excess > 0, let message = fields.pointee.value(.grpcMessage) else { return }
+    static func trim(_ fields: HeaderList, to limit: Int) {
+        fields.remove(name: Bytes("grpc-status-details-bin"))
+        guard fields.encodedSize > limit else { return }
+        fields.keep(isEssential)
+        let excess = fields.encodedSize - limit
+        guard excess > 0, let message = fields.value(.grpcMessage) else { return }
         let text = GRPCMessageText.cutEncoded(message, to: max(0, message.count - excess))
         if text.isEmpty {
-            fields.pointee.remove(name: Bytes("grpc-message"))
+            fields.remove(name: Bytes("grpc-message"))
         } else {
-            fields.pointee.set(name: Bytes("grpc-message"), value: text)
+            fields.set(name: Bytes("grpc-message"), value: text)
         }
     }
 

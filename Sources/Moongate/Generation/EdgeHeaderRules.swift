@@ -70,9 +70,9 @@ struct EdgeHeaderRules {
         return AddressRanges(ranges)
     }
 
-    @inline(__always) func markSecrets(_ request: UnsafeMutablePointer<HeaderList>) {
+    @inline(__always) func markSecrets(_ request: HeaderList) {
         guard neverIndex.count > 0 else { return }
-        for name in neverIndex { request.pointee.neverIndex(name) }
+        for name in neverIndex { request.neverIndex(name) }
     }
 }
 

@@ -31,19 +31,19 @@ struct HeaderEdits {
     }
 
     /// Changes `list`. A field whose variables say nothing is not written.
-    func apply(to list: UnsafeMutablePointer<HeaderList>, _ variables: HeaderVariables) {
-        for name in remove { list.pointee.remove(name: name) }
+    func apply(to list: HeaderList, _ variables: HeaderVariables) {
+        for name in remove { list.remove(name: name) }
         for field in set {
             field.value.withText(variables) { value in
-                guard let value else { return list.pointee.remove(name: field.name) }
-                list.pointee.set(name: field.name, value: value)
+                guard let value else { return list.remove(name: field.name) }
+                list.set(name: field.name, value: value)
             }
         }
         for field in add {
             field.value.withText(variables) { value in
                 guard let value else { return }
-                list.pointee.removeTwins(of: field.name)
-                list.pointee.add(name: field.name, value: value)
+                list.removeTwins(of: field.name)
+                list.add(name: field.name, value: value)
             }
         }
     }
@@ -51,7 +51,7 @@ struct HeaderEdits {
 
 /// What variables in values of headers stand for.
 struct HeaderVariables {
-    var request: UnsafeMutablePointer<HeaderList>
+    var request: HeaderList
     /// The client's address without a port.
     var client: Bytes
     /// See `RequestNumber`.
@@ -120,12 +120,12 @@ struct HeaderText {
         switch part {
         case .text(let text): text
         case .client: variables.client
-        case .requestID: variables.request.pointee.value(.xRequestID) ?? number
+        case .requestID: variables.request.value(.xRequestID) ?? number
         case .listener: variables.listener
         case .route: variables.route
         case .upstream: variables.upstream
         case .header(let name):
-            variables.request.pointee.index(of: name).map { variables.request.pointee[$0].value } ?? .empty
+            variables.request.index(of: name).map { variables.request[$0].value } ?? .empty
         }
     }
 }

@@ -133,9 +133,9 @@ struct Rewrite {
     /// Changes the head of a request.
     /// - Parameter mode: that of the request's listener.
     /// - Returns: false when no path that can be sent comes of it.
-    func apply(to request: UnsafeMutablePointer<HeaderList>, _ mode: PathMode) -> Bool {
-        if let authority { request.pointee.set(name: Bytes(":authority"), value: authority) }
-        guard let path, let old = request.pointee.value(.path), !old.isEmpty, old[0] == UInt8(ascii: "/") else {
+    func apply(to request: HeaderList, _ mode: PathMode) -> Bool {
+        if let authority { request.set(name: Bytes(":authority"), value: authority) }
+        guard let path, let old = request.value(.path), !old.isEmpty, old[0] == UInt8(ascii: "/") else {
             return true
         }
         let plain = RouteTable.withoutQuery(old)
@@ -152,8 +152,8 @@ struct Rewrite {
     }
 
     /// Groups of a pattern can put together what the client's path was refused for.
-    private func settle(_ request: UnsafeMutablePointer<HeaderList>, _ mode: PathMode) -> Bool {
-        guard let path = request.pointee.value(.path) else { return false }
+    private func settle(_ request: HeaderList, _ mode: PathMode) -> Bool {
+        guard let path = request.value(.path) else { return false }
         if RequestPath.isPlain(path) { return true }
         var settled = CanonicalPath()
         guard settled.settle(request, path, mode) == nil else { return false }
@@ -175,19 +175,19 @@ struct Rewrite {
         return nil
     }
 
-    private func set(_ request: UnsafeMutablePointer<HeaderList>, _ start: Bytes, _ rest: Bytes, _ query: Bytes) {
+    private func set(_ request: HeaderList, _ start: Bytes, _ rest: Bytes, _ query: Bytes) {
         let isEmpty = start.isEmpty && rest.isEmpty
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: start.count + rest.count + query.count + 1) { buffer in
             var writer = TextWriter(buffer)
             writer.append(isEmpty ? Bytes("/") : start)
             writer.append(rest)
             writer.append(query)
-            request.pointee.set(name: Bytes(":path"), value: writer.bytes)
+            request.set(name: Bytes(":path"), value: writer.bytes)
         }
     }
 
     private func replace(
-        _ request: UnsafeMutablePointer<HeaderList>, _ pattern: TextPattern, _ text: Bytes, _ path: Bytes,
+        _ request: HeaderList, _ pattern: TextPattern, _ text: Bytes, _ path: Bytes,
         _ query: Bytes
     ) -> Bool {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Rewrite.longestPath) { buffer in

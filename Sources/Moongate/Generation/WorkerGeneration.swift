@@ -46,9 +46,9 @@ final class WorkerGeneration {
 
     /// - Parameter traits: those of the request's path.
     @inline(__always) func match(
-        _ facts: ConnectionFacts, _ request: UnsafeMutablePointer<HeaderList>, _ traits: PathTraits
+        _ facts: ConnectionFacts, _ request: HeaderList, _ traits: PathTraits
     ) -> Int {
-        shared.routeTable.match(listener: shared.listenerIndex(facts.listener), headers: request.pointee, traits)
+        shared.routeTable.match(listener: shared.listenerIndex(facts.listener), headers: request, traits)
     }
 
     @inline(__always) func route(_ index: Int) -> UnsafePointer<CompiledRoute> { shared.route(index) }

@@ -2,35 +2,68 @@ import Glibc
 
 /// The fields of one header or trailer section, in order, pseudo-headers first.
 ///
-/// Names and values live in the list's own arena. A list is part of a pooled object, belongs to one worker, and is
-/// emptied with `reset` for the next use: in the steady state it allocates nothing. Not copyable by meaning: hand out
-/// pointers to it.
-struct HeaderList {
+/// Names and values live in the list's own arena. A list belongs to a pooled object and to one worker, and is emptied with `reset`
+/// for the next use: in the steady state it allocates nothing. The value is a handle of one pointer: copies name the same list, which
+/// its owner frees with `destroy`.
+struct HeaderList: Equatable {
     /// What all values that are added to one list may take in bytes, so that a script cannot grow it for ever.
     static let arenaLimit = 1 << 20
 
     /// Lists that had to hold more give their memory back: others would keep what one client has made large.
     private static let keptFields = 64
 
-    /// Without an allocation until the first field comes.
-    private var fields: UnsafeMutablePointer<HeaderField>
-    private var capacity = 0
-    private(set) var count = 0
-    private var arena = Arena()
-    /// A bit for each id that was added since the last `reset`.
-    private var seen: UInt64 = 0
-    /// Names that `set` and `remove` are asked for go in all spellings, see `removeTwins`. Until the next `reset`.
-    var removesTwins = false
-
-    init() { fields = .allocate(capacity: 0) }
-
-    /// Gives all memory back. The list must not be used afterwards.
-    mutating func destroy() {
-        arena.free()
-        fields.deallocate()
+    private struct Storage {
+        /// Without an allocation until the first field comes.
+        var fields = UnsafeMutablePointer<HeaderField>.allocate(capacity: 0)
+        var capacity = 0
+        var count = 0
+        var arena = Arena()
+        /// A bit for each id that was added since the last `reset`.
+        var seen: UInt64 = 0
+        var removesTwins = false
     }
 
-    mutating func reset() {
+    private let storage: UnsafeMutablePointer<Storage>
+
+    init() {
+        storage = .allocate(capacity: 1)
+        storage.initialize(to: Storage())
+    }
+
+    /// Frees the list. No copy of the handle may be used afterwards.
+    func destroy() {
+        arena.free()
+        fields.deallocate()
+        storage.deallocate()
+    }
+
+    @inline(__always) private var fields: UnsafeMutablePointer<HeaderField> {
+        get { storage.pointee.fields }
+        nonmutating set { storage.pointee.fields = newValue }
+    }
+    @inline(__always) private var capacity: Int {
+        get { storage.pointee.capacity }
+        nonmutating set { storage.pointee.capacity = newValue }
+    }
+    @inline(__always) private(set) var count: Int {
+        get { storage.pointee.count }
+        nonmutating set { storage.pointee.count = newValue }
+    }
+    @inline(__always) private var arena: Arena {
+        get { storage.pointee.arena }
+        nonmutating _modify { yield &storage.pointee.arena }
+    }
+    @inline(__always) private var seen: UInt64 {
+        get { storage.pointee.seen }
+        nonmutating set { storage.pointee.seen = newValue }
+    }
+    /// Names that `set` and `remove` are asked for go in all spellings, see `removeTwins`. Until the next `reset`.
+    @inline(__always) var removesTwins: Bool {
+        get { storage.pointee.removesTwins }
+        nonmutating set { storage.pointee.removesTwins = newValue }
+    }
+
+    func reset() {
         count = 0
         seen = 0
         removesTwins = false
@@ -38,7 +71,7 @@ struct HeaderList {
         if capacity > HeaderList.keptFields { shrink() }
     }
 
-    private mutating func shrink() {
+    private func shrink() {
         fields.deallocate()
         fields = .allocate(capacity: 0)
         capacity = 0
@@ -103,7 +136,7 @@ struct HeaderList {
     // MARK: Filling
 
     /// Appends a copy of a field that came off the wire; `name` is in lower case, and `id` stands for it.
-    @inline(__always) mutating func append(_ id: FieldName, _ name: Bytes, _ value: Bytes, neverIndexed: Bool) {
+    @inline(__always) func append(_ id: FieldName, _ name: Bytes, _ value: Bytes, neverIndexed: Bool) {
         let copy = arena.allocate(name.count + value.count)
         memcpy(copy, name.base, name.count)
         memcpy(copy + name.count, value.base, value.count)
@@ -114,7 +147,7 @@ struct HeaderList {
     }
 
     /// Appends a copy of `name`, made lower case, and of `value`.
-    mutating func add(name: Bytes, value: Bytes, neverIndexed: Bool = false) {
+    func add(name: Bytes, value: Bytes, neverIndexed: Bool = false) {
         let stored = lowercasedCopy(name)
         push(
             HeaderField(
@@ -123,7 +156,7 @@ struct HeaderList {
     }
 
     /// Appends literals, which are not copied.
-    mutating func add(_ name: StaticString, _ value: StaticString) {
+    func add(_ name: StaticString, _ value: StaticString) {
         let name = Bytes(name)
         push(
             HeaderField(
@@ -132,7 +165,7 @@ struct HeaderList {
     }
 
     /// Appends a literal name and a copy of `value`.
-    mutating func add(_ name: StaticString, _ value: Bytes) {
+    func add(_ name: StaticString, _ value: Bytes) {
         let name = Bytes(name)
         push(
             HeaderField(
@@ -141,15 +174,15 @@ struct HeaderList {
     }
 
     /// Appends a literal name with a value that stays where it is, at least until `reset`.
-    @inline(__always) mutating func add(_ id: FieldName, _ name: StaticString, lasting value: Bytes) {
+    @inline(__always) func add(_ id: FieldName, _ name: StaticString, lasting value: Bytes) {
         push(HeaderField(name: Bytes(name), value: value, id: id, neverIndexed: false))
     }
 
     /// A copy that lasts until `reset`.
-    mutating func hold(_ bytes: Bytes) -> Bytes { arena.copy(bytes) }
+    func hold(_ bytes: Bytes) -> Bytes { arena.copy(bytes) }
 
     /// Marks every field called `name` (lower case) as one that no hop puts into a compression table.
-    mutating func neverIndex(_ name: Bytes) {
+    func neverIndex(_ name: Bytes) {
         var place = index(of: name)
         while let found = place {
             fields[found].neverIndexed = true
@@ -158,7 +191,7 @@ struct HeaderList {
     }
 
     /// Appends a copy of everything `other` holds.
-    mutating func append(contentsOf other: borrowing HeaderList) {
+    func append(contentsOf other: HeaderList) {
         for index in 0..<other.count {
             let field = other.fields[index]
             append(field.id, field.name, field.value, neverIndexed: field.neverIndexed)
@@ -170,7 +203,7 @@ struct HeaderList {
     /// Removes every field called `name`, then adds one: at the place of the first that went, so that
     /// pseudo-headers stay in front, else (for a pseudo-header) at the front, else at the end. `name` is lower
     /// case and must not point into this list; `value` may.
-    mutating func set(name: Bytes, value: Bytes) {
+    func set(name: Bytes, value: Bytes) {
         if removesTwins { removeTwins(of: name) }
         guard let place = index(of: name) else {
             add(name: name, value: value)
@@ -183,7 +216,7 @@ struct HeaderList {
 
     /// A value that is written again and again takes no more memory than the largest of them, twice that at most. Only what
     /// was written here before is overwritten in place, and no pseudo-header: others may point to the rest.
-    private mutating func overwrite(_ place: Int, _ value: Bytes) {
+    private func overwrite(_ place: Int, _ value: Bytes) {
         if value.count <= Int(fields[place].room) {
             let slot = UnsafeMutablePointer(mutating: fields[place].value.base)
             // The value may be a part of the old one.
@@ -200,7 +233,7 @@ struct HeaderList {
     }
 
     /// Puts a copy of `value` in the place of a field's value. `index` must be below `count`, which builds with assertions check.
-    mutating func replaceValue(at index: Int, by value: Bytes) {
+    func replaceValue(at index: Int, by value: Bytes) {
         assert(index >= 0 && index < count, "field \(index) of \(count)")
         let copy = arena.copy(value)
         fields[index].value = copy
@@ -209,7 +242,7 @@ struct HeaderList {
 
     /// Makes one field of all cookies, as there would be if the client had not split them (RFC 9113 §8.2.3): servers, scripts and
     /// routes read the first, or join them with commas.
-    mutating func joinCookies() {
+    func joinCookies() {
         guard mayHold(.cookie), let first = index(of: Bytes("cookie")) else { return }
         var last = first
         var size = 0
@@ -231,20 +264,20 @@ struct HeaderList {
     }
 
     /// Removes every field called `name` (lower case), which must not point into this list.
-    mutating func remove(name: Bytes) {
+    func remove(name: Bytes) {
         if removesTwins { removeTwins(of: name) }
         removeAll(named: name, from: 0)
     }
 
     /// Removes the fields whose names are other spellings of `name` with underscores, where the list `removesTwins`: to many
     /// servers they are the same field.
-    mutating func removeTwins(of name: Bytes) {
+    func removeTwins(of name: Bytes) {
         guard removesTwins, mayHold(.underscored) else { return }
         keep { $0.id != .underscored || !FieldName.areTwins($0.name, name) }
     }
 
     /// `index` must be below `count`, which builds with assertions check.
-    mutating func remove(at index: Int) {
+    func remove(at index: Int) {
         assert(index >= 0 && index < count, "field \(index) of \(count)")
         let behind = count - index - 1
         if behind > 0 { memmove(fields + index, fields + index + 1, behind * MemoryLayout<HeaderField>.stride) }
@@ -252,7 +285,7 @@ struct HeaderList {
     }
 
     /// Removes every field of which `isKept` says no.
-    mutating func keep(_ isKept: (HeaderField) -> Bool) {
+    func keep(_ isKept: (HeaderField) -> Bool) {
         var kept = 0
         for index in 0..<count where isKept(fields[index]) {
             fields[kept] = fields[index]
@@ -261,7 +294,7 @@ struct HeaderList {
         count = kept
     }
 
-    private mutating func removeAll(named name: Bytes, from start: Int) {
+    private func removeAll(named name: Bytes, from start: Int) {
         let id = FieldName.identify(name)
         var kept = start
         for index in start..<max(start, count) {
@@ -273,20 +306,20 @@ struct HeaderList {
         count = min(count, kept)
     }
 
-    private mutating func moveLastToFront() {
+    private func moveLastToFront() {
         let last = fields[count - 1]
         memmove(fields + 1, fields, (count - 1) * MemoryLayout<HeaderField>.stride)
         fields[0] = last
     }
 
-    @inline(__always) private mutating func push(_ field: HeaderField) {
+    @inline(__always) private func push(_ field: HeaderField) {
         if count == capacity { grow() }
         (fields + count).initialize(to: field)
         seen |= 1 &<< UInt64(field.id.rawValue)
         count += 1
     }
 
-    private mutating func grow() {
+    private func grow() {
         let wanted = max(16, capacity * 2)
         let larger = UnsafeMutablePointer<HeaderField>.allocate(capacity: wanted)
         memcpy(larger, fields, count * MemoryLayout<HeaderField>.stride)
@@ -295,7 +328,7 @@ struct HeaderList {
         capacity = wanted
     }
 
-    private mutating func lowercasedCopy(_ name: Bytes) -> Bytes {
+    private func lowercasedCopy(_ name: Bytes) -> Bytes {
         let target = arena.allocate(name.count)
         for index in 0..<name.count { target[index] = name[index].asciiLowercased }
         return Bytes(target, name.count)

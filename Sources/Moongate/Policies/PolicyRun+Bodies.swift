@@ -26,7 +26,7 @@ extension Pooled where Record == PolicyRunRecord {
         guard !stage.streams else { return }
         stage.streams = true
         guard !pointer.pointee.isHeadGone else { return }
-        stage.body.flow.head?.pointee.remove(name: Bytes("content-length"))
+        stage.body.flow.head?.remove(name: Bytes("content-length"))
     }
 
     // MARK: Moving on

@@ -192,7 +192,7 @@ extension Pooled where Record == PolicyRunRecord {
     var bodyIsGRPC: Bool {
         let subject = pointer.pointee.subject
         let head = pointer.pointee.phase == .response ? subject.response : subject.request
-        return head?.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        return head?.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 
     /// The verdict of a hook that has asked for the body, waits, or has not come to its end.
@@ -270,8 +270,8 @@ extension Pooled where Record == PolicyRunRecord {
     // MARK: Parts
 
     // The record's memory does not move, so addresses of its fields stay good.
-    var endingPointer: UnsafeMutablePointer<HeaderList> {
-        withUnsafeMutablePointer(to: &pointer.pointee.ending) { $0 }
+    var endingPointer: HeaderList {
+        pointer.pointee.ending
     }
 
     var currentInstance: UnsafeMutablePointer<PolicyInstance> {

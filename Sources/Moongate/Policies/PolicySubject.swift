@@ -6,9 +6,9 @@ import MoongateConfig
 struct PolicySubject {
     // MARK: Given
 
-    var request: UnsafeMutablePointer<HeaderList>?
+    var request: HeaderList?
     /// Empty until the response's head is known.
-    var response: UnsafeMutablePointer<HeaderList>?
+    var response: HeaderList?
     var requestFlow = PolicyFlow()
     var responseFlow = PolicyFlow()
     /// The client's connection; kept by the exchange.

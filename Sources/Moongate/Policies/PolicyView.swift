@@ -14,8 +14,8 @@ final class PolicyView {
     }
 
     /// The route that a request has as it is now; -1: none.
-    func match(listener: Int, _ request: UnsafeMutablePointer<HeaderList>) -> Int {
-        routeTable.match(listener: listener, headers: request.pointee)
+    func match(listener: Int, _ request: HeaderList) -> Int {
+        routeTable.match(listener: listener, headers: request)
     }
 
     /// Whether the route of some request depends on its fields of this name.

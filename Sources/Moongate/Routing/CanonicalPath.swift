@@ -13,7 +13,7 @@ struct CanonicalPath {
     /// - Parameter path: the one that the request has.
     /// - Returns: why it cannot be; the path then stays as it is.
     mutating func settle(
-        _ request: UnsafeMutablePointer<HeaderList>, _ path: Bytes, _ mode: PathMode
+        _ request: HeaderList, _ path: Bytes, _ mode: PathMode
     ) -> PathFault? {
         let isGRPC = CanonicalPath.isGRPC(request)
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: path.count + 1) { buffer in
@@ -23,7 +23,7 @@ struct CanonicalPath {
             case .rewritten(let count, let traits):
                 self.traits = traits
                 if !isKnown { sent = path }
-                request.pointee.set(name: Bytes(":path"), value: Bytes(base, count))
+                request.set(name: Bytes(":path"), value: Bytes(base, count))
             case .refused(let fault): return fault
             }
             return nil
@@ -31,9 +31,9 @@ struct CanonicalPath {
     }
 
     /// A content type of the family, gRPC-Web's included: servers dispatch all of them by their paths.
-    private static func isGRPC(_ request: UnsafeMutablePointer<HeaderList>) -> Bool {
-        for index in 0..<request.pointee.count where request.pointee[index].id == .contentType {
-            if GRPCContentType.isRelated(request.pointee[index].value) { return true }
+    private static func isGRPC(_ request: HeaderList) -> Bool {
+        for index in 0..<request.count where request[index].id == .contentType {
+            if GRPCContentType.isRelated(request[index].value) { return true }
         }
         return false
     }

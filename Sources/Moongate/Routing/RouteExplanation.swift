@@ -45,7 +45,7 @@ struct RouteExplanation {
     /// - Parameters:
     ///   - routes: those that `table` was made of.
     ///   - listener: index in the list that the table was made with.
-    init(_ routes: [RouteConfig], _ table: RouteTable, listener: Int, name: String, _ request: borrowing HeaderList) {
+    init(_ routes: [RouteConfig], _ table: RouteTable, listener: Int, name: String, _ request: HeaderList) {
         route = table.match(listener: listener, headers: request)
         var candidates: [(alternative: Int, rank: Rank)] = []
         var found: [(route: Int, match: Int, fault: Outcome?)] = []
@@ -74,14 +74,14 @@ struct RouteExplanation {
     }
 
     /// `nil`: everything fits.
-    private static func fault(of match: RouteMatch, _ request: borrowing HeaderList) -> Outcome? {
+    private static func fault(of match: RouteMatch, _ request: HeaderList) -> Outcome? {
         if !fits(RouteMatch(hosts: match.hosts), request) { return .host }
         if !fits(RouteMatch(path: match.path), request) { return .path }
         for header in match.headers where !fits(RouteMatch(headers: [header]), request) { return .header(header) }
         return nil
     }
 
-    fileprivate static func fits(_ match: RouteMatch, _ request: borrowing HeaderList) -> Bool {
+    fileprivate static func fits(_ match: RouteMatch, _ request: HeaderList) -> Bool {
         let route = RouteConfig(name: "", matches: [match])
         // Lenient: the pattern has been accepted, with the settings of its route.
         guard let table = try? RouteTable(routes: [route], listeners: [""], lenient: [""]) else { return false }
@@ -98,7 +98,7 @@ private struct Rank {
     private let headers: Int
     private let order: Int
 
-    init(_ match: RouteMatch, _ request: borrowing HeaderList, order: Int) {
+    init(_ match: RouteMatch, _ request: HeaderList, order: Int) {
         var best = (kind: 0, length: 0)
         for host in match.hosts where RouteExplanation.fits(RouteMatch(hosts: [host]), request) {
             let rank = (kind: host.hasPrefix("*.") ? 1 : 2, length: host.utf8.count)

@@ -4,7 +4,7 @@ extension RouteTable {
     ///
     /// - Parameter isMore: whether the path goes on behind the bucket's node.
     @inline(__always)
-    func match(bucket number: Int32, isMore: Bool, headers: borrowing HeaderList) -> Int {
+    func match(bucket number: Int32, isMore: Bool, headers: HeaderList) -> Int {
         let bucket = buckets[number]
         var best = Int32.max
         if bucket.unanchored >= 0 { search(bucket.unanchored, isMore, headers, &best) }
@@ -15,7 +15,7 @@ extension RouteTable {
     /// Goes through the request's headers, not through the candidates: those that wait for another value are
     /// never touched.
     private func searchAnchored(
-        _ number: Int32, _ bucket: Bucket, _ isMore: Bool, _ headers: borrowing HeaderList, _ best: inout Int32
+        _ number: Int32, _ bucket: Bucket, _ isMore: Bool, _ headers: HeaderList, _ best: inout Int32
     ) {
         // Names that were dealt with already, by ordinal; one that does not fit is looked for again.
         var seen: UInt64 = 0
@@ -40,7 +40,7 @@ extension RouteTable {
     /// The list of the candidates that want the value which `name`, first at `position`, has; -1 if there is none.
     @inline(__always)
     private func valueList(
-        of header: Int32, _ name: Bytes, _ position: Int, _ headers: borrowing HeaderList
+        of header: Int32, _ name: Bytes, _ position: Int, _ headers: HeaderList
     ) -> Int32 {
         let scope = RouteIndex.Scope(.headerValue, of: header)
         guard let second = headers.index(of: name, from: position + 1) else {
@@ -52,7 +52,7 @@ extension RouteTable {
     /// Sets `best` to the first candidate of the list that matches, if it is better.
     @inline(__always)
     private func search(
-        _ list: Int32, _ isMore: Bool, _ headers: borrowing HeaderList, _ best: inout Int32
+        _ list: Int32, _ isMore: Bool, _ headers: HeaderList, _ best: inout Int32
     ) {
         let range = listRanges[list]
         for place in range.start..<range.start + range.count {
@@ -68,14 +68,14 @@ extension RouteTable {
     }
 
     @inline(__always)
-    private func holds(_ candidate: Candidate, _ headers: borrowing HeaderList) -> Bool {
+    private func holds(_ candidate: Candidate, _ headers: HeaderList) -> Bool {
         for offset in 0..<candidate.predicateCount
         where !holds(predicates[candidate.firstPredicate + offset], headers) { return false }
         return true
     }
 
     @inline(__always)
-    private func holds(_ predicate: CompiledPredicate, _ headers: borrowing HeaderList) -> Bool {
+    private func holds(_ predicate: CompiledPredicate, _ headers: HeaderList) -> Bool {
         let name = text.bytes(predicate.name)
         guard let first = headers.index(of: name) else { return predicate.kind == .absent }
         guard let second = headers.index(of: name, from: first + 1) else {

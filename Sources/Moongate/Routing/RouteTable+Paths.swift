@@ -1,7 +1,7 @@
 /// Within a host group: paths, the most specific first.
 extension RouteTable {
     /// The best route of `group`, or -1.
-    func match(group number: Int32, path: Bytes, headers: borrowing HeaderList) -> Int {
+    func match(group number: Int32, path: Bytes, headers: HeaderList) -> Int {
         let group = groups[number]
         if path.count > 0 && path[0] == UInt8(ascii: "/") {
             if nodes[group.root].hasChildren {
@@ -21,7 +21,7 @@ extension RouteTable {
 
     /// Goes down as far as there are nodes, then up again: whole path, longest prefix, shorter ones.
     @inline(__always)
-    private func match(tree root: Int32, path: Bytes, headers: borrowing HeaderList) -> Int {
+    private func match(tree root: Int32, path: Bytes, headers: HeaderList) -> Int {
         var node = root
         var position = 1
         // Whether the path goes on behind the node.

@@ -99,21 +99,21 @@ final class RouteTable: @unchecked Sendable {
     /// The position of the route that `headers` belongs to in the list that the table was built from, or -1.
     ///
     /// - Parameter listener: position in the list that the table was built with.
-    func match(listener: Int, headers: borrowing HeaderList) -> Int {
+    func match(listener: Int, headers: HeaderList) -> Int {
         let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
         let traits: PathTraits = RequestPath.isPlain(path) ? [] : .escaped
         return match(listener: listener, headers: headers, traits)
     }
 
     /// - Parameter traits: those of the path, which is canonical.
-    @inline(__always) func match(listener: Int, headers: borrowing HeaderList, _ traits: PathTraits) -> Int {
+    @inline(__always) func match(listener: Int, headers: HeaderList, _ traits: PathTraits) -> Int {
         let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
         if traits.contains(.escaped) { return matchEscaped(listener: listener, path: path, headers: headers) }
         return match(listener: listener, path: path, headers: headers)
     }
 
     /// The path is compared by its key. Parameters take no part, but where a pattern has some itself.
-    private func matchEscaped(listener: Int, path: Bytes, headers: borrowing HeaderList) -> Int {
+    private func matchEscaped(listener: Int, path: Bytes, headers: HeaderList) -> Int {
         if spellsParameters {
             let route = match(listener: listener, path: path, .withParameters, headers: headers)
             if route >= 0 && spellings[route].contains(.parameters) { return route }
@@ -122,7 +122,7 @@ final class RouteTable: @unchecked Sendable {
     }
 
     private func match(
-        listener: Int, path: Bytes, _ reading: PathKey.Reading, headers: borrowing HeaderList
+        listener: Int, path: Bytes, _ reading: PathKey.Reading, headers: HeaderList
     ) -> Int {
         // A closure cannot borrow what was borrowed; nobody writes to the copy, which lasts as long as the call.
         let fields = copy headers
@@ -131,7 +131,7 @@ final class RouteTable: @unchecked Sendable {
 
     /// Whether a server that decodes `%2F`, or `%3F` and `%23`, before it takes a path apart arrives at what belongs to the same
     /// route; one whose patterns spell them out has said what is meant.
-    func isUnambiguous(listener: Int, headers: borrowing HeaderList, route: Int) -> Bool {
+    func isUnambiguous(listener: Int, headers: HeaderList, route: Int) -> Bool {
         guard route < 0 || !spellings[route].contains(.encodedDelimiters) else { return true }
         let path = RouteTable.withoutQuery(headers.value(.path) ?? .empty)
         for reading: PathKey.Reading in [.decodedSlash, .decodedEnd, [.decodedSlash, .decodedEnd]]
@@ -139,7 +139,7 @@ final class RouteTable: @unchecked Sendable {
         return true
     }
 
-    private func match(listener: Int, path: Bytes, headers: borrowing HeaderList) -> Int {
+    private func match(listener: Int, path: Bytes, headers: HeaderList) -> Int {
         guard listener >= 0 && listener < realmOfListener.count else { return -1 }
         let number = realmOfListener[listener]
         let realm = realms[number]
@@ -164,7 +164,7 @@ final class RouteTable: @unchecked Sendable {
 
     /// Host names, the longest first: the whole name, then what is left as labels go from the front.
     @inline(__always)
-    private func match(host: Bytes, realm number: Int32, path: Bytes, headers: borrowing HeaderList) -> Int {
+    private func match(host: Bytes, realm number: Int32, path: Bytes, headers: HeaderList) -> Int {
         let group = index.find(host, .init(.host, of: number), in: text)
         if group >= 0 {
             let route = match(group: group, path: path, headers: headers)

@@ -7,8 +7,8 @@ import MoongateLua
 package final class PolicyCost {
     private let set: PolicySet
     private let program: PolicyProgram
-    private let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
-    private let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    private let request = HeaderList()
+    private let response = HeaderList()
     private let facts: ConnectionFacts
     private let upstreams = NameIndex(["main"])
 
@@ -44,8 +44,6 @@ package final class PolicyCost {
         let host = PolicyHost()
         set = PolicySet(made.program, made.engines.map { PolicyEngineLease($0, on: host) }, host: host)
         program = made.program
-        request.initialize(to: HeaderList())
-        response.initialize(to: HeaderList())
     }
 
     deinit {
@@ -53,10 +51,8 @@ package final class PolicyCost {
             name.base.deallocate()
             value.base.deallocate()
         }
-        request.pointee.destroy()
-        response.pointee.destroy()
-        request.deallocate()
-        response.deallocate()
+        request.destroy()
+        response.destroy()
     }
 
     /// Runs the hooks for so many requests, one after the other.
@@ -113,10 +109,10 @@ package final class PolicyCost {
     }
 
     private func fill() {
-        request.pointee.reset()
-        response.pointee.reset()
-        for (name, value) in literals { request.pointee.add(name: name, value: value) }
-        response.pointee.add(":status", Bytes("200"))
+        request.reset()
+        response.reset()
+        for (name, value) in literals { request.add(name: name, value: value) }
+        response.add(":status", Bytes("200"))
     }
 
     private let literals: [(Bytes, Bytes)] = PolicyCost.head.map { (Bytes.allocated($0.0), Bytes.allocated($0.1)) }

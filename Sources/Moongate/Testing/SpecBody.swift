@@ -4,7 +4,7 @@ import MoongateLua
 /// what policies let go on is kept.
 final class SpecBody {
     private let queue = UnsafeMutablePointer<ByteQueue>.allocate(capacity: 1)
-    private let list = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    private let list = HeaderList()
     private let ended = UnsafeMutablePointer<Bool>.allocate(capacity: 1)
     private let tracker = UnsafeMutablePointer<GRPCMessageTracker>.allocate(capacity: 1)
     private let headSent = UnsafeMutablePointer<Bool>.allocate(capacity: 1)
@@ -16,7 +16,6 @@ final class SpecBody {
 
     init() {
         queue.initialize(to: ByteQueue())
-        list.initialize(to: HeaderList())
         ended.initialize(to: true)
         tracker.initialize(to: GRPCMessageTracker())
         headSent.initialize(to: false)
@@ -24,16 +23,15 @@ final class SpecBody {
 
     deinit {
         queue.pointee.clear(blocks)
-        list.pointee.destroy()
+        list.destroy()
         queue.deallocate()
-        list.deallocate()
         ended.deallocate()
         tracker.deallocate()
         headSent.deallocate()
     }
 
     /// As policies take part in it.
-    func flow(_ head: UnsafeMutablePointer<HeaderList>) -> PolicyFlow {
+    func flow(_ head: HeaderList) -> PolicyFlow {
         PolicyFlow(queue: queue, head: head, trailers: list, ended: ended, messages: tracker, headSent: headSent)
     }
 
@@ -55,14 +53,14 @@ final class SpecBody {
         clear()
         coming = nil
         text.withBytes { queue.pointee.append($0, blocks) }
-        list.pointee.reset()
+        list.reset()
         ended.pointee = true
     }
 
     private func clear() {
         queue.pointee.clear(blocks)
         passed.removeAll()
-        list.pointee.reset()
+        list.reset()
     }
 
     /// Body and trailers come; through the policies, if any takes part in them.
@@ -75,7 +73,7 @@ final class SpecBody {
                 policies.receive(bytes)
             }
         }
-        for (name, value) in trailers { list.pointee.add(name, value) }
+        for (name, value) in trailers { list.add(name, value) }
         if let policies { policies.receiveEnd() } else { ended.pointee = true }
     }
 
@@ -87,9 +85,9 @@ final class SpecBody {
     }
 
     /// Ends it with other trailers, wherever it stands.
-    func end(_ trailers: (inout HeaderList) -> Void) {
-        list.pointee.reset()
-        trailers(&list.pointee)
+    func end(_ trailers: (HeaderList) -> Void) {
+        list.reset()
+        trailers(list)
     }
 
     // MARK: What is seen
@@ -105,7 +103,7 @@ final class SpecBody {
     /// - Parameter isGRPC: its messages are shown, too, if there is no rest.
     func view(isGRPC: Bool) -> [(String, LuaValue)] {
         let bytes = bytes
-        var fields: [(String, LuaValue)] = [("body", .bytes(bytes)), ("trailers", list.pointee.asList)]
+        var fields: [(String, LuaValue)] = [("body", .bytes(bytes)), ("trailers", list.asList)]
         if isGRPC, let messages = SpecBody.messages(of: bytes) { fields.append(("messages", .list(messages))) }
         return fields
     }

@@ -7,7 +7,7 @@ extension SpecExchange {
             account.upstream = upstream
             account.attempts = 1
         }
-        account.httpStatus = response.pointee.value(.status).map(HTTPStatus.parse)
+        account.httpStatus = response.value(.status).map(HTTPStatus.parse)
         account.grpcStatus = grpcStatus
         return account
     }
@@ -24,7 +24,7 @@ extension SpecExchange {
         // A client that leaves before the end has cancelled.
         guard state == .answered else { return GRPCStatus.cancelled.rawValue }
         let trailers = run?.pointer.pointee.subject.responseFlow.trailers
-        guard let text = trailers?.pointee.value(.grpcStatus) ?? response.pointee.value(.grpcStatus) else { return nil }
+        guard let text = trailers?.value(.grpcStatus) ?? response.value(.grpcStatus) else { return nil }
         return (GRPCStatus(parsing: text) ?? .unknown).rawValue
     }
 }

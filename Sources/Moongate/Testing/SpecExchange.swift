@@ -12,8 +12,8 @@ final class SpecExchange {
     }
 
     let policy: SpecPolicy
-    let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
-    let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    let request = HeaderList()
+    let response = HeaderList()
     private let facts: ConnectionFacts
     let requestBody = SpecBody()
     let responseBody = SpecBody()
@@ -33,10 +33,8 @@ final class SpecExchange {
         self.policy = policy
         facts = message.facts
         startedAt = policy.clock.unixMicroseconds()
-        request.initialize(to: HeaderList())
-        response.initialize(to: HeaderList())
-        for (name, value) in message.fields { request.pointee.add(name, value) }
-        request.pointee.joinCookies()
+        for (name, value) in message.fields { request.add(name, value) }
+        request.joinCookies()
         guard let run = policy.set?.begin(owner: Unmanaged.passUnretained(self).toOpaque()) else {
             throw SpecFault("the policies have no memory left")
         }
@@ -55,10 +53,8 @@ final class SpecExchange {
 
     deinit {
         giveUpRun()
-        request.pointee.destroy()
-        response.pointee.destroy()
-        request.deallocate()
-        response.deallocate()
+        request.destroy()
+        response.destroy()
     }
 
     // MARK: What happens
@@ -72,8 +68,8 @@ final class SpecExchange {
     /// The upstream answers.
     func respond(_ message: SpecResponse) {
         guard let run, state == .sent else { return }
-        response.pointee.reset()
-        for (name, value) in message.fields { response.pointee.add(name, value) }
+        response.reset()
+        for (name, value) in message.fields { response.add(name, value) }
         responseBody.begin(message.body, trailers: message.trailers)
         isResponding = true
         take(run.startResponse())
@@ -151,25 +147,25 @@ final class SpecExchange {
         run?.stopHooks()
         guard !responseBody.isHeadSent else {
             return end { trailers in
-                fault.message.withBytes { LocalReply.appendTrailers(to: &trailers, status: fault.status, message: $0) }
+                fault.message.withBytes { LocalReply.appendTrailers(to: trailers, status: fault.status, message: $0) }
             }
         }
-        let type = request.pointee.value(.contentType)
+        let type = request.value(.contentType)
         let isGRPC = fault.message.withBytes {
             LocalReply.fill(
-                &response.pointee, status: fault.status, httpStatus: fault.httpStatus, message: $0, requestType: type)
+                response, status: fault.status, httpStatus: fault.httpStatus, message: $0, requestType: type)
         }
         responseBody.fill(isGRPC ? "" : fault.message)
         state = .answered
     }
 
     /// Ends a response that has begun, as the exchange does.
-    private func end(_ addTrailers: (inout HeaderList) -> Void) {
+    private func end(_ addTrailers: (HeaderList) -> Void) {
         let outcome = FaultOutcome(
             headSent: true, isGRPC: SpecExchange.isGRPC(response), atMessageBoundary: responseBody.isAtMessageBoundary,
             code: .cancel)
         isReset = outcome != .trailers
-        responseBody.end { if outcome == .trailers { addTrailers(&$0) } }
+        responseBody.end { if outcome == .trailers { addTrailers($0) } }
         state = .answered
     }
 
@@ -202,12 +198,12 @@ final class SpecExchange {
         return .table(entries)
     }
 
-    private static func view(_ head: UnsafeMutablePointer<HeaderList>, _ body: SpecBody) -> LuaValue {
-        .record([("fields", head.pointee.asList)] + body.view(isGRPC: isGRPC(head)))
+    private static func view(_ head: HeaderList, _ body: SpecBody) -> LuaValue {
+        .record([("fields", head.asList)] + body.view(isGRPC: isGRPC(head)))
     }
 
-    static func isGRPC(_ head: UnsafeMutablePointer<HeaderList>) -> Bool {
-        head.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+    static func isGRPC(_ head: HeaderList) -> Bool {
+        head.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 }
 
@@ -218,7 +214,7 @@ extension LuaValue {
 }
 
 extension HeaderList {
-    mutating func add(_ name: String, _ value: String) {
+    func add(_ name: String, _ value: String) {
         name.withBytes { name in value.withBytes { value in add(name: name, value: value) } }
     }
 

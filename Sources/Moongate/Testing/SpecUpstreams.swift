@@ -58,7 +58,7 @@ final class SpecCalls {
         shown.append(first)
         return .record([
             ("number", .integer(Int64(first.number))), ("upstream", .string(first.upstream)),
-            ("fields", first.call.request.pointee.asList), ("body", .bytes(first.call.body)),
+            ("fields", first.call.request.asList), ("body", .bytes(first.call.body)),
             ("timeout", .number(Double(first.call.timeout) / 1e9)),
         ])
     }
@@ -83,8 +83,8 @@ final class SpecCalls {
         if let failure = value?["failure"] { return try self.failure(failure, value) }
         let response = try SpecResponse(value)
         guard response.body.count <= call.limit else { return .tooLarge }
-        for (name, value) in response.fields { call.response.pointee.add(name, value) }
-        for (name, value) in response.trailers { call.trailers.pointee.add(name, value) }
+        for (name, value) in response.fields { call.response.add(name, value) }
+        for (name, value) in response.trailers { call.trailers.add(name, value) }
         call.answer = response.body
         return nil
     }

@@ -63,18 +63,18 @@ final class RequestHash {
     /// - Parameters:
     ///   - client: `nil` for requests of our own.
     ///   - givesCookies: whether the request's client can be given a cookie.
-    func answer(_ request: UnsafePointer<HeaderList>, client: ClientAddress?, givesCookies: Bool) -> Answer {
+    func answer(_ request: HeaderList, client: ClientAddress?, givesCookies: Bool) -> Answer {
         for source in sources {
             switch source {
             case .header(let name):
-                if let index = request.pointee.index(of: name) {
-                    return .hash(StableHash.hash(request.pointee[index].value))
+                if let index = request.index(of: name) {
+                    return .hash(StableHash.hash(request[index].value))
                 }
             case .cookie(let name, let isGiven):
                 if let value = RequestHash.cookie(name, request) { return .hash(StableHash.hash(value)) }
                 if isGiven && givesCookies { return .needsCookie }
             case .queryParameter(let name):
-                if let path = request.pointee.value(.path), let value = RequestHash.parameter(name, path) {
+                if let path = request.value(.path), let value = RequestHash.parameter(name, path) {
                     return .hash(StableHash.hash(value))
                 }
             case .sourceAddress:
@@ -99,9 +99,9 @@ final class RequestHash {
         }
     }
 
-    private static func cookie(_ name: Bytes, _ request: UnsafePointer<HeaderList>) -> Bytes? {
-        for index in 0..<request.pointee.count where request.pointee[index].id == .cookie {
-            if let value = value(of: name, in: request.pointee[index].value, separator: UInt8(ascii: ";")) {
+    private static func cookie(_ name: Bytes, _ request: HeaderList) -> Bytes? {
+        for index in 0..<request.count where request[index].id == .cookie {
+            if let value = value(of: name, in: request[index].value, separator: UInt8(ascii: ";")) {
                 return value
             }
         }
@@ -154,7 +154,7 @@ extension RequestHash.Cookie {
 
 extension Upstream {
     /// The wish for an endpoint of a request of our own, which has no client.
-    func wish(forCall request: UnsafePointer<HeaderList>) -> EndpointPreference? {
+    func wish(forCall request: HeaderList) -> EndpointPreference? {
         guard hashesRequests, let requestHash else { return nil }
         guard case .hash(let hash) = requestHash.answer(request, client: nil, givesCookies: false) else { return nil }
         return EndpointPreference(hash: hash)

@@ -94,10 +94,10 @@ final class UpstreamCall {
     }
 
     /// The request's head, to be filled in before the start.
-    var request: UnsafeMutablePointer<HeaderList> { withUnsafeMutablePointer(to: &record.pointee.request) { $0 } }
+    var request: HeaderList { record.pointee.request }
     /// The answer's final head.
-    var response: UnsafeMutablePointer<HeaderList> { withUnsafeMutablePointer(to: &record.pointee.response) { $0 } }
-    var trailers: UnsafeMutablePointer<HeaderList> { withUnsafeMutablePointer(to: &record.pointee.trailers) { $0 } }
+    var response: HeaderList { record.pointee.response }
+    var trailers: HeaderList { record.pointee.trailers }
     fileprivate var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
     fileprivate var timer: UnsafeMutablePointer<Timer> { withUnsafeMutablePointer(to: &record.pointee.timer) { $0 } }
 
@@ -163,7 +163,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 
     private func start(_ call: UpstreamCall, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
         let owner = Unmanaged.passRetained(call).toOpaque()
-        call.request.pointee.joinCookies()
+        call.request.joinCookies()
         active += 1
         call.calls = self
         call.completion = completion
@@ -281,7 +281,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 
     override func sectionBegan(
         _ stream: UnsafeMutableRawPointer, _ section: Section
-    ) -> UnsafeMutablePointer<HeaderList>? {
+    ) -> HeaderList? {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return nil }
         return call.isHeadKnown ? call.trailers : call.response
@@ -294,9 +294,9 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         guard call.phase == .sent else { return }
         if tooLarge { return end(call, .tooLarge) }
         if !call.isHeadKnown {
-            let status = call.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
+            let status = call.response.value(.status).map(HTTPStatus.parse) ?? 0
             // An interim head says nothing about the answer.
-            if status < 200 { return call.response.pointee.reset() }
+            if status < 200 { return call.response.reset() }
             call.isHeadKnown = true
         }
         if endsStream { end(call, nil) }
@@ -337,7 +337,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         // Streams that the upstream did not process are sent again, once (RFC 9113 §8.7).
         if code == .refusedStream && reason == nil && !call.isHeadKnown && !call.wasSentAgain {
             call.wasSentAgain = true
-            call.response.pointee.reset()
+            call.response.reset()
             return assign(call)
         }
         end(call, .reset(reason?.text ?? "HTTP/2 error code \(code.rawValue)"))
@@ -346,10 +346,10 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 
 extension UpstreamCall {
     /// Octets of the request: its fields as RFC 9113 §6.5.2 counts them, and its body.
-    var carried: Int { request.pointee.encodedSize + body.count }
+    var carried: Int { request.encodedSize + body.count }
 
     /// About what the call takes of memory, without its answer.
-    fileprivate var size: Int { MemoryLayout<Record>.stride + 1024 + request.pointee.memorySize + body.count }
+    fileprivate var size: Int { MemoryLayout<Record>.stride + 1024 + request.memorySize + body.count }
 
     /// What the end of the call says about the endpoint; `nil`: nothing.
     fileprivate func outcome(_ failure: Failure?) -> AttemptOutcome? {

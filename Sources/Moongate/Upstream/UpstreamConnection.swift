@@ -71,7 +71,7 @@ final class UpstreamConnection: HTTP2Connection {
 
     /// Sends a request on a stream whose delegate and owner are set.
     func open(
-        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool
+        _ stream: HTTP2StreamPointer, _ headers: HeaderList, hasBody: Bool
     ) -> Opening {
         guard endpoint.admitStream() else { return .noRoom }
         let submission = submitRequest(headers, hasBody: hasBody, stream: stream)

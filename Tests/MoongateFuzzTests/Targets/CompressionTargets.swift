@@ -10,7 +10,7 @@ extension FuzzTarget {
         var decoder = HeaderDecoder(tools)
         var encoder = HeaderEncoder(tools)
         var reader = HeaderDecoder(tools)
-        var list = HeaderList()
+        let list = HeaderList()
         defer {
             decoder.free()
             encoder.free()
@@ -33,7 +33,7 @@ extension FuzzTarget {
             guard isSound else { return }
             try Violation.check(list.encodedSize <= block.count * (4096 + 32), "fields out of nothing")
             let bound = HeaderEncoder.bound(fieldSize: list.encodedSize)
-            let written = [UInt8].filled(bound) { encoder.encode(&list, to: $0) }
+            let written = [UInt8].filled(bound) { encoder.encode(list, to: $0) }
             var again: [String] = []
             let isReadable = written.withView { written in
                 reader.decode(written) { again.append("\(Array($0.name.buffer)) \(Array($0.value.buffer))") }

@@ -31,15 +31,15 @@ extension FuzzTarget {
             "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-request-id", ":authority",
             "host", ":path", ":method", "x-other", "cookie", "x_forwarded_for", "x-real-ip",
         ]
-        var list = HeaderList()
+        let list = HeaderList()
         defer { list.destroy() }
         while !input.isAtEnd {
             let name = names[Int(input.byte()) % names.count]
             input.text().withView { list.add(name, $0) }
         }
         var path = CanonicalPath()
-        let isRefused = RequestCheck.normalize(&list, &path, modes & 32 == 0 ? .strict : .lenient) != nil
-        if !isRefused { try checkAuthority(&list) }
+        let isRefused = RequestCheck.normalize(list, &path, modes & 32 == 0 ? .strict : .lenient) != nil
+        if !isRefused { try checkAuthority(list) }
         guard let address = SocketAddress(host: "2001:db8::1", port: 5000) else { return }
         let peer = ConnectionFacts(listener: .of("main"), listenerName: "main", peer: address, local: address)
         var rules = try EdgeHeaderRules(
@@ -50,9 +50,9 @@ extension FuzzTarget {
         let before = list.encodedSize
         list.removesTwins = modes & 64 != 0
         let isTrusted = rules.trusts(peer.peer)
-        let client = isTrusted ? ForwardedHeaders.client(&list, &rules) : nil
+        let client = isTrusted ? ForwardedHeaders.client(list, &rules) : nil
         let sender = ForwardedHeaders.Sender(peer, client: client, isTrusted: isTrusted)
-        ForwardedHeaders.write(&list, &rules, sender, number: 4711)
+        ForwardedHeaders.write(list, &rules, sender, number: 4711)
         try Violation.check((0..<list.count).count { list[$0].id == .cookie } < 2, "cookies in two fields")
         try Violation.check(list.encodedSize <= before * 4 + 1024, "headers that grow beyond measure")
         for index in 0..<list.count where list[index].id == .forwarded {
@@ -61,10 +61,10 @@ extension FuzzTarget {
         }
     }
 
-    private static func checkAuthority(_ list: UnsafeMutablePointer<HeaderList>) throws {
-        let hosts = (0..<list.pointee.count).filter { list.pointee[$0].id == .host }
-        try Violation.check(hosts.isEmpty || list.pointee.value(.authority) != nil, "host is left alone")
-        if let authority = list.pointee.value(.authority) {
+    private static func checkAuthority(_ list: HeaderList) throws {
+        let hosts = (0..<list.count).filter { list[$0].id == .host }
+        try Violation.check(hosts.isEmpty || list.value(.authority) != nil, "host is left alone")
+        if let authority = list.value(.authority) {
             try Violation.check(authority.firstIndex(of: UInt8(ascii: "@")) == nil, "user information passed")
         }
     }
@@ -122,7 +122,7 @@ extension FuzzTarget {
     private static let cookies = FuzzTarget("hash-policy", longestInput: 1024) { bytes in
         var input = FuzzInput(bytes)
         let modes = input.byte()
-        var list = HeaderList()
+        let list = HeaderList()
         defer { list.destroy() }
         list.add(":method", "POST")
         input.text().withView { list.add(":path", $0) }
@@ -132,7 +132,7 @@ extension FuzzTarget {
         guard let address = SocketAddress(host: "192.0.2.1", port: 1) else { return }
         let peer = PeerAddress(address)
         defer { peer.free() }
-        let answer = hash.answer(&list, client: ClientAddress(peer), givesCookies: modes & 2 == 0)
+        let answer = hash.answer(list, client: ClientAddress(peer), givesCookies: modes & 2 == 0)
         try Violation.check(answer != .none, "a client has an address")
         try Violation.check(answer != .needsCookie || modes & 3 == 1, "a cookie that nobody asked for")
     }

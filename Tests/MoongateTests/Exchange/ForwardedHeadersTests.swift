@@ -4,7 +4,7 @@ import Testing
 @testable import Moongate
 
 @Suite final class ForwardedHeadersTests {
-    private var list = HeaderList()
+    private let list = HeaderList()
 
     deinit { list.destroy() }
 
@@ -36,9 +36,9 @@ import Testing
                 requestID: requestID, neverIndex: neverIndex))
         defer { rules.free() }
         let isTrusted = rules.trusts(facts.peer)
-        let client = isTrusted ? ForwardedHeaders.client(&list, &rules) : nil
+        let client = isTrusted ? ForwardedHeaders.client(list, &rules) : nil
         let sender = ForwardedHeaders.Sender(facts, client: client, isTrusted: isTrusted)
-        ForwardedHeaders.write(&list, &rules, sender, number: 0xab)
+        ForwardedHeaders.write(list, &rules, sender, number: 0xab)
         return withExtendedLifetime(facts) {
             Outcome(
                 fields: (1..<list.count).map { "\(list[$0].name.string): \(list[$0].value.string)" },

@@ -6,11 +6,11 @@ import Testing
     private func fields(
         _ status: GRPCStatus, _ http: Int, _ message: String, type: StaticString?
     ) -> (isGRPC: Bool, fields: [String]) {
-        var list = HeaderList()
+        let list = HeaderList()
         defer { list.destroy() }
         list.add("left", "over")
         let isGRPC = message.withBytes {
-            LocalReply.fill(&list, status: status, httpStatus: http, message: $0, requestType: type.map { Bytes($0) })
+            LocalReply.fill(list, status: status, httpStatus: http, message: $0, requestType: type.map { Bytes($0) })
         }
         return (isGRPC, (0..<list.count).map { "\(list[$0].name.string)=\(list[$0].value.string)" })
     }
@@ -46,10 +46,10 @@ import Testing
     }
 
     @Test func X3TrailersAreAppended() {
-        var list = HeaderList()
+        let list = HeaderList()
         defer { list.destroy() }
         list.add("x-kept", "1")
-        LocalReply.appendTrailers(to: &list, status: .deadlineExceeded, message: Bytes("too late"))
+        LocalReply.appendTrailers(to: list, status: .deadlineExceeded, message: Bytes("too late"))
         let fields = (0..<list.count).map { "\(list[$0].name.string)=\(list[$0].value.string)" }
         #expect(fields == ["x-kept=1", "grpc-status=4", "grpc-message=too late"])
     }

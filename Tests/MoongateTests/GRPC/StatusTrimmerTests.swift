@@ -3,24 +3,21 @@ import Testing
 @testable import Moongate
 
 @Suite final class StatusTrimmerTests {
-    private let list = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
-
-    init() { list.initialize(to: HeaderList()) }
+    private let list = HeaderList()
 
     deinit {
-        list.pointee.destroy()
-        list.deallocate()
+        list.destroy()
     }
 
     private func trimmed(to limit: Int) -> [String] {
-        list.pointee.reset()
-        list.pointee.add("x-first", "1")
-        list.pointee.add("grpc-status", "5")
-        list.pointee.add("grpc-message", "a%E4%BD%A0 b")
-        list.pointee.add("grpc-status-details-bin", "AAAA")
-        list.pointee.add("x-last", "2")
+        list.reset()
+        list.add("x-first", "1")
+        list.add("grpc-status", "5")
+        list.add("grpc-message", "a%E4%BD%A0 b")
+        list.add("grpc-status-details-bin", "AAAA")
+        list.add("x-last", "2")
         StatusTrimmer.trim(list, to: limit)
-        return (0..<list.pointee.count).map { "\(list.pointee[$0].name.string)=\(list.pointee[$0].value.string)" }
+        return (0..<list.count).map { "\(list[$0].name.string)=\(list[$0].value.string)" }
     }
 
     @Test func detailsGoFirstThenOtherFieldsThenTheEndOfTheMessage() {

@@ -4,7 +4,7 @@ import Testing
 @testable import Moongate
 
 @Suite final class RouteEditsTests {
-    private var list = HeaderList()
+    private let list = HeaderList()
 
     deinit { list.destroy() }
 
@@ -21,13 +21,11 @@ import Testing
         fill(fields)
         let edits = HeaderEdits(config)
         defer { edits.free() }
-        withUnsafeMutablePointer(to: &list) { list in
-            edits.apply(
-                to: list,
-                HeaderVariables(
-                    request: list, client: Bytes("10.0.0.9"), number: 0xab, listener: Bytes("edge"),
-                    route: Bytes("greeter"), upstream: .empty))
-        }
+        edits.apply(
+            to: list,
+            HeaderVariables(
+                request: list, client: Bytes("10.0.0.9"), number: 0xab, listener: Bytes("edge"),
+                route: Bytes("greeter"), upstream: .empty))
         return text
     }
 
@@ -86,7 +84,7 @@ import Testing
         more(&route)
         let rewrite = try Rewrite(config, of: route)
         defer { rewrite.free() }
-        return rewrite.apply(to: &list, .strict) ? list.value(.path)?.string : nil
+        return rewrite.apply(to: list, .strict) ? list.value(.path)?.string : nil
     }
 
     @Test(

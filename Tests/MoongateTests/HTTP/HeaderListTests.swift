@@ -3,7 +3,7 @@ import Testing
 @testable import Moongate
 
 @Suite final class HeaderListTests {
-    private var list = HeaderList()
+    private let list = HeaderList()
 
     deinit { list.destroy() }
 

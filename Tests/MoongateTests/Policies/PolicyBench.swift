@@ -22,15 +22,13 @@ final class PolicyBench {
 
     /// One request with its response.
     final class Call {
-        let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
-        let response = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+        let request = HeaderList()
+        let response = HeaderList()
         let run: PolicyRun
         private let set: PolicySet
 
         init(_ bench: PolicyBench, _ headers: [(String, String)]) throws {
             set = bench.set
-            request.initialize(to: HeaderList())
-            response.initialize(to: HeaderList())
             run = try #require(bench.set.begin(owner: Unmanaged.passUnretained(bench).toOpaque()))
             for (name, value) in headers { request.add(name, value) }
             run.pointer.pointee.subject.request = request
@@ -50,10 +48,8 @@ final class PolicyBench {
         func end() { set.end(run) }
 
         deinit {
-            request.pointee.destroy()
-            response.pointee.destroy()
-            request.deallocate()
-            response.deallocate()
+            request.destroy()
+            response.destroy()
         }
     }
 
@@ -161,17 +157,17 @@ extension PolicySourceLoader {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == HeaderList {
+extension HeaderList {
     func add(_ name: String, _ value: String) {
-        name.withBytes { name in value.withBytes { value in pointee.add(name: name, value: value) } }
+        name.withBytes { name in value.withBytes { value in add(name: name, value: value) } }
     }
 
     subscript(name: String) -> String? {
-        name.withBytes { name in pointee.index(of: name).map { pointee[$0].value.string } }
+        name.withBytes { name in index(of: name).map { self[$0].value.string } }
     }
 
     func all(_ name: String) -> [String] {
-        (0..<pointee.count).filter { pointee[$0].name.string == name }.map { pointee[$0].value.string }
+        (0..<count).filter { self[$0].name.string == name }.map { self[$0].value.string }
     }
 }
 

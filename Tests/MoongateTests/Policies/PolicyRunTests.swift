@@ -22,7 +22,7 @@ import Testing
         #expect(verdict == .proceed)
         #expect(call.request[":authority"] == "shop.example")
         #expect(call.subject.requestWritten)
-        #expect(call.request.pointee[3].id == .authority)
+        #expect(call.request[3].id == .authority)
         call.end()
     }
 

@@ -10,8 +10,8 @@ struct RouteRequest: CustomStringConvertible {
 
     var description: String { "\(authority ?? "-") \(path) \(headers.map { "\($0.name): \($0.value)" })" }
 
-    func withList<Result>(_ body: (borrowing HeaderList) throws -> Result) rethrows -> Result {
-        var list = HeaderList()
+    func withList<Result>(_ body: (HeaderList) throws -> Result) rethrows -> Result {
+        let list = HeaderList()
         defer { list.destroy() }
         func add(_ name: String, _ value: String) {
             name.withBytes { name in value.withBytes { value in list.add(name: name, value: value) } }

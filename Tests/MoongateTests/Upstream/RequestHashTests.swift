@@ -7,16 +7,14 @@ import Testing
     private func answer(
         _ sources: [HashSource], _ fields: [(String, String)], client: String? = "10.1.2.3:4000", gives: Bool = true
     ) -> RequestHash.Answer {
-        var list = HeaderList()
+        let list = HeaderList()
         defer { list.destroy() }
         for (name, value) in fields {
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0) } }
         }
         let peer = client.flatMap { SocketAddress($0) }.map { PeerAddress($0) }
         defer { peer?.free() }
-        return withUnsafePointer(to: list) { pointer in
-            RequestHash(sources).answer(pointer, client: peer.map { ClientAddress($0) }, givesCookies: gives)
-        }
+        return RequestHash(sources).answer(list, client: peer.map { ClientAddress($0) }, givesCookies: gives)
     }
 
     private func hash(_ text: String) -> RequestHash.Answer { .hash(text.withBytes { StableHash.hash($0) }) }

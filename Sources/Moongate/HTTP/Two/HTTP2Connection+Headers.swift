@@ -147,12 +147,12 @@ extension HTTP2Connection {
             section.pointee.size += field.name.count + field.value.count + 32
             guard section.pointee.size <= limit else { return }
             section.pointee.check.take(field)
-            section.pointee.target?.pointee.append(
+            section.pointee.target?.append(
                 field.id, field.name, field.value, neverIndexed: field.neverIndexed)
         }
         guard isSound else { return fail(.compressionError, "a header block that cannot be decoded") }
         guard let stream = core.pointee.section.stream else { return }
-        let fields = core.pointee.section.target?.pointee.count ?? 0
+        let fields = core.pointee.section.target?.count ?? 0
         core.pointee.section.stream = nil
         core.pointee.section.target = nil
         endSection(stream, tooLarge: core.pointee.section.size > maxHeaderBytes || fields > maxHeaderFields)

@@ -62,15 +62,15 @@ extension HTTP2Connection {
     /// Opens a stream towards an upstream.
     /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
     func submitRequest(
-        _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, stream: HTTP2StreamPointer
+        _ headers: HeaderList, hasBody: Bool, stream: HTTP2StreamPointer
     ) -> HeadSubmission {
         let id = core.pointee.nextStream
         guard !isClosed, !core.pointee.peerIsLeaving, id < HTTP2Connection.lastStream else { return .noStream }
-        let size = headers.pointee.encodedSize
+        let size = headers.encodedSize
         guard size <= core.pointee.peerHeadLimit else { return excess(size) }
         core.pointee.nextStream = id + 2
         attach(stream, id)
-        stream.pointee.state.isHead = headers.pointee.value(.method)?.equals("HEAD") ?? false
+        stream.pointee.state.isHead = headers.value(.method)?.equals("HEAD") ?? false
         encodeHead(headers, size, stream, endsStream: !hasBody)
         if core.pointee.largeResponses > 0 { widenAhead(stream) }
         if hasBody { beginBody(stream) }
@@ -86,7 +86,7 @@ extension HTTP2Connection {
     /// Answers a client.
     /// - Parameter isLeast: the head cannot be smaller, and leaves whatever the client says it takes.
     func submitResponse(
-        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool, isLeast: Bool = false
+        _ stream: HTTP2StreamPointer, _ headers: HeaderList, hasBody: Bool, isLeast: Bool = false
     ) -> HeadSubmission {
         let submission = submitHead(headers, stream, endsStream: !hasBody, isLeast: isLeast)
         if hasBody, case .sent = submission { beginBody(stream) }
@@ -102,7 +102,7 @@ extension HTTP2Connection {
     /// Ends a stream's sending side with trailers.
     /// - Parameter isLeast: see `submitResponse`.
     func submitTrailers(
-        _ stream: HTTP2StreamPointer, _ headers: UnsafeMutablePointer<HeaderList>, isLeast: Bool = false
+        _ stream: HTTP2StreamPointer, _ headers: HeaderList, isLeast: Bool = false
     ) -> HeadSubmission {
         let submission = submitHead(headers, stream, endsStream: true, isLeast: isLeast)
         if case .sent = submission { stream.pointee.state.hasBody = false }
@@ -209,11 +209,11 @@ extension HTTP2Connection {
 
     /// Encodes a header section of an open stream into the output, if the peer takes it.
     func submitHead(
-        _ headers: UnsafeMutablePointer<HeaderList>, _ stream: HTTP2StreamPointer, endsStream: Bool,
+        _ headers: HeaderList, _ stream: HTTP2StreamPointer, endsStream: Bool,
         isLeast: Bool = false
     ) -> HeadSubmission {
         guard !isClosed, !stream.pointee.state.isReset else { return .sent }
-        let size = headers.pointee.encodedSize
+        let size = headers.encodedSize
         guard size <= core.pointee.peerHeadLimit || isLeast else { return excess(size) }
         encodeHead(headers, size, stream, endsStream: endsStream)
         return .sent
@@ -222,7 +222,7 @@ extension HTTP2Connection {
     /// What leaves later must be encoded later.
     /// - Parameter fieldSize: of `headers`, as §6.5.2 counts it.
     private func encodeHead(
-        _ headers: UnsafeMutablePointer<HeaderList>, _ fieldSize: Int, _ stream: HTTP2StreamPointer, endsStream: Bool
+        _ headers: HeaderList, _ fieldSize: Int, _ stream: HTTP2StreamPointer, endsStream: Bool
     ) {
         let room = HeaderEncoder.bound(fieldSize: fieldSize)
         let heads = FrameHead.size * (2 + room / FrameHead.maxPayload)

@@ -123,7 +123,7 @@ struct HTTP2State {
         var kind = StreamDelegate.Section.request
         var check = MessageCheck(.request)
         /// Where fields go; `nil`: they are decoded and dropped.
-        var target: UnsafeMutablePointer<HeaderList>?
+        var target: HeaderList?
         var size = 0
         var endsStream = false
     }

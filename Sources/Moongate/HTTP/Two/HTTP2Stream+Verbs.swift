@@ -55,32 +55,32 @@ extension UnsafeMutablePointer where Pointee == HTTP2Stream {
     }
 
     /// Passes a 1xx head on, unless it is larger than the client takes: it can do without.
-    func submitInterim(_ headers: UnsafeMutablePointer<HeaderList>) {
+    func submitInterim(_ headers: HeaderList) {
         guard let connection = pointee.connection else { return }
         connection._withUnsafeGuaranteedRef { _ = $0.submitHead(headers, self, endsStream: false) }
     }
 
     /// Answers a client.
     /// - Parameter hasBody: the delegate will be asked for body bytes; otherwise the head ends the stream.
-    func submitResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) -> HeadSubmission {
+    func submitResponse(_ headers: HeaderList, hasBody: Bool) -> HeadSubmission {
         guard let connection = pointee.connection else { return .sent }
         return connection._withUnsafeGuaranteedRef { $0.submitResponse(self, headers, hasBody: hasBody) }
     }
 
     /// Ends our side with trailers.
-    func submitTrailers(_ headers: UnsafeMutablePointer<HeaderList>) -> HeadSubmission {
+    func submitTrailers(_ headers: HeaderList) -> HeadSubmission {
         guard let connection = pointee.connection else { return .sent }
         return connection._withUnsafeGuaranteedRef { $0.submitTrailers(self, headers) }
     }
 
     /// As `submitResponse`, with a head of which nothing can be left out.
-    func submitLeastResponse(_ headers: UnsafeMutablePointer<HeaderList>, hasBody: Bool) {
+    func submitLeastResponse(_ headers: HeaderList, hasBody: Bool) {
         guard let connection = pointee.connection else { return }
         connection._withUnsafeGuaranteedRef { _ = $0.submitResponse(self, headers, hasBody: hasBody, isLeast: true) }
     }
 
     /// As `submitTrailers`, with trailers of which nothing can be left out.
-    func submitLeastTrailers(_ headers: UnsafeMutablePointer<HeaderList>) {
+    func submitLeastTrailers(_ headers: HeaderList) {
         guard let connection = pointee.connection else { return }
         connection._withUnsafeGuaranteedRef { _ = $0.submitTrailers(self, headers, isLeast: true) }
     }

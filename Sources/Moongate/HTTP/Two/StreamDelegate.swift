@@ -18,7 +18,7 @@ class StreamDelegate {
     func streamOpened(_ connection: HTTP2Connection) -> HTTP2StreamPointer? { nil }
 
     /// A header section begins; returns where its fields are to be put.
-    func sectionBegan(_ stream: UnsafeMutableRawPointer, _ section: Section) -> UnsafeMutablePointer<HeaderList>? {
+    func sectionBegan(_ stream: UnsafeMutableRawPointer, _ section: Section) -> HeaderList? {
         nil
     }
 

@@ -73,7 +73,7 @@ enum AccountBinding {
         let status: Int? =
             switch run.pointer.pointee.phase {
             case .log: run.account?.httpStatus
-            case .response: run.pointer.pointee.subject.response?.pointee.value(.status).map(HTTPStatus.parse)
+            case .response: run.pointer.pointee.subject.response?.value(.status).map(HTTPStatus.parse)
             case .idle, .request, .timer, .close: nil
             }
         if let status { call.give(Int64(status)) } else { call.giveNil() }
@@ -93,7 +93,7 @@ enum AccountBinding {
 
     private static let responseHeaders: mg_leaf = { call in
         guard let run = call.run, run.pointer.pointee.phase == .response || run.pointer.pointee.phase == .log,
-            let list = run.pointer.pointee.subject.response, !list.pointee.isEmpty
+            let list = run.pointer.pointee.subject.response, !list.isEmpty
         else {
             call.giveNil()
             return MG_RETURN
@@ -110,7 +110,7 @@ enum AccountBinding {
             return call.fail("the trailers are known in on_log; elsewhere trailers() waits for them")
         }
         let subject = run.pointer.pointee.subject
-        guard let list = (isRequest ? subject.requestFlow : subject.responseFlow).trailers, !list.pointee.isEmpty else {
+        guard let list = (isRequest ? subject.requestFlow : subject.responseFlow).trailers, !list.isEmpty else {
             call.giveNil()
             return MG_RETURN
         }

@@ -68,6 +68,6 @@ extension PolicyBody {
     /// Makes the head say how long the body is, where there can be one.
     func setLength(_ count: Int) {
         guard !isBodiless, !run.pointer.pointee.isHeadGone, let head = flow.head else { return }
-        String(count).withBytes { head.pointee.set(name: Bytes("content-length"), value: $0) }
+        String(count).withBytes { head.set(name: Bytes("content-length"), value: $0) }
     }
 }

@@ -84,10 +84,10 @@ struct CallHeaders {
     var size: Int { (pseudo + plain).reduce(0) { $0 + $1.name.count + $1.value.count } }
 
     /// Writes the head. False: it is too large.
-    func write(to list: UnsafeMutablePointer<HeaderList>) -> Bool {
+    func write(to list: HeaderList) -> Bool {
         guard size <= HeaderList.arenaLimit else { return false }
         for field in pseudo + plain {
-            field.name.withBytes { name in field.value.withBytes { list.pointee.add(name: name, value: $0) } }
+            field.name.withBytes { name in field.value.withBytes { list.add(name: name, value: $0) } }
         }
         return true
     }
@@ -117,14 +117,14 @@ extension [UInt8] {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == HeaderList {
+extension HeaderList {
     /// The fields as a table by name; names that come several times have a list, or the last value.
     func table(lists: Bool, skipping: Bytes = .empty) -> LuaValue {
         var names: [[UInt8]] = []
         var values: [[LuaValue]] = []
         var places: [[UInt8]: Int] = [:]
-        for index in 0..<pointee.count {
-            let field = pointee[index]
+        for index in 0..<count {
+            let field = self[index]
             if !skipping.isEmpty && field.name.equals(skipping) { continue }
             let name = Array(field.name.buffer)
             let value = LuaValue.bytes(Array(field.value.buffer))

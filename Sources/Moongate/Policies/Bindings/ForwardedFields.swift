@@ -45,12 +45,12 @@ struct ForwardedFields {
     }
 
     /// Adds the fields to the head of a call, but for those whose names it has already. Returns a message if it cannot.
-    func write(to head: UnsafeMutablePointer<HeaderList>, _ call: BindingCall) -> CallMessage? {
+    func write(to head: HeaderList, _ call: BindingCall) -> CallMessage? {
         guard !names.isEmpty else { return nil }
         guard let request = call.run?.pointer.pointee.subject.request else {
             return "forward is for hooks, which have a request"
         }
-        var left = HeaderList.arenaLimit - head.pointee.arenaSize
+        var left = HeaderList.arenaLimit - head.arenaSize
         for name in names {
             let isThere = name.withBytes { ForwardedFields.copy($0, of: request, to: head, &left) }
             if !isThere { return "the headers are too large" }
@@ -60,17 +60,17 @@ struct ForwardedFields {
 
     /// False: they are too large.
     private static func copy(
-        _ name: Bytes, of request: UnsafeMutablePointer<HeaderList>, to head: UnsafeMutablePointer<HeaderList>,
+        _ name: Bytes, of request: HeaderList, to head: HeaderList,
         _ left: inout Int
     ) -> Bool {
         let id = FieldName.identify(name)
-        guard head.pointee.index(of: name, id, from: 0) == nil else { return true }
+        guard head.index(of: name, id, from: 0) == nil else { return true }
         var next = 0
-        while let place = request.pointee.index(of: name, id, from: next) {
-            let field = request.pointee[place]
+        while let place = request.index(of: name, id, from: next) {
+            let field = request[place]
             left -= field.name.count + field.value.count
             guard left >= 0 else { return false }
-            head.pointee.add(name: field.name, value: field.value, neverIndexed: field.neverIndexed)
+            head.add(name: field.name, value: field.value, neverIndexed: field.neverIndexed)
             next = place + 1
         }
         return true

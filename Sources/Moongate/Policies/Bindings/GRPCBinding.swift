@@ -131,13 +131,13 @@ enum GRPCBinding {
         case .some(let other): return failed(.unavailable, other.text, made)
         }
         // A trailers-only answer has its status in the head.
-        let trailers = made.trailers.pointee.first(.grpcStatus) == nil ? made.response : made.trailers
-        guard let code = trailers.pointee.value(.grpcStatus) else {
-            let status = made.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
+        let trailers = made.trailers.first(.grpcStatus) == nil ? made.response : made.trailers
+        guard let code = trailers.value(.grpcStatus) else {
+            let status = made.response.value(.status).map(HTTPStatus.parse) ?? 0
             return failed(GRPCStatus(httpStatus: status), "HTTP status \(status) without grpc-status", made)
         }
         let status = GRPCStatus(parsing: code) ?? .unknown
-        let message = trailers.pointee.value(.grpcMessage).map(decoded) ?? ""
+        let message = trailers.value(.grpcMessage).map(decoded) ?? ""
         guard status == .ok else { return refused(status, message, trailers) }
         guard let answer = onlyMessage(of: made.answer) else {
             return failed(.internal, "the answer is not one message without compression", made)
@@ -146,7 +146,7 @@ enum GRPCBinding {
     }
 
     private static func refused(
-        _ status: GRPCStatus, _ message: String, _ trailers: UnsafeMutablePointer<HeaderList>
+        _ status: GRPCStatus, _ message: String, _ trailers: HeaderList
     ) -> [LuaValue] {
         let text = message.isEmpty ? "\(status.name)" : "\(status.name): \(message)"
         return [.null, .string(text), info(status, message, trailers)]
@@ -158,7 +158,7 @@ enum GRPCBinding {
     }
 
     private static func info(
-        _ status: GRPCStatus, _ message: String, _ trailers: UnsafeMutablePointer<HeaderList>
+        _ status: GRPCStatus, _ message: String, _ trailers: HeaderList
     ) -> LuaValue {
         .table([
             LuaValue.Entry(.string("status"), .integer(Int64(status.rawValue))),

@@ -61,12 +61,12 @@ enum GRPCReplyBinding {
     /// The answer as a response of its own.
     private static func reply(
         _ run: PolicyRun, _ answer: Answer, _ status: GRPCStatus, _ headers: CallHeaders,
-        _ response: UnsafeMutablePointer<HeaderList>
+        _ response: HeaderList
     ) {
-        let type = run.pointer.pointee.subject.request?.pointee.value(.contentType)
+        let type = run.pointer.pointee.subject.request?.value(.contentType)
         let body = answer.message.withBytes { run.pointer.pointee.arena.copy($0) }
         let isGRPC = LocalReply.fill(
-            &response.pointee, status: status, httpStatus: status.httpStatus, message: body, requestType: type)
+            response, status: status, httpStatus: status.httpStatus, message: body, requestType: type)
         run.pointer.pointee.replyBody = isGRPC ? .empty : body
         _ = headers.write(to: response)
         if isGRPC { addDetails(answer, to: response) }
@@ -75,16 +75,16 @@ enum GRPCReplyBinding {
     /// The answer as trailers of the response that has begun.
     private static func end(_ run: PolicyRun, _ answer: Answer, _ status: GRPCStatus, _ headers: CallHeaders) {
         let trailers = run.endingPointer
-        trailers.pointee.reset()
-        answer.message.withBytes { LocalReply.appendTrailers(to: &trailers.pointee, status: status, message: $0) }
+        trailers.reset()
+        answer.message.withBytes { LocalReply.appendTrailers(to: trailers, status: status, message: $0) }
         _ = headers.write(to: trailers)
         addDetails(answer, to: trailers)
         run.pointer.pointee.endsResponse = true
     }
 
-    private static func addDetails(_ answer: Answer, to list: UnsafeMutablePointer<HeaderList>) {
+    private static func addDetails(_ answer: Answer, to list: HeaderList) {
         guard let details = answer.details?.stringBytes else { return }
-        details.withBytes { list.pointee.add(name: Bytes("grpc-status-details-bin"), value: $0) }
+        details.withBytes { list.add(name: Bytes("grpc-status-details-bin"), value: $0) }
     }
 
     // MARK: The table

@@ -112,7 +112,7 @@ enum HTTPBinding {
     }
 
     private static func response(_ call: UpstreamCall) -> LuaValue {
-        let status = call.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
+        let status = call.response.value(.status).map(HTTPStatus.parse) ?? 0
         return .table([
             LuaValue.Entry(.string("status"), .integer(Int64(status))),
             LuaValue.Entry(.string("headers"), call.response.table(lists: true, skipping: Bytes(":status"))),

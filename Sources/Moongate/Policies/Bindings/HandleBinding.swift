@@ -212,7 +212,7 @@ enum HandleBinding {
 
     /// Service and method of a gRPC request; nil for others.
     private static let grpcMethod: mg_leaf = { call in
-        guard let run = call.run, run.isGRPC, let path = run.pointer.pointee.subject.request?.pointee.value(.path),
+        guard let run = call.run, run.isGRPC, let path = run.pointer.pointee.subject.request?.value(.path),
             let slash = path.lastIndex(of: UInt8(ascii: "/")), slash > 1, path[0] == UInt8(ascii: "/")
         else {
             call.giveNil()
@@ -254,6 +254,6 @@ extension Pooled where Record == PolicyRunRecord {
     var connectionFacts: ConnectionFacts? { pointer.pointee.subject.connection?.takeUnretainedValue() }
 
     var isGRPC: Bool {
-        pointer.pointee.subject.request?.pointee.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        pointer.pointee.subject.request?.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 }

@@ -74,8 +74,8 @@ enum HeaderRules {
     /// Two of them would be read differently by different servers (RFC 9110 §8.6).
     static func isSingle(_ name: Bytes) -> Bool { FieldName.identify(name) == .contentLength }
 
-    static func hasRoom(_ list: UnsafeMutablePointer<HeaderList>, for count: Int) -> Bool {
-        list.pointee.arenaSize + count <= HeaderList.arenaLimit && list.pointee.count < fieldLimit
+    static func hasRoom(_ list: HeaderList, for count: Int) -> Bool {
+        list.arenaSize + count <= HeaderList.arenaLimit && list.count < fieldLimit
     }
 
     /// A token (RFC 9110 §5.6.2) in lower case, or a pseudo-header of this kind of message.

@@ -9,8 +9,8 @@ extension HeadersBinding {
         let name = call.bytes(0)
         var index = 0
         var isChanged = false
-        while index < list.pointee.count {
-            let field = list.pointee[index]
+        while index < list.count {
+            let field = list[index]
             guard field.id == .cookie, CookiePairs.contain(name, in: field.value) else {
                 index += 1
                 continue
@@ -21,9 +21,9 @@ extension HeadersBinding {
             isChanged = true
             let rest = CookiePairs.copy(field.value, without: name, to: room)
             if rest.isEmpty {
-                list.pointee.remove(at: index)
+                list.remove(at: index)
             } else {
-                list.pointee.replaceValue(at: index, by: rest)
+                list.replaceValue(at: index, by: rest)
                 index += 1
             }
         }

@@ -62,12 +62,12 @@ enum HeadersBinding {
         guard let list = list(call) else { return MG_RETURN }
         return withName(call) { name in
             let id = FieldName.identify(name)
-            guard let first = list.pointee.index(of: name, id, from: 0) else {
+            guard let first = list.index(of: name, id, from: 0) else {
                 call.giveNil()
                 return MG_RETURN
             }
-            guard list.pointee.index(of: name, id, from: first + 1) != nil else {
-                call.give(list.pointee[first].value)
+            guard list.index(of: name, id, from: first + 1) != nil else {
+                call.give(list[first].value)
                 return MG_RETURN
             }
             return giveJoined(call, list, name, first)
@@ -75,9 +75,9 @@ enum HeadersBinding {
     }
 
     private static func giveJoined(
-        _ call: BindingCall, _ list: UnsafeMutablePointer<HeaderList>, _ name: Bytes, _ first: Int
+        _ call: BindingCall, _ list: HeaderList, _ name: Bytes, _ first: Int
     ) -> mg_action {
-        let separator = list.pointee[first].id == .cookie ? Bytes("; ") : Bytes(",")
+        let separator = list[first].id == .cookie ? Bytes("; ") : Bytes(",")
         var size = 0
         forEach(list, name, from: first) { size += $0.count + separator.count }
         guard let target = mg_call_scratch(call, size) else { return call.fail("not enough memory") }
@@ -130,15 +130,15 @@ enum HeadersBinding {
     private static let has: mg_leaf = { call in
         guard let list = list(call) else { return MG_RETURN }
         return withName(call) { name in
-            call.give(list.pointee.index(of: name) != nil)
+            call.give(list.index(of: name) != nil)
             return MG_RETURN
         }
     }
 
     /// One step of `pairs(headers)`, in the order of the list.
     static let step: mg_leaf = { call in
-        guard let list = list(call), call.pointee.position < Int64(list.pointee.count) else { return MG_RETURN }
-        let field = list.pointee[Int(call.pointee.position)]
+        guard let list = list(call), call.pointee.position < Int64(list.count) else { return MG_RETURN }
+        let field = list[Int(call.pointee.position)]
         call.pointee.position += 1
         call.give(field.name)
         call.give(field.value)
@@ -149,19 +149,19 @@ enum HeadersBinding {
 
     private static let add: mg_leaf = { call in
         write(call) { list, name, value in
-            guard name[0] == UInt8(ascii: ":"), let place = list.pointee.index(of: name) else {
+            guard name[0] == UInt8(ascii: ":"), let place = list.index(of: name) else {
                 if name[0] == UInt8(ascii: ":") {
-                    list.pointee.set(name: name, value: value)
-                } else if HeaderRules.isSingle(name), list.pointee.index(of: name) != nil {
+                    list.set(name: name, value: value)
+                } else if HeaderRules.isSingle(name), list.index(of: name) != nil {
                     return call.fail("header 'content-length' is there already, and occurs once")
                 } else {
-                    list.pointee.removeTwins(of: name)
-                    list.pointee.add(name: name, value: value)
+                    list.removeTwins(of: name)
+                    list.add(name: name, value: value)
                 }
                 return MG_RETURN
             }
             // A pseudo-header occurs once (RFC 9113 §8.3): as in Envoy, the values are joined.
-            let old = list.pointee[place].value
+            let old = list[place].value
             guard let target = mg_call_scratch(call, old.count + 1 + value.count) else {
                 return call.fail("not enough memory")
             }
@@ -172,14 +172,14 @@ enum HeadersBinding {
             if let fault = HeaderRules.fault(name: name, value: joined, isRequest: !name.equals(":status")) {
                 return call.fail(fault)
             }
-            list.pointee.set(name: name, value: joined)
+            list.set(name: name, value: joined)
             return MG_RETURN
         }
     }
 
     private static let replace: mg_leaf = { call in
         write(call) { list, name, value in
-            list.pointee.set(name: name, value: value)
+            list.set(name: name, value: value)
             return MG_RETURN
         }
     }
@@ -193,14 +193,14 @@ enum HeadersBinding {
                     "headers without which a message is malformed cannot be removed: ':method', ':path', ':scheme', ':status'"
                 )
             }
-            list.pointee.remove(name: name)
+            list.remove(name: name)
             noteWrite(call, name)
             return MG_RETURN
         }
     }
 
     private static func write(
-        _ call: BindingCall, _ body: (UnsafeMutablePointer<HeaderList>, Bytes, Bytes) -> mg_action
+        _ call: BindingCall, _ body: (HeaderList, Bytes, Bytes) -> mg_action
     ) -> mg_action {
         guard let list = list(call), let map = call.native(as: PolicyHeaderMap.self) else { return MG_RETURN }
         if let refusal = refuseWrite(call) { return refusal }
@@ -217,10 +217,10 @@ enum HeadersBinding {
                     "the headers have grown too large: 4096 fields, and 1 MiB with those removed, are the most")
             }
             let isPath = map.pointee.isRequest && name.equals(":path")
-            let old = isPath ? list.pointee.value(.path) : nil
+            let old = isPath ? list.value(.path) : nil
             let action = body(list, name, value)
             if isPath, let fault = canonicalizePath(list, map.pointee.run) {
-                if let old { list.pointee.set(name: Bytes(":path"), value: old) }
+                if let old { list.set(name: Bytes(":path"), value: old) }
                 return call.fail("':path' cannot be set to this: \(fault)")
             }
             noteWrite(call, name)
@@ -230,9 +230,9 @@ enum HeadersBinding {
 
     /// The next policy sees a canonical path, too.
     private static func canonicalizePath(
-        _ list: UnsafeMutablePointer<HeaderList>, _ run: PolicyRun?
+        _ list: HeaderList, _ run: PolicyRun?
     ) -> PathFault? {
-        guard let path = list.pointee.value(.path), path.count > 0, path[0] == UInt8(ascii: "/"),
+        guard let path = list.value(.path), path.count > 0, path[0] == UInt8(ascii: "/"),
             !RequestPath.isPlain(path)
         else { return nil }
         var settled = CanonicalPath()
@@ -266,7 +266,7 @@ enum HeadersBinding {
 
     // MARK: Parts
 
-    @inline(__always) static func list(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
+    @inline(__always) static func list(_ call: BindingCall) -> HeaderList? {
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
         if map.pointee.isTrailers {
             let subject = run.pointer.pointee.subject
@@ -290,10 +290,10 @@ enum HeadersBinding {
     }
 
     @inline(__always) private static func forEach(
-        _ list: UnsafeMutablePointer<HeaderList>, _ name: Bytes, from start: Int, _ body: (Bytes) -> Void
+        _ list: HeaderList, _ name: Bytes, from start: Int, _ body: (Bytes) -> Void
     ) {
-        for index in start..<max(start, list.pointee.count) where list.pointee[index].name.equals(name) {
-            body(list.pointee[index].value)
+        for index in start..<max(start, list.count) where list[index].name.equals(name) {
+            body(list[index].value)
         }
     }
 }

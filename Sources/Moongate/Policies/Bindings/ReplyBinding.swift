@@ -23,7 +23,7 @@ enum ReplyBinding {
         if let fault = check(call, &outline) { return call.fail(fault) }
         guard outline.status != 0 else { return call.fail(":status must be between 200-599") }
         guard outline.size <= HeaderList.arenaLimit else { return call.fail("the headers are too large") }
-        response.pointee.reset()
+        response.reset()
         let body = call.bytes(1)
         if run.isGRPC {
             fillGRPC(call, run, response, outline, body)
@@ -86,35 +86,35 @@ enum ReplyBinding {
     // MARK: Filling
 
     private static func fillGRPC(
-        _ call: BindingCall, _ run: PolicyRun, _ response: UnsafeMutablePointer<HeaderList>, _ outline: Outline,
+        _ call: BindingCall, _ run: PolicyRun, _ response: HeaderList, _ outline: Outline,
         _ body: Bytes
     ) {
-        let requestType = run.pointer.pointee.subject.request?.pointee.value(.contentType)
-        response.pointee.add(":status", "200")
-        response.pointee.add("content-type", GRPCContentType.answering(requestType))
+        let requestType = run.pointer.pointee.subject.request?.value(.contentType)
+        response.add(":status", "200")
+        response.add("content-type", GRPCContentType.answering(requestType))
         if !outline.hasGRPCStatus {
-            response.pointee.add("grpc-status", GRPCStatus(respondStatus: outline.status).code)
+            response.add("grpc-status", GRPCStatus(respondStatus: outline.status).code)
         }
         _ = forEachField(call) { name, value in
             switch FieldName.identify(name) {
             case .status, .contentType, .contentLength: return
             case .grpcMessage where !body.isEmpty: return
-            default: response.pointee.add(name: name, value: value)
+            default: response.add(name: name, value: value)
             }
         }
-        if !body.isEmpty { LocalReply.addMessage(body, to: &response.pointee) }
+        if !body.isEmpty { LocalReply.addMessage(body, to: response) }
         run.pointer.pointee.replyBody = .empty
     }
 
     private static func fillPlain(
-        _ call: BindingCall, _ run: PolicyRun, _ response: UnsafeMutablePointer<HeaderList>, _ outline: Outline,
+        _ call: BindingCall, _ run: PolicyRun, _ response: HeaderList, _ outline: Outline,
         _ body: Bytes
     ) {
         addNumber(":status", outline.status, to: response)
         _ = forEachField(call) { name, value in
             switch FieldName.identify(name) {
             case .status, .contentLength: return
-            default: response.pointee.add(name: name, value: value)
+            default: response.add(name: name, value: value)
             }
         }
         guard !HTTPStatus.excludesContent(outline.status) else {
@@ -123,18 +123,18 @@ enum ReplyBinding {
             run.pointer.pointee.replyBody = .empty
             return
         }
-        if !body.isEmpty && !outline.hasContentType { response.pointee.add("content-type", "text/plain") }
+        if !body.isEmpty && !outline.hasContentType { response.add("content-type", "text/plain") }
         addNumber("content-length", body.count, to: response)
         run.pointer.pointee.replyBody = run.pointer.pointee.arena.copy(body)
     }
 
     private static func addNumber(
-        _ name: StaticString, _ number: Int, to list: UnsafeMutablePointer<HeaderList>
+        _ name: StaticString, _ number: Int, to list: HeaderList
     ) {
         var value = mg_value()
         value.kind = MG_INTEGER
         value.integer = Int64(number)
-        _ = withText(value) { list.pointee.add(name, $0) }
+        _ = withText(value) { list.add(name, $0) }
     }
 
     // MARK: The table

@@ -70,7 +70,7 @@ enum RequestPartsBinding {
     }
 
     private static func split(_ call: BindingCall) -> (path: Bytes, query: Bytes) {
-        guard let path = head(call)?.pointee.value(.path) else { return (.empty, .empty) }
+        guard let path = head(call)?.value(.path) else { return (.empty, .empty) }
         guard let mark = path.firstIndex(of: UInt8(ascii: "?")) else { return (path, .empty) }
         return (path[0..<mark], path[mark + 1..<path.count])
     }
@@ -81,8 +81,8 @@ enum RequestPartsBinding {
     private static let cookie: mg_leaf = { call in
         let wanted = call.bytes(0)
         guard let head = head(call) else { return nothing(call) }
-        for index in 0..<head.pointee.count where head.pointee[index].id == .cookie {
-            if let value = CookiePairs.value(of: wanted, in: head.pointee[index].value) {
+        for index in 0..<head.count where head[index].id == .cookie {
+            if let value = CookiePairs.value(of: wanted, in: head[index].value) {
                 call.give(value)
                 return MG_RETURN
             }
@@ -114,9 +114,9 @@ enum RequestPartsBinding {
     private static func credentials(_ call: BindingCall, scheme: Bytes) -> Bytes? {
         guard let head = head(call) else { return nil }
         var found: Bytes?
-        for index in 0..<head.pointee.count where head.pointee[index].id == .authorization {
+        for index in 0..<head.count where head[index].id == .authorization {
             guard found == nil else { return nil }
-            found = head.pointee[index].value
+            found = head[index].value
         }
         guard let value = found, let blank = value.firstIndex(of: UInt8(ascii: " ")),
             value[0..<blank].equalsIgnoringCase(scheme)
@@ -130,8 +130,8 @@ enum RequestPartsBinding {
     private static let grpcMetadata: mg_leaf = { call in
         let key = call.bytes(0)
         guard let head = head(call) else { return nothing(call) }
-        for index in 0..<head.pointee.count where head.pointee[index].name.equalsIgnoringCase(key) {
-            let value = head.pointee[index].value
+        for index in 0..<head.count where head[index].name.equalsIgnoringCase(key) {
+            let value = head[index].value
             guard key.count > 4, key[key.count - 4..<key.count].equalsIgnoringCase(Bytes("-bin")) else {
                 call.give(value)
                 return MG_RETURN
@@ -154,7 +154,7 @@ enum RequestPartsBinding {
 
     // MARK: Parts
 
-    private static func head(_ call: BindingCall) -> UnsafeMutablePointer<HeaderList>? {
+    private static func head(_ call: BindingCall) -> HeaderList? {
         call.run?.pointer.pointee.subject.request
     }
 

@@ -41,14 +41,14 @@ final class PolicyBody {
     }
 
     private static func isBodiless(_ run: PolicyRun) -> Bool {
-        if let method = run.pointer.pointee.subject.request?.pointee.value(.method), method.equals("HEAD") {
+        if let method = run.pointer.pointee.subject.request?.value(.method), method.equals("HEAD") {
             return true
         }
-        guard let status = run.pointer.pointee.subject.response?.pointee.value(.status) else { return false }
+        guard let status = run.pointer.pointee.subject.response?.value(.status) else { return false }
         return HTTPStatus.excludesContent(HTTPStatus.parse(status))
     }
 
-    var hasTrailers: Bool { !(flow.trailers?.pointee.isEmpty ?? true) }
+    var hasTrailers: Bool { !(flow.trailers?.isEmpty ?? true) }
 
     var host: PolicyHost { run.pointer.pointee.host.takeUnretainedValue() }
 

@@ -3,9 +3,9 @@ struct PolicyFlow {
     /// What goes to the other side next.
     var queue: UnsafeMutablePointer<ByteQueue>?
     /// The head, for `content-length`.
-    var head: UnsafeMutablePointer<HeaderList>?
+    var head: HeaderList?
     /// Complete once the body has ended.
-    var trailers: UnsafeMutablePointer<HeaderList>?
+    var trailers: HeaderList?
     /// Nothing more will be put into `queue`.
     var ended: UnsafeMutablePointer<Bool>?
     /// Follows what was put into `queue`; `nil` where nobody wants to know.

@@ -56,28 +56,28 @@ final class CallProbe: HealthProbe {
         switch kind {
         case .grpc(let check):
             begin(call, endpoint, method: "POST", path: "\(GRPCHealth.checkPath)", authority: check.authority)
-            call.request.pointee.add("te", "trailers")
-            call.request.pointee.add("content-type", "application/grpc")
+            call.request.add("te", "trailers")
+            call.request.add("content-type", "application/grpc")
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: GRPCTimeout.maximumLength) { buffer in
                 guard let base = buffer.baseAddress else { return }
                 let count = GRPCTimeout.write(remaining: Int64(clamping: timeout), to: base)
-                call.request.pointee.add("grpc-timeout", Bytes(base, count))
+                call.request.add("grpc-timeout", Bytes(base, count))
             }
             call.body = GRPCHealth.request(service: check.service)
         case .http(let check):
             begin(call, endpoint, method: "GET", path: check.path, authority: check.host)
         case .tcp: break
         }
-        call.request.pointee.add("user-agent", "moongate-health")
+        call.request.add("user-agent", "moongate-health")
     }
 
     private func begin(
         _ call: UpstreamCall, _ endpoint: Endpoint, method: StaticString, path: String, authority: String?
     ) {
-        call.request.pointee.add(":method", method)
-        call.request.pointee.add(":scheme", endpoint.tls == nil ? "http" : "https")
-        (authority ?? endpoint.name).withBytes { call.request.pointee.add(":authority", $0) }
-        path.withBytes { call.request.pointee.add(":path", $0) }
+        call.request.add(":method", method)
+        call.request.add(":scheme", endpoint.tls == nil ? "http" : "https")
+        (authority ?? endpoint.name).withBytes { call.request.add(":authority", $0) }
+        path.withBytes { call.request.add(":path", $0) }
     }
 
     // MARK: The answer
@@ -90,7 +90,7 @@ final class CallProbe: HealthProbe {
         case .tooLarge: return .refused("the answer is too large")
         case .headTooLarge: return .refused(failure?.text ?? "")
         }
-        let status = call.response.pointee.value(.status).map(HTTPStatus.parse) ?? 0
+        let status = call.response.value(.status).map(HTTPStatus.parse) ?? 0
         switch kind {
         case .grpc(let check): return grpcResult(call, status, check.service)
         case .http(let check):
@@ -101,8 +101,8 @@ final class CallProbe: HealthProbe {
 
     private func grpcResult(_ call: UpstreamCall, _ httpStatus: Int, _ service: String) -> CheckResult {
         // A trailers-only answer has its status in the head.
-        let trailers = call.trailers.pointee.first(.grpcStatus) == nil ? call.response : call.trailers
-        guard let code = trailers.pointee.value(.grpcStatus) else {
+        let trailers = call.trailers.first(.grpcStatus) == nil ? call.response : call.trailers
+        guard let code = trailers.value(.grpcStatus) else {
             return .refused("HTTP status \(httpStatus) without grpc-status")
         }
         let status = GRPCStatus(parsing: code) ?? .unknown

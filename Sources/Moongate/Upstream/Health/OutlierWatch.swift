@@ -10,9 +10,9 @@ enum AttemptOutcome: Equatable {
     case noResponse
 
     /// A response that has ended. gRPC's status may stand in its head.
-    init(head: UnsafeMutablePointer<HeaderList>, trailers: UnsafeMutablePointer<HeaderList>) {
-        let status = head.pointee.value(.status).map(HTTPStatus.parse) ?? 0
-        guard let code = trailers.pointee.value(.grpcStatus) ?? head.pointee.value(.grpcStatus) else {
+    init(head: HeaderList, trailers: HeaderList) {
+        let status = head.value(.status).map(HTTPStatus.parse) ?? 0
+        guard let code = trailers.value(.grpcStatus) ?? head.value(.grpcStatus) else {
             self = .http(status)
             return
         }

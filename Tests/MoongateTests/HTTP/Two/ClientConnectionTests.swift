@@ -17,7 +17,7 @@ import Testing
     private let server: Int32
     private let ends = Ends()
     private let streams = UnsafeMutablePointer<HTTP2Stream>.allocate(capacity: 4)
-    private let request = UnsafeMutablePointer<HeaderList>.allocate(capacity: 1)
+    private let request = HeaderList()
 
     init() throws {
         loop = try EventLoop()
@@ -27,7 +27,6 @@ import Testing
             loop: loop, library: HTTP2SharedState(), acceptor: nil, transport: Transport(plain: near),
             maxHeaderBytes: 1024)
         streams.initialize(repeating: HTTP2Stream(), count: 4)
-        request.initialize(to: HeaderList())
         for index in 0..<4 {
             streams[index].owner = UnsafeMutableRawPointer(streams + index)
             streams[index].delegate = Unmanaged.passUnretained(ends)
@@ -38,16 +37,15 @@ import Testing
     deinit {
         connection.close(.local)
         close(server)
-        request.pointee.destroy()
-        request.deallocate()
+        request.destroy()
         streams.deallocate()
     }
 
     private func submit(_ index: Int, octets: Int = 200) -> HeadSubmission {
-        request.pointee.reset()
-        request.pointee.add(":method", "GET")
-        let rest = octets - request.pointee.encodedSize - 32 - 1
-        String(repeating: "v", count: rest).withBytes { request.pointee.add("x", $0) }
+        request.reset()
+        request.add(":method", "GET")
+        let rest = octets - request.encodedSize - 32 - 1
+        String(repeating: "v", count: rest).withBytes { request.add("x", $0) }
         return connection.submitRequest(request, hasBody: false, stream: streams + index)
     }
 

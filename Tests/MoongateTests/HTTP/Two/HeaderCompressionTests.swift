@@ -10,7 +10,7 @@ import Testing
     private let tools = CompressionTools()
     private var encoder: HeaderEncoder
     private var decoder: HeaderDecoder
-    private var list = HeaderList()
+    private let list = HeaderList()
 
     init() {
         encoder = HeaderEncoder(tools)
@@ -30,7 +30,7 @@ import Testing
         }
         return [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(fieldSize: list.encodedSize)) { buffer, count in
             guard let base = buffer.baseAddress else { return }
-            count = encoder.encode(&list, to: base)
+            count = encoder.encode(list, to: base)
         }
     }
 
@@ -58,7 +58,7 @@ import Testing
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0, neverIndexed: true) } }
             let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(fieldSize: list.encodedSize)) {
                 buffer, count in
-                if let base = buffer.baseAddress { count = encoder.encode(&list, to: base) }
+                if let base = buffer.baseAddress { count = encoder.encode(list, to: base) }
             }
             #expect(block[0] & 0xf0 == 0x10)
             var flags: [Bool] = []
@@ -179,7 +179,7 @@ import Testing
             list.neverIndex(Bytes("x-session"))
             let block = [UInt8](unsafeUninitializedCapacity: HeaderEncoder.bound(fieldSize: list.encodedSize)) {
                 buffer, count in
-                if let base = buffer.baseAddress { count = encoder.encode(&list, to: base) }
+                if let base = buffer.baseAddress { count = encoder.encode(list, to: base) }
             }
             var marks: [Bool] = []
             let isRead = block.withBytes { decoder.decode($0) { marks.append($0.neverIndexed) } }

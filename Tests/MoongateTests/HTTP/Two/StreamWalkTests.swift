@@ -46,13 +46,13 @@ import Testing
                 maxHeaderBytes: 65536)
             connection.begin(.client, [(.initialWindowSize, 65535)], window: 65535)
             send([0, 0, 0, 4, 0, 0, 0, 0, 0])
-            var head = HeaderList()
+            let head = HeaderList()
             head.add(":method", "POST")
             head.add(":scheme", "http")
             head.add(":path", "/")
             var opened = 0
             for _ in 0..<streams {
-                if case .sent = connection.submitRequest(&head, hasBody: hasBody, stream: owners.make()) { opened += 1 }
+                if case .sent = connection.submitRequest(head, hasBody: hasBody, stream: owners.make()) { opened += 1 }
             }
             #expect(opened == streams)
             head.destroy()

@@ -5,12 +5,12 @@ import Testing
 
 @Suite struct CallHeadersTests {
     private func table(_ fields: [(String, String)], lists: Bool) -> [LuaValue.Entry] {
-        var list = HeaderList()
+        let list = HeaderList()
         defer { list.destroy() }
         for (name, value) in fields {
             name.withBytes { name in value.withBytes { list.add(name: name, value: $0) } }
         }
-        guard case .table(let entries) = withUnsafeMutablePointer(to: &list, { $0.table(lists: lists) }) else {
+        guard case .table(let entries) = list.table(lists: lists) else {
             return []
         }
         return entries

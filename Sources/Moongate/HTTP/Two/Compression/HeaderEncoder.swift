@@ -52,10 +52,10 @@ struct HeaderEncoder {
     ///
     /// - Parameter target: has room for `bound`.
     /// - Returns: octets written.
-    mutating func encode(_ headers: UnsafeMutablePointer<HeaderList>, to target: UnsafeMutablePointer<UInt8>) -> Int {
+    mutating func encode(_ headers: HeaderList, to target: UnsafeMutablePointer<UInt8>) -> Int {
         var output = BlockWriter(target)
         if lastLimit >= 0 { writeLimits(&output) }
-        for index in 0..<headers.pointee.count { write(headers.pointee[index], &output) }
+        for index in 0..<headers.count { write(headers[index], &output) }
         return output.count(from: target)
     }
 
