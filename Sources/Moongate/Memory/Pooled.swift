@@ -38,5 +38,9 @@ struct Pooled<Record>: Equatable {
         @inline(__always) nonmutating _modify { yield &pointer.pointee[keyPath: field] }
     }
 
+    @inline(__always) subscript<Value>(dynamicMember field: KeyPath<Record, Value>) -> Value {
+        pointer.pointee[keyPath: field]
+    }
+
     @inline(__always) static func == (one: Pooled, other: Pooled) -> Bool { one.address == other.address }
 }

@@ -22,7 +22,7 @@ struct PolicyAccount {
 extension Pooled where Record == PolicyRunRecord {
     /// `nil` where no exchange is, as in timers.
     var account: PolicyAccount? {
-        guard let owner = pointer.pointee.owner else { return nil }
-        return pointer.pointee.host._withUnsafeGuaranteedRef { $0.account?(owner) }
+        guard let owner = self.owner else { return nil }
+        return self.host._withUnsafeGuaranteedRef { $0.account?(owner) }
     }
 }

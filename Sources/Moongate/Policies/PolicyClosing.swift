@@ -54,7 +54,7 @@ final class PolicyClosing {
         runs = []
         for run in left {
             let text = "on_close has not ended within \(time / 1_000_000) ms and is given up"
-            failed(Int(run.pointer.pointee.current), LuaError(reason: .time, message: text), .timeLimit)
+            failed(Int(run.current), LuaError(reason: .time, message: text), .timeLimit)
             engine.host?.end(run)
         }
         finish()

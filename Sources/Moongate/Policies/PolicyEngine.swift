@@ -188,9 +188,9 @@ final class PolicyEngine {
         if let run {
             metadata["policy"] = "\(run.use.name)"
             // No request is behind the end of a policy.
-            let isClose = run.pointer.pointee.phase == .close
+            let isClose = run.phase == .close
             metadata[isClose ? "hook" : "request"] =
-                isClose ? "\(run.hook.label)" : "\(RequestNumber.text(run.pointer.pointee.subject.requestNumber))"
+                isClose ? "\(run.hook.label)" : "\(RequestNumber.text(run.subject.requestNumber))"
         }
         services.logger.log(level: level, "\(text.string)", metadata: metadata)
     }

@@ -15,8 +15,8 @@ extension PolicyHost {
 
     /// Has the bodies of a run move on when the loop's turn ends: what came last may turn out to be the end.
     func expectTurnEnd(_ run: PolicyRun) {
-        guard !run.pointer.pointee.expectsTurnEnd else { return }
-        run.pointer.pointee.expectsTurnEnd = true
+        guard !run.expectsTurnEnd else { return }
+        run.expectsTurnEnd = true
         expecting.append(run.pointer)
         if expecting.count == 1 { awaitTurnEnd?() }
     }
@@ -32,16 +32,16 @@ extension PolicyHost {
     }
 
     private func turnEnded(_ run: PolicyRun) {
-        run.pointer.pointee.expectsTurnEnd = false
-        run.pointer.pointee.requestBody?.newestIsOpen = false
-        run.pointer.pointee.responseBody?.newestIsOpen = false
+        run.expectsTurnEnd = false
+        run.requestBody?.newestIsOpen = false
+        run.responseBody?.newestIsOpen = false
         run.drive()
     }
 
     /// Has the bodies of a run go on in the next turn, when others have had theirs.
     func expectNextTurn(_ run: PolicyRun) {
-        guard !run.pointer.pointee.expectsNextTurn else { return }
-        run.pointer.pointee.expectsNextTurn = true
+        guard !run.expectsNextTurn else { return }
+        run.expectsNextTurn = true
         resting.append(run.pointer)
         if resting.count == 1 { awaitNextTurn?() }
     }
@@ -59,9 +59,9 @@ extension PolicyHost {
     }
 
     private func turnBegan(_ run: PolicyRun) {
-        run.pointer.pointee.expectsNextTurn = false
-        run.pointer.pointee.requestBody?.messagesLeft = PolicyBody.messagesPerTurn
-        run.pointer.pointee.responseBody?.messagesLeft = PolicyBody.messagesPerTurn
+        run.expectsNextTurn = false
+        run.requestBody?.messagesLeft = PolicyBody.messagesPerTurn
+        run.responseBody?.messagesLeft = PolicyBody.messagesPerTurn
         run.drive()
     }
 }

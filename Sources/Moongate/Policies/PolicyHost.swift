@@ -113,7 +113,7 @@ final class PolicyHost {
         if record.pointee.heldSlots != nil { record.pointee.heldSlots = nil }
         if record.pointee.filterState != nil { record.pointee.filterState = nil }
         if record.pointee.context != nil { record.pointee.context = nil }
-        if record.pointee.work != nil { record.pointee.work = nil }
+        if record.pointee.startedWork != nil { record.pointee.startedWork = nil }
         giveBack(record)
     }
 
@@ -142,8 +142,8 @@ final class PolicyHost {
 
     /// Called by a leaf that is about to say MG_WAIT.
     func wait(_ run: PolicyRun) -> Token {
-        run.pointer.pointee.waitNumber &+= 1
-        return Token(run: UInt(bitPattern: run.pointer), number: run.pointer.pointee.waitNumber)
+        run.waitNumber &+= 1
+        return Token(run: UInt(bitPattern: run.pointer), number: run.waitNumber)
     }
 
     /// The answer to a wait has come; on the worker's thread. Nothing happens if the exchange has ended meanwhile.
@@ -151,12 +151,12 @@ final class PolicyHost {
         guard let pointer = UnsafeMutablePointer<PolicyRunRecord>(bitPattern: token.run) else { return }
         let run = PolicyRun(pointer)
         guard let frame = run.frame(token.number) else { return }
-        if run.answerWaits(run.pointer.pointee.host.takeUnretainedValue().complete(token, with: results)) { return }
+        if run.answerWaits(run.host.takeUnretainedValue().complete(token, with: results)) { return }
         run.goOn(frame, .values(results))
         let engine = run.currentEngine.takeUnretainedValue()
-        switch run.pointer.pointee.phase {
-        case .timer: if run.pointer.pointee.frames.isEmpty { engine.timers.ended(run, engine) }
-        case .close: if run.pointer.pointee.frames.isEmpty { engine.closing?.ended(run) }
+        switch run.phase {
+        case .timer: if run.frames.isEmpty { engine.timers.ended(run, engine) }
+        case .close: if run.frames.isEmpty { engine.closing?.ended(run) }
         default: run.drive()
         }
     }

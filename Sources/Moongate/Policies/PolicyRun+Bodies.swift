@@ -6,26 +6,26 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Where the hook that runs takes part in the body of its direction; made when it first asks.
     func openStage() -> BodyStage? {
-        if let stage = pointer.pointee.stage { return stage }
+        if let stage = self.stage { return stage }
         guard hasBody else { return nil }
-        let isResponse = pointer.pointee.phase == .response
+        let isResponse = self.phase == .response
         let body =
-            (isResponse ? pointer.pointee.responseBody : pointer.pointee.requestBody)
+            (isResponse ? self.responseBody : self.requestBody)
             ?? PolicyBody(self, isResponse: isResponse)
-        if isResponse { pointer.pointee.responseBody = body } else { pointer.pointee.requestBody = body }
-        let stage = body.addStage(pointer.pointee.current, pointer.pointee.visit)
-        pointer.pointee.stage = stage
+        if isResponse { self.responseBody = body } else { self.requestBody = body }
+        let stage = body.addStage(self.current, self.visit)
+        self.stage = stage
         return stage
     }
 
     /// The hook that runs sees a body.
-    var hasBody: Bool { pointer.pointee.phase == .request || pointer.pointee.phase == .response }
+    var hasBody: Bool { self.phase == .request || self.phase == .response }
 
     /// The hook takes the body piece by piece: nobody knows how long it will be.
     func beginStreaming(_ stage: BodyStage) {
         guard !stage.streams else { return }
         stage.streams = true
-        guard !pointer.pointee.isHeadGone else { return }
+        guard !self.isHeadGone else { return }
         stage.body.flow.head?.remove(name: Bytes("content-length"))
     }
 
@@ -33,37 +33,37 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// The hook that waits for this answer.
     func frame(_ number: UInt64) -> SuspendedHook? {
-        pointer.pointee.frames.first { $0.waitNumber == number && $0.wait == .answer }
+        self.frames.first { $0.waitNumber == number && $0.wait == .answer }
     }
 
     func pump() {
-        pointer.pointee.requestBody?.pump()
-        pointer.pointee.responseBody?.pump()
+        self.requestBody?.pump()
+        self.responseBody?.pump()
     }
 
     /// Bytes have come for the first stage. What came before them moves on now, they themselves at the latest when the
     /// turn has ended.
     func bodyReceived() {
-        pointer.pointee.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) }
+        self.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) }
         drive()
     }
 
     /// The other side has taken bytes: there may be room again.
-    func queueWasRead() { pointer.pointee.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) } }
+    func queueWasRead() { self.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) } }
 
     /// After something has happened to bodies or waiting hooks: moves what can move, and tells the owner.
     func drive() {
-        guard let owner = pointer.pointee.owner else { return }
+        guard let owner = self.owner else { return }
         pump()
-        let host = pointer.pointee.host.takeUnretainedValue()
-        if let verdict = pointer.pointee.verdict {
-            pointer.pointee.verdict = nil
+        let host = self.host.takeUnretainedValue()
+        if let verdict = self.verdict {
+            self.verdict = nil
             host.resumed?(owner, verdict)
-        } else if pointer.pointee.waitsAgain {
-            pointer.pointee.waitsAgain = false
+        } else if self.waitsAgain {
+            self.waitsAgain = false
             host.waitsAgain?(owner)
         }
-        guard pointer.pointee.owner == owner else { return }
+        guard self.owner == owner else { return }
         host.moved?(owner)
     }
 
@@ -73,28 +73,28 @@ extension Pooled where Record == PolicyRunRecord {
     func drop(_ frame: SuspendedHook) {
         frame.stage?.frame = nil
         frame.stage = nil
-        pointer.pointee.frames.removeAll { $0 === frame }
-        pointer.pointee.work?.cancelWait(frame.waitNumber)
+        self.frames.removeAll { $0 === frame }
+        self.startedWork?.cancelWait(frame.waitNumber)
         frame.ended()
         frame.visit.pointee.engine?._withUnsafeGuaranteedRef { $0.vm.abandon(frame.thread) }
     }
 
     /// Gives up the request hooks that hold the request's head.
     func stopHeadHooks() {
-        for frame in pointer.pointee.frames where !frame.isDetached { drop(frame) }
+        for frame in self.frames where !frame.isDetached { drop(frame) }
     }
 
     /// Gives up all waiting hooks and the bodies they took part in.
     func stopHooks() {
-        pointer.pointee.waitNumber &+= 1
-        pointer.pointee.verdict = nil
-        pointer.pointee.waitsAgain = false
+        self.waitNumber &+= 1
+        self.verdict = nil
+        self.waitsAgain = false
         cancelSteps()
-        for frame in pointer.pointee.frames { drop(frame) }
-        guard pointer.pointee.requestBody != nil || pointer.pointee.responseBody != nil else { return }
-        pointer.pointee.requestBody?.close()
-        pointer.pointee.responseBody?.close()
-        pointer.pointee.requestBody = nil
-        pointer.pointee.responseBody = nil
+        for frame in self.frames { drop(frame) }
+        guard self.requestBody != nil || self.responseBody != nil else { return }
+        self.requestBody?.close()
+        self.responseBody?.close()
+        self.requestBody = nil
+        self.responseBody = nil
     }
 }

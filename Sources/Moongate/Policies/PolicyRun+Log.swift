@@ -7,21 +7,21 @@ extension Pooled where Record == PolicyRunRecord {
     /// anything.
     func log() {
         stopHooks()
-        pointer.pointee.phase = .log
-        pointer.pointee.isMessageHook = false
-        pointer.pointee.position = 0
+        self.phase = .log
+        self.isMessageHook = false
+        self.position = 0
         runLogHooks()
     }
 
     /// Runs those that are left, or those that this turn has time for.
     func runLogHooks() {
-        let instances = pointer.pointee.instances
-        while pointer.pointee.position < pointer.pointee.ran.count {
-            let index = pointer.pointee.ran[pointer.pointee.position]
+        let instances = self.instances
+        while self.position < self.ran.count {
+            let index = self.ran[self.position]
             if instances[Int(index)].log != 0 && waits(for: .log) { return }
-            pointer.pointee.position += 1
+            self.position += 1
             guard instances[Int(index)].log != 0 else { continue }
-            pointer.pointee.current = index
+            self.current = index
             runLogHook(instances + Int(index))
         }
     }
@@ -39,7 +39,7 @@ extension Pooled where Record == PolicyRunRecord {
         if began != 0 {
             instance.pointee.statsRow.end(.onLog, began: began, memory: engine.vm.memoryInUse, instance.pointee.cells)
         }
-        pointer.pointee.stage = nil
+        self.stage = nil
         guard case .failed = outcome else { return }
         let error = engine.vm.lastError
         log(error)
@@ -49,11 +49,11 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// The function that wants to wait raises an error; a script that catches it and waits again is given up.
     private func refuseWait(_ thread: LuaThread, _ engine: PolicyEngine, _ visit: PolicyVisit) -> LuaOutcome {
-        pointer.pointee.wait = .answer
-        pointer.pointee.work?.cancelWait(pointer.pointee.waitNumber)
+        self.wait = .answer
+        self.startedWork?.cancelWait(self.waitNumber)
         let outcome = engine.vm.resume(thread, raising: "on_log cannot wait: the request is over", scope: visit.scope)
         guard case .waiting(let thread) = outcome else { return outcome }
-        pointer.pointee.work?.cancelWait(pointer.pointee.waitNumber)
+        self.startedWork?.cancelWait(self.waitNumber)
         engine.vm.abandon(thread)
         return .finished
     }

@@ -4,11 +4,11 @@ import MoongateLua
 extension Pooled where Record == PolicyRunRecord {
     /// Whether the run's client is barred from an instance's policy at present; counted if so.
     @inline(__always) func isBarred(from instance: Int32) -> Bool {
-        pointer.pointee.host._withUnsafeGuaranteedRef { $0.overruns?.isActive == true } && looksBarred(from: instance)
+        self.host._withUnsafeGuaranteedRef { $0.overruns?.isActive == true } && looksBarred(from: instance)
     }
 
     @inline(never) private func looksBarred(from instance: Int32) -> Bool {
-        let instance = pointer.pointee.instances + Int(instance)
+        let instance = self.instances + Int(instance)
         let engine = instance.pointee.engine.takeUnretainedValue()
         guard let client = clientShare, let tracker = engine.host?.overruns,
             tracker.isBarred(client, from: engine.overrunNumber, at: Clock.now())
@@ -22,7 +22,7 @@ extension Pooled where Record == PolicyRunRecord {
     @inline(never) func overran() -> Bool {
         let engine = currentEngine.takeUnretainedValue()
         guard let tracker = engine.host?.overruns else { return false }
-        let client = pointer.pointee.phase == .timer ? nil : pointer.pointee.subject.client
+        let client = self.phase == .timer ? nil : self.subject.client
         let share = client.map { ClientShare($0.socket) }
         let judgement = tracker.overran(engine.overrunNumber, for: share, at: Clock.now())
         if judgement.isWidespread { tellOfOverruns(engine, isTimer: share == nil) }

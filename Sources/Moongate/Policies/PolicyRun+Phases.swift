@@ -13,34 +13,34 @@ extension Pooled where Record == PolicyRunRecord {
     /// Runs the request hooks of another chain, leaving out those that have run: first the listener's policies run,
     /// then the route's, and again another route's if a policy changed the route.
     func continueRequest(_ chain: PolicyChain) -> PolicyVerdict {
-        pointer.pointee.phase = .request
-        pointer.pointee.chain = chain
-        pointer.pointee.position = 0
-        pointer.pointee.messageHook = -1
+        self.phase = .request
+        self.chain = chain
+        self.position = 0
+        self.messageHook = -1
         return runRequestHooks()
     }
 
     /// Runs the response hooks of all policies that were reached on the way in, last one first. Also on replies that
     /// policies or the proxy gave, which may have come while a request hook waited: that one never goes on.
     func startResponse() -> PolicyVerdict {
-        if pointer.pointee.frames.isEmpty {
+        if self.frames.isEmpty {
             renew()
         } else {
             stopHeadHooks()
         }
         cancelSteps { $0 == .head }
-        pointer.pointee.phase = .response
-        pointer.pointee.position = pointer.pointee.ran.count
-        pointer.pointee.messageHook = -1
+        self.phase = .response
+        self.position = self.ran.count
+        self.messageHook = -1
         return runResponseHooks()
     }
 
     /// Runs a function that a policy gave to a timer. The scope is the run's own: no exchange belongs to it.
     func startTimer(_ function: LuaReference, of place: PolicyUnit.Place) -> PolicyVerdict {
-        pointer.pointee.phase = .timer
-        pointer.pointee.isMessageHook = false
+        self.phase = .timer
+        self.isMessageHook = false
         // The run began with the instances of its engine alone.
-        pointer.pointee.current = place.index
+        self.current = place.index
         currentInstance.pointee.cells.countRun(.timer)
         let engine = currentEngine
         guard let visit = enter(engine) else { return failForMemory() }
@@ -49,9 +49,9 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Runs the hook for the end of an instance, which has one. The scope is the run's own.
     func startClose(_ index: Int32) -> PolicyVerdict {
-        pointer.pointee.phase = .close
-        pointer.pointee.isMessageHook = false
-        pointer.pointee.current = index
+        self.phase = .close
+        self.isMessageHook = false
+        self.current = index
         let instance = currentInstance
         instance.pointee.cells.countRun(.onClose)
         guard let visit = enter(instance.pointee.engine) else { return failForMemory() }
@@ -68,15 +68,15 @@ extension Pooled where Record == PolicyRunRecord {
     /// Runs the response hooks that are left after one of them has answered.
     func continueResponse() -> PolicyVerdict {
         // That response has no messages.
-        pointer.pointee.messageHook = -1
+        self.messageHook = -1
         return runResponseHooks()
     }
 
     /// Whether any policy that was reached on the way in has a response hook.
     var hasResponseHooks: Bool {
-        let instances = pointer.pointee.instances
-        for place in 0..<pointer.pointee.ran.count {
-            let instance = instances + Int(pointer.pointee.ran[place])
+        let instances = self.instances
+        for place in 0..<self.ran.count {
+            let instance = instances + Int(self.ran[place])
             if instance.pointee.response != 0 || instance.pointee.messages != 0 { return true }
         }
         return false
@@ -84,7 +84,7 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Whether an instance of `chain` was not reached yet.
     func lacks(_ chain: PolicyChain) -> Bool {
-        for index in 0..<chain.count where !pointer.pointee.ran.contains(chain[index]) { return true }
+        for index in 0..<chain.count where !self.ran.contains(chain[index]) { return true }
         return false
     }
 
@@ -190,20 +190,20 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// Whether the body of the phase consists of gRPC messages.
     var bodyIsGRPC: Bool {
-        let subject = pointer.pointee.subject
-        let head = pointer.pointee.phase == .response ? subject.response : subject.request
+        let subject = self.subject
+        let head = self.phase == .response ? subject.response : subject.request
         return head?.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 
     /// The verdict of a hook that has asked for the body, waits, or has not come to its end.
     private func firstVerdict(_ outcome: LuaOutcome) -> PolicyVerdict {
-        let stage = pointer.pointee.stage
-        pointer.pointee.stage = nil
+        let stage = self.stage
+        self.stage = nil
         guard case .waiting(let thread) = outcome else { return verdict(of: outcome) }
         let frame = SuspendedHook(self, thread, takeWait())
         frame.stage = stage
         stage?.frame = frame
-        pointer.pointee.frames.append(frame)
+        self.frames.append(frame)
         return headVerdict(frame)
     }
 
@@ -220,14 +220,14 @@ extension Pooled where Record == PolicyRunRecord {
         case .finished: return .proceed
         case .waiting: return .pause
         case .stopped:
-            if let refusal = pointer.pointee.refusal {
-                pointer.pointee.refusal = nil
+            if let refusal = self.refusal {
+                self.refusal = nil
                 return .refuse(refusal)
             }
             currentInstance.pointee.cells.countReply(hook)
             currentInstance.pointee.statsRow.countReply(hook)
-            guard pointer.pointee.endsResponse else { return .reply }
-            pointer.pointee.endsResponse = false
+            guard self.endsResponse else { return .reply }
+            self.endsResponse = false
             return .end
         case .failed: return failed()
         }
@@ -235,7 +235,7 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// A policy takes no runs of this client.
     private func exhausted(_ index: Int32) -> PolicyVerdict {
-        pointer.pointee.current = index
+        self.current = index
         return .exhausted
     }
 
@@ -261,7 +261,7 @@ extension Pooled where Record == PolicyRunRecord {
         let index = Int(currentInstance.pointee.index)
         // No request is behind the end of a policy.
         let number =
-            pointer.pointee.phase == .close ? nil : RequestNumber.text(pointer.pointee.subject.requestNumber)
+            self.phase == .close ? nil : RequestNumber.text(self.subject.requestNumber)
         currentEngine._withUnsafeGuaranteedRef {
             $0.log(error, of: index, hook, fields: number.map { ["request": "\($0)"] } ?? [:])
         }
@@ -271,11 +271,11 @@ extension Pooled where Record == PolicyRunRecord {
 
     // The record's memory does not move, so addresses of its fields stay good.
     var endingPointer: HeaderList {
-        pointer.pointee.ending
+        self.ending
     }
 
     var currentInstance: UnsafeMutablePointer<PolicyInstance> {
-        pointer.pointee.instances + Int(pointer.pointee.current)
+        self.instances + Int(self.current)
     }
 
     /// The engine of the hook that runs.
@@ -291,8 +291,8 @@ extension Pooled where Record == PolicyRunRecord {
     var use: PolicyUnit.Instance { currentInstance.pointee.use }
 
     var hook: PolicyHook {
-        if pointer.pointee.isMessageHook { return .onMessage }
-        return switch pointer.pointee.phase {
+        if self.isMessageHook { return .onMessage }
+        return switch self.phase {
         case .idle, .request: .onRequest
         case .response: .onResponse
         case .timer: .timer

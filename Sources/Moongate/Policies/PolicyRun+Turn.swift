@@ -7,14 +7,14 @@ extension Pooled where Record == PolicyRunRecord {
     @inline(__always) func waits(for kind: PolicyStep.Kind) -> Bool { mg_turn_is_spent() && postpone(kind) }
 
     @inline(never) private func postpone(_ kind: PolicyStep.Kind) -> Bool {
-        guard pointer.pointee.host._withUnsafeGuaranteedRef({ $0.turn.awaitShare != nil }) else {
+        guard self.host._withUnsafeGuaranteedRef({ $0.turn.awaitShare != nil }) else {
             // Nobody turns a loop here.
             mg_turn_begin(false)
             return false
         }
-        if pointer.pointee.steps.contains(where: { $0.kind == kind }) { return true }
+        if self.steps.contains(where: { $0.kind == kind }) { return true }
         // A request that has begun goes before those of its connection that have not.
-        let isFirst = kind == .head && pointer.pointee.ran.count > 0
+        let isFirst = kind == .head && self.ran.count > 0
         return postpone(kind, first: isFirst) { run in
             switch kind {
             case .head: run.headGoesOn()
@@ -34,36 +34,36 @@ extension Pooled where Record == PolicyRunRecord {
     ) -> Bool {
         let run = self
         let step = PolicyStep(kind) {
-            run.pointer.pointee.steps.removeAll { $0.place == nil }
+            run.steps.removeAll { $0.place == nil }
             action(run)
         }
         let lane = lane
-        guard pointer.pointee.host._withUnsafeGuaranteedRef({ $0.turn.postpone(step, lane, first: first) }) else {
+        guard self.host._withUnsafeGuaranteedRef({ $0.turn.postpone(step, lane, first: first) }) else {
             return false
         }
-        pointer.pointee.steps.append(step)
+        self.steps.append(step)
         return true
     }
 
     private var lane: PolicyTurn.Lane {
-        if pointer.pointee.phase == .timer { return .timers(ObjectIdentifier(currentEngine.takeUnretainedValue())) }
-        return .connection(pointer.pointee.subject.connection.map { UInt(bitPattern: $0.toOpaque()) } ?? 0)
+        if self.phase == .timer { return .timers(ObjectIdentifier(currentEngine.takeUnretainedValue())) }
+        return .connection(self.subject.connection.map { UInt(bitPattern: $0.toOpaque()) } ?? 0)
     }
 
     /// Nothing of these kinds goes on in a later turn.
     @inline(__always) func cancelSteps(where isMeant: (PolicyStep.Kind) -> Bool = { _ in true }) {
-        if !pointer.pointee.steps.isEmpty { cancel(where: isMeant) }
+        if !self.steps.isEmpty { cancel(where: isMeant) }
     }
 
     @inline(never) private func cancel(where isMeant: (PolicyStep.Kind) -> Bool) {
-        pointer.pointee.host._withUnsafeGuaranteedRef { host in
-            for step in pointer.pointee.steps where isMeant(step.kind) { host.turn.cancel(step) }
+        self.host._withUnsafeGuaranteedRef { host in
+            for step in self.steps where isMeant(step.kind) { host.turn.cancel(step) }
         }
-        pointer.pointee.steps.removeAll { $0.place == nil }
+        self.steps.removeAll { $0.place == nil }
     }
 
     /// Log hooks are still to come, and need what they log.
-    var awaitsLog: Bool { pointer.pointee.phase == .log && !pointer.pointee.steps.isEmpty }
+    var awaitsLog: Bool { self.phase == .log && !self.steps.isEmpty }
 
     // MARK: Going on
 
@@ -74,7 +74,7 @@ extension Pooled where Record == PolicyRunRecord {
 
     private func logGoesOn() {
         runLogHooks()
-        guard !awaitsLog, let owner = pointer.pointee.owner else { return }
-        pointer.pointee.host.takeUnretainedValue().logged?(owner)
+        guard !awaitsLog, let owner = self.owner else { return }
+        self.host.takeUnretainedValue().logged?(owner)
     }
 }

@@ -5,7 +5,7 @@ import MoongateLua
 extension Pooled where Record == PolicyRunRecord {
     /// The run's visit of an engine whose hook is about to run, if the engine takes one more run. `nil`: it does not.
     @inline(__always) func admitted(_ engine: Unmanaged<PolicyEngine>) -> PolicyVisit? {
-        if pointer.pointee.visit.pointee.engine?.toOpaque() == engine.toOpaque() { return pointer.pointee.visit }
+        if self.visit.pointee.engine?.toOpaque() == engine.toOpaque() { return self.visit }
         return visit(engine, mustBeAdmitted: true)
     }
 
@@ -13,10 +13,10 @@ extension Pooled where Record == PolicyRunRecord {
     func enter(_ engine: Unmanaged<PolicyEngine>) -> PolicyVisit? { visit(engine, mustBeAdmitted: false) }
 
     private func visit(_ engine: Unmanaged<PolicyEngine>, mustBeAdmitted: Bool) -> PolicyVisit? {
-        var known = pointer.pointee.visits
+        var known = self.visits
         while let visit = known {
             if visit.pointee.engine?.toOpaque() == engine.toOpaque() {
-                pointer.pointee.visit = visit
+                self.visit = visit
                 return visit
             }
             known = visit.pointee.next
@@ -25,16 +25,16 @@ extension Pooled where Record == PolicyRunRecord {
             guard !mustBeAdmitted || engine.admits(self), let visit = engine.visits.take(engine, self) else {
                 return nil
             }
-            visit.pointee.next = pointer.pointee.visits
-            pointer.pointee.visits = visit
-            pointer.pointee.visit = visit
+            visit.pointee.next = self.visits
+            self.visits = visit
+            self.visit = visit
             return visit
         }
     }
 
     /// Another phase begins: every object that was lent in the one before is dead.
     func renew() {
-        var next = pointer.pointee.visits
+        var next = self.visits
         while let visit = next {
             visit.pointee.scope.generation &+= 1
             next = visit.pointee.next
@@ -52,8 +52,8 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     /// An object for the hook that runs. `nil`: the VM's memory is spent.
-    @inline(__always) func lend(_ object: PolicyObject) -> LuaObject? { pointer.pointee.visit.lend(object) }
+    @inline(__always) func lend(_ object: PolicyObject) -> LuaObject? { self.visit.lend(object) }
 
     /// Whom the run's memory counts for; `nil`: no client.
-    var clientShare: ClientShare? { pointer.pointee.subject.client.map { ClientShare($0.socket) } }
+    var clientShare: ClientShare? { self.subject.client.map { ClientShare($0.socket) } }
 }

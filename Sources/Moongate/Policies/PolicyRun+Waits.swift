@@ -9,7 +9,7 @@ extension Pooled where Record == PolicyRunRecord {
             case .answer: return .pause
             case .chunk, .message, .trailers:
                 frame.isDetached = true
-                pointer.pointee.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) }
+                self.host._withUnsafeGuaranteedRef { $0.expectTurnEnd(self) }
                 return .proceed
             case .body:
                 guard let stage = frame.stage else { return .pause }
@@ -29,8 +29,8 @@ extension Pooled where Record == PolicyRunRecord {
     /// Has the bodies move as far as they can before the head goes on.
     func finishBufferedBody() -> PolicyVerdict {
         pump()
-        guard let verdict = pointer.pointee.verdict else { return .proceed }
-        pointer.pointee.verdict = nil
+        guard let verdict = self.verdict else { return .proceed }
+        self.verdict = nil
         return verdict
     }
 
@@ -40,7 +40,7 @@ extension Pooled where Record == PolicyRunRecord {
     func goOn(_ frame: SuspendedHook, _ answer: PolicyAnswer?) {
         let verdict = answer.map { resume(frame, $0) } ?? outOfMemory(frame)
         if frame.isDetached {
-            if verdict != .proceed && verdict != .pause { pointer.pointee.verdict = verdict }
+            if verdict != .proceed && verdict != .pause { self.verdict = verdict }
             return
         }
         headWentOn(verdict == .pause ? headVerdict(frame) : verdict)
@@ -50,12 +50,12 @@ extension Pooled where Record == PolicyRunRecord {
     func headWentOn(_ verdict: PolicyVerdict) {
         var verdict = verdict
         if verdict == .proceed { verdict = nextHooks() }
-        pointer.pointee.waitsAgain = verdict == .pause
-        if verdict != .pause { pointer.pointee.verdict = verdict }
+        self.waitsAgain = verdict == .pause
+        if verdict != .pause { self.verdict = verdict }
     }
 
     private func nextHooks() -> PolicyVerdict {
-        switch pointer.pointee.phase {
+        switch self.phase {
         case .request: runRequestHooks()
         case .response: runResponseHooks()
         case .idle, .timer, .close, .log: .proceed
@@ -65,7 +65,7 @@ extension Pooled where Record == PolicyRunRecord {
     /// A waiting hook gets a gRPC message; `nil`: the VM's memory is spent. Runs of the hook for messages begin here.
     func give(_ message: LuaObject?, to frame: SuspendedHook) {
         guard frame.isMessageHook else { return goOn(frame, message.map { .object($0) }) }
-        let instance = pointer.pointee.instances + Int(frame.instance)
+        let instance = self.instances + Int(frame.instance)
         instance.pointee.cells.countRun(.onMessage)
         let began = instance.pointee.statsRow.begin(.onMessage)
         goOn(frame, message.map { .object($0) })
@@ -74,29 +74,29 @@ extension Pooled where Record == PolicyRunRecord {
 
     /// A waiting hook fails: what it waited for cannot be given to it. To a script, nothing would look like the end.
     private func outOfMemory(_ frame: SuspendedHook) -> PolicyVerdict {
-        let (current, phase, visit) = (pointer.pointee.current, pointer.pointee.phase, pointer.pointee.visit)
+        let (current, phase, visit) = (self.current, self.phase, self.visit)
         enter(frame)
         drop(frame)
         let verdict = failed()
         if verdict == .proceed && frame.isDetached {
-            (pointer.pointee.current, pointer.pointee.phase, pointer.pointee.visit) = (current, phase, visit)
+            (self.current, self.phase, self.visit) = (current, phase, visit)
         }
         return verdict
     }
 
     /// The run is that of the hook that waited.
     private func enter(_ frame: SuspendedHook) {
-        pointer.pointee.current = frame.instance
-        pointer.pointee.phase = frame.phase
-        pointer.pointee.isMessageHook = frame.isMessageHook
-        pointer.pointee.visit = frame.visit
+        self.current = frame.instance
+        self.phase = frame.phase
+        self.isMessageHook = frame.isMessageHook
+        self.visit = frame.visit
     }
 
     /// A waiting hook never goes on, and its exchange ends.
     func refuse(_ frame: SuspendedHook, _ refusal: PolicyRefusal) {
         enter(frame)
         drop(frame)
-        pointer.pointee.verdict = .refuse(refusal)
+        self.verdict = .refuse(refusal)
     }
 
     /// Runs a waiting hook up to its next wait or its end.
@@ -147,17 +147,17 @@ extension Pooled where Record == PolicyRunRecord {
         guard currentInstance.pointee.onError == .continue, let handle = lend(.handle) else { return .failed }
         isExhausted = failed() == .exhausted
         if isExhausted { return .failed }
-        return startMessageLoop(handle, pointer.pointee.visit)
+        return startMessageLoop(handle, self.visit)
     }
 
     /// Loops over header maps that a wait has left unfinished freeze nothing.
     private func thaw() {
         let maps: [PolicyObject] = [.requestHeaders, .responseHeaders, .requestTrailers, .responseTrailers]
-        for map in maps { pointer.pointee.visit.pointee.objects[map]?.pointee.iterators = 0 }
+        for map in maps { self.visit.pointee.objects[map]?.pointee.iterators = 0 }
     }
 
     func takeWait() -> SuspendedHook.Wait {
-        defer { pointer.pointee.wait = .answer }
-        return pointer.pointee.wait
+        defer { self.wait = .answer }
+        return self.wait
     }
 }

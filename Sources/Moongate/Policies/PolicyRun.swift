@@ -39,7 +39,7 @@ struct PolicyRunRecord {
     /// The newest wait's number, over all frames.
     var waitNumber: UInt64 = 0
     /// Made with the first call or sleep.
-    var work: PolicyWork?
+    var startedWork: PolicyWork?
     /// For what the leaf that says MG_WAIT makes its hook wait.
     var wait = SuspendedHook.Wait.answer
     /// Where the hook that runs takes part in the body; `nil` outside of hooks.

@@ -23,21 +23,21 @@ final class PolicyView {
 }
 
 extension Pooled where Record == PolicyRunRecord {
-    var view: PolicyView? { pointer.pointee.subject.view?.takeUnretainedValue() }
+    var view: PolicyView? { self.subject.view?.takeUnretainedValue() }
 
     /// The route that was chosen; before that, the one that the request has as it is now.
     var route: RouteConfig? {
         guard let view else { return nil }
-        var index = pointer.pointee.subject.route
-        if index < 0, let request = pointer.pointee.subject.request {
-            index = view.match(listener: pointer.pointee.subject.listener, request)
+        var index = self.subject.route
+        if index < 0, let request = self.subject.request {
+            index = view.match(listener: self.subject.listener, request)
         }
         return view.config.routes.indices.contains(index) ? view.config.routes[index] : nil
     }
 
     var listener: ListenerConfig? {
         guard let view else { return nil }
-        let index = pointer.pointee.subject.listener
+        let index = self.subject.listener
         return view.config.listeners.indices.contains(index) ? view.config.listeners[index] : nil
     }
 }

@@ -26,9 +26,9 @@ final class PolicyWork {
 extension Pooled where Record == PolicyRunRecord {
     /// Made when it is first asked for.
     var work: PolicyWork {
-        if let work = pointer.pointee.work { return work }
+        if let work = self.startedWork { return work }
         let work = PolicyWork()
-        pointer.pointee.work = work
+        self.startedWork = work
         return work
     }
 }

@@ -39,12 +39,12 @@ final class SuspendedHook {
 
     /// A wait of the hook that runs.
     init(_ run: PolicyRun, _ thread: LuaThread, _ wait: Wait) {
-        instance = run.pointer.pointee.current
-        phase = run.pointer.pointee.phase
-        isMessageHook = run.pointer.pointee.isMessageHook
-        visit = run.pointer.pointee.visit
+        instance = run.current
+        phase = run.phase
+        isMessageHook = run.isMessageHook
+        visit = run.visit
         self.thread = thread
-        waitNumber = run.pointer.pointee.waitNumber
+        waitNumber = run.waitNumber
         self.wait = wait
         client = run.clientShare
         waits()

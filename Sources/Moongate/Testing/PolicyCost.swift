@@ -63,12 +63,12 @@ package final class PolicyCost {
         for _ in 0..<times {
             fill()
             guard let run = set.begin(owner: nil) else { throw SpecFault("the policies have no memory left") }
-            run.pointer.pointee.subject.request = request
-            run.pointer.pointee.subject.response = response
-            run.pointer.pointee.subject.connection = .passUnretained(facts)
-            run.pointer.pointee.subject.client = ClientAddress(facts.peer)
-            run.pointer.pointee.subject.upstreamNames = .passUnretained(upstreams)
-            run.pointer.pointee.subject.routeName = Bytes("main")
+            run.subject.request = request
+            run.subject.response = response
+            run.subject.connection = .passUnretained(facts)
+            run.subject.client = ClientAddress(facts.peer)
+            run.subject.upstreamNames = .passUnretained(upstreams)
+            run.subject.routeName = Bytes("main")
             guard run.startRequest(chain) == .proceed else { throw SpecFault("the request hook did not proceed") }
             if run.hasResponseHooks, run.startResponse() != .proceed {
                 throw SpecFault("the response hook did not proceed")

@@ -39,16 +39,16 @@ final class SpecExchange {
             throw SpecFault("the policies have no memory left")
         }
         self.run = run
-        run.pointer.pointee.subject.request = request
-        run.pointer.pointee.subject.response = response
+        run.subject.request = request
+        run.subject.response = response
         requestBody.begin(message.body)
-        run.pointer.pointee.subject.requestFlow = requestBody.flow(request)
-        run.pointer.pointee.subject.responseFlow = responseBody.flow(response)
-        run.pointer.pointee.subject.connection = .passUnretained(facts)
-        run.pointer.pointee.subject.client = ClientAddress(facts.peer)
-        run.pointer.pointee.subject.upstreamNames = .passUnretained(policy.upstreamIndex)
-        run.pointer.pointee.subject.routeName = policy.routeName
-        run.pointer.pointee.subject.requestNumber = 1
+        run.subject.requestFlow = requestBody.flow(request)
+        run.subject.responseFlow = responseBody.flow(response)
+        run.subject.connection = .passUnretained(facts)
+        run.subject.client = ClientAddress(facts.peer)
+        run.subject.upstreamNames = .passUnretained(policy.upstreamIndex)
+        run.subject.routeName = policy.routeName
+        run.subject.requestNumber = 1
     }
 
     deinit {
@@ -116,7 +116,7 @@ final class SpecExchange {
             settle()
         case .reply:
             self.verdict = "replied"
-            let body = run.pointer.pointee.replyBody.string
+            let body = run.replyBody.string
             run.stopHooks()
             responseBody.fill(body)
             guard !isResponding, run.hasResponseHooks else { return state = .answered }

@@ -31,19 +31,19 @@ final class PolicyBench {
             set = bench.set
             run = try #require(bench.set.begin(owner: Unmanaged.passUnretained(bench).toOpaque()))
             for (name, value) in headers { request.add(name, value) }
-            run.pointer.pointee.subject.request = request
-            run.pointer.pointee.subject.response = response
-            run.pointer.pointee.subject.connection = .passUnretained(bench.facts)
-            run.pointer.pointee.subject.client = ClientAddress(bench.facts.peer)
-            run.pointer.pointee.subject.upstreamNames = .passUnretained(bench.upstreams)
-            run.pointer.pointee.subject.routeName = Bytes("main-route")
-            run.pointer.pointee.subject.requestNumber = 0xbeef
-            run.pointer.pointee.subject.view = .passUnretained(bench.view)
-            run.pointer.pointee.subject.listener = 0
+            run.subject.request = request
+            run.subject.response = response
+            run.subject.connection = .passUnretained(bench.facts)
+            run.subject.client = ClientAddress(bench.facts.peer)
+            run.subject.upstreamNames = .passUnretained(bench.upstreams)
+            run.subject.routeName = Bytes("main-route")
+            run.subject.requestNumber = 0xbeef
+            run.subject.view = .passUnretained(bench.view)
+            run.subject.listener = 0
         }
 
-        var subject: PolicySubject { run.pointer.pointee.subject }
-        var body: String { run.pointer.pointee.replyBody.string }
+        var subject: PolicySubject { run.subject }
+        var body: String { run.replyBody.string }
 
         func end() { set.end(run) }
 

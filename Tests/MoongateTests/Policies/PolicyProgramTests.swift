@@ -201,7 +201,7 @@ import Testing
         let second = PolicySet(bench.program, [PolicyEngineLease(engine, on: host)], host: host)
         let run = try #require(second.begin(owner: nil))
         let call = try bench.call()
-        run.pointer.pointee.subject = call.subject
+        run.subject = call.subject
         #expect(run.startRequest(try bench.chain) == .proceed)
         #expect(call.request["x"] == "hello")
         second.end(run)

@@ -230,7 +230,7 @@ import Testing
         call.response.add(":status", "200")
         func once() throws {
             let run = try #require(bench.set.begin(owner: nil))
-            run.pointer.pointee.subject = call.subject
+            run.subject = call.subject
             #expect(run.startRequest(try bench.chain) == .proceed)
             #expect(run.startResponse() == .proceed)
             bench.set.end(run)

@@ -71,9 +71,9 @@ enum AccountBinding {
     private static let status: mg_leaf = { call in
         guard let run = call.run else { return call.fail("only hooks have a status") }
         let status: Int? =
-            switch run.pointer.pointee.phase {
+            switch run.phase {
             case .log: run.account?.httpStatus
-            case .response: run.pointer.pointee.subject.response?.value(.status).map(HTTPStatus.parse)
+            case .response: run.subject.response?.value(.status).map(HTTPStatus.parse)
             case .idle, .request, .timer, .close: nil
             }
         if let status { call.give(Int64(status)) } else { call.giveNil() }
@@ -81,7 +81,7 @@ enum AccountBinding {
     }
 
     private static let grpcStatus: mg_leaf = { call in
-        guard let run = call.run, run.pointer.pointee.phase == .log, let status = run.account?.grpcStatus else {
+        guard let run = call.run, run.phase == .log, let status = run.account?.grpcStatus else {
             call.giveNil()
             return MG_RETURN
         }
@@ -92,8 +92,8 @@ enum AccountBinding {
     // MARK: Headers
 
     private static let responseHeaders: mg_leaf = { call in
-        guard let run = call.run, run.pointer.pointee.phase == .response || run.pointer.pointee.phase == .log,
-            let list = run.pointer.pointee.subject.response, !list.isEmpty
+        guard let run = call.run, run.phase == .response || run.phase == .log,
+            let list = run.subject.response, !list.isEmpty
         else {
             call.giveNil()
             return MG_RETURN
@@ -106,10 +106,10 @@ enum AccountBinding {
     private static let responseTrailers: mg_leaf = { call in trailers(call, isRequest: false) }
 
     private static func trailers(_ call: BindingCall, isRequest: Bool) -> mg_action {
-        guard let run = call.run, run.pointer.pointee.phase == .log else {
+        guard let run = call.run, run.phase == .log else {
             return call.fail("the trailers are known in on_log; elsewhere trailers() waits for them")
         }
-        let subject = run.pointer.pointee.subject
+        let subject = run.subject
         guard let list = (isRequest ? subject.requestFlow : subject.responseFlow).trailers, !list.isEmpty else {
             call.giveNil()
             return MG_RETURN

@@ -60,7 +60,7 @@ enum BodyBinding {
                     : "cannot call body() after body streaming has started")
         }
         stage.wrapsEmpty = isTrue(call)
-        run.pointer.pointee.wait = .body
+        run.wait = .body
         return MG_WAIT
     }
 
@@ -85,7 +85,7 @@ enum BodyBinding {
             return MG_RETURN
         }
         run.beginStreaming(stage)
-        run.pointer.pointee.wait = .chunk
+        run.wait = .chunk
         return MG_WAIT
     }
 
@@ -100,7 +100,7 @@ enum BodyBinding {
             call.give(stage.body.trailersObject(stage))
             return MG_RETURN
         }
-        run.pointer.pointee.wait = .trailers
+        run.wait = .trailers
         return MG_WAIT
     }
 

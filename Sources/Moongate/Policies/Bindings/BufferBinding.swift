@@ -54,7 +54,7 @@ enum BufferBinding {
         guard let buffer = buffer(call), let engine = call.engine, let run = call.run else { return MG_RETURN }
         let bytes = call.bytes(0)
         guard bytes.count <= engine.unit.terms.bodyLimit else {
-            run.pointer.pointee.refusal = .bodyTooLarge
+            run.refusal = .bodyTooLarge
             return MG_STOP
         }
         buffer.replace(by: bytes)
@@ -67,7 +67,7 @@ enum BufferBinding {
 extension PolicyBody {
     /// Makes the head say how long the body is, where there can be one.
     func setLength(_ count: Int) {
-        guard !isBodiless, !run.pointer.pointee.isHeadGone, let head = flow.head else { return }
+        guard !isBodiless, !run.isHeadGone, let head = flow.head else { return }
         String(count).withBytes { head.set(name: Bytes("content-length"), value: $0) }
     }
 }

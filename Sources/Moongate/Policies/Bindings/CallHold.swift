@@ -12,7 +12,7 @@ final class CallHold {
     init?(_ octets: Int, _ run: PolicyRun, _ host: PolicyHost) {
         self.octets = octets
         account = host.callAccount
-        owner = run.pointer.pointee.owner
+        owner = run.owner
         guard let owner, let account else { return }
         guard account.hold(owner, octets) else { return nil }
     }

@@ -67,7 +67,7 @@ extension UnsafeMutablePointer where Pointee == mg_call {
         }
         let group = CallGroup(orders.count)
         guard let hold = CallHold(orders.reduce(0) { $0 + $1.call.carried }, run, host) else {
-            run.pointer.pointee.refusal = .callsTooLarge
+            run.refusal = .callsTooLarge
             return MG_STOP
         }
         let work = run.work

@@ -63,7 +63,7 @@ struct SharedContext {
 /// The host's side of `handle:ctx()`.
 enum ContextBinding {
     static let read: mg_leaf = { call in
-        guard let run = call.run, let value = run.pointer.pointee.context?[call.bytes(0)] else { return MG_RETURN }
+        guard let run = call.run, let value = run.context?[call.bytes(0)] else { return MG_RETURN }
         if case .kept(let engine) = value {
             guard engine.toOpaque() == run.currentEngine.toOpaque() else {
                 let owner = engine._withUnsafeGuaranteedRef { $0.unit.file.chunkName }
@@ -79,8 +79,8 @@ enum ContextBinding {
 
     static let write: mg_leaf = { call in
         guard let run = call.run else { return MG_RETURN }
-        if run.pointer.pointee.context == nil { run.pointer.pointee.context = SharedContext() }
-        guard run.pointer.pointee.context?.set(call.bytes(0), value(of: call, run)) == true else {
+        if run.context == nil { run.context = SharedContext() }
+        guard run.context?.set(call.bytes(0), value(of: call, run)) == true else {
             return call.fail(
                 "ctx is full (\(SharedContext.mostKeys) keys, \(SharedContext.mostBytes) bytes of keys and strings)")
         }

@@ -93,9 +93,9 @@ enum DestinationBinding {
     }
 
     private static func wish(_ run: PolicyRun, _ change: (inout EndpointPreference) -> Void) {
-        var wish = run.pointer.pointee.subject.wish ?? EndpointPreference()
+        var wish = run.subject.wish ?? EndpointPreference()
         change(&wish)
-        run.pointer.pointee.subject.wish = wish
+        run.subject.wish = wish
     }
 
     // MARK: Time
@@ -109,7 +109,7 @@ enum DestinationBinding {
             return call.fail("setTimeout: the time must be 0 to 86400000 milliseconds")
         }
         // Rounded up, so that no time above 0 becomes "no limit".
-        run.pointer.pointee.subject.timeout = UInt64((milliseconds * 1_000_000).rounded(.up))
+        run.subject.timeout = UInt64((milliseconds * 1_000_000).rounded(.up))
         return MG_RETURN
     }
 
@@ -154,7 +154,7 @@ enum DestinationBinding {
             }
         }
         guard let chosen else { return call.fail("canary: every weight is 0") }
-        run.pointer.pointee.subject.upstream = chosen.index
+        run.subject.upstream = chosen.index
         call.give(copyOf: chosen.name)
         return MG_RETURN
     }
@@ -203,7 +203,7 @@ enum DestinationBinding {
 
     /// The run while its request has not been sent; `nil` in the response hook and outside of hooks.
     private static func requestRun(_ call: BindingCall) -> PolicyRun? {
-        guard let run = call.run, run.pointer.pointee.phase == .request else { return nil }
+        guard let run = call.run, run.phase == .request else { return nil }
         return run
     }
 }
@@ -211,7 +211,7 @@ enum DestinationBinding {
 extension Pooled where Record == PolicyRunRecord {
     /// -1: there is none of that name.
     func upstreamIndex(of name: Bytes) -> Int {
-        pointer.pointee.subject.upstreamNames?._withUnsafeGuaranteedRef { $0.index(of: name) } ?? -1
+        self.subject.upstreamNames?._withUnsafeGuaranteedRef { $0.index(of: name) } ?? -1
     }
 
     func failUnknownUpstream(_ call: BindingCall) -> mg_action {

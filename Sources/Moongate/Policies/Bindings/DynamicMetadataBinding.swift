@@ -104,8 +104,8 @@ enum DynamicMetadataBinding {
         if let type = foreignKey(value) {
             return call.fail("unexpected type \(known: type) in table key (only string keys are supported)")
         }
-        if run.pointer.pointee.dynamicMetadata == nil { run.pointer.pointee.dynamicMetadata = DynamicMetadata() }
-        let metadata = run.pointer.pointee.dynamicMetadata
+        if run.dynamicMetadata == nil { run.dynamicMetadata = DynamicMetadata() }
+        let metadata = run.dynamicMetadata
         guard metadata?.set(call.bytes(0).string, call.bytes(1).string, value) ?? false else {
             return call.fail(
                 "dynamicMetadata would hold more than 256 KiB for this request: use fewer keys or smaller values")

@@ -63,8 +63,8 @@ enum FilterStateBinding {
         guard factory.equals("envoy.string") || factory.equals("envoy.hashable_string") else {
             return call.fail("'(hidden)' does not have an object factory")
         }
-        if run.pointer.pointee.filterState == nil { run.pointer.pointee.filterState = FilterState() }
-        let state = run.pointer.pointee.filterState
+        if run.filterState == nil { run.filterState = FilterState() }
+        let state = run.filterState
         guard state?.set(call.bytes(0).string, call.bytes(2).string) ?? false else {
             return call.fail(
                 "filterState would hold more than 256 KiB for this request: use fewer names or smaller values")

@@ -68,7 +68,7 @@ enum GRPCMessageBinding {
         guard let engine = call.engine, let run = call.run else { return MG_RETURN }
         let bytes = call.bytes(0)
         guard bytes.count <= engine.unit.terms.messageLimit else {
-            run.pointer.pointee.refusal = .messageTooLarge(limit: engine.unit.terms.messageLimit)
+            run.refusal = .messageTooLarge(limit: engine.unit.terms.messageLimit)
             return MG_STOP
         }
         message.setMessage(bytes)
@@ -115,7 +115,7 @@ extension BodyBinding {
         call.giveMethod("nextMessage")
         guard run.bodyIsGRPC, let stage = run.openStage() else { return MG_RETURN }
         // The hook for messages begins anew after an error that does no harm.
-        if run.pointer.pointee.isMessageHook && stage.reader != nil { return MG_RETURN }
+        if run.isMessageHook && stage.reader != nil { return MG_RETURN }
         guard stage.whole == nil, !stage.streams, stage.reader == nil else {
             return call.fail("cannot call grpcMessages after body processing has begun")
         }
@@ -127,11 +127,11 @@ extension BodyBinding {
     static let nextMessage: mg_leaf = { call in
         guard let run = call.run, run.hasBody else { return call.fail("only hooks have bodies") }
         // Without a reader the body is not gRPC's.
-        guard let stage = run.pointer.pointee.stage, stage.reader != nil, !stage.hasNoMoreMessages else {
+        guard let stage = run.stage, stage.reader != nil, !stage.hasNoMoreMessages else {
             return MG_RETURN
         }
         run.beginStreaming(stage)
-        run.pointer.pointee.wait = .message
+        run.wait = .message
         return MG_WAIT
     }
 }

@@ -36,11 +36,11 @@ enum GRPCReplyBinding {
     private static let sizeLimit = 32 * 1024
 
     private static let grpcRespond: mg_leaf = { call in
-        guard let run = call.run, let response = run.pointer.pointee.subject.response else {
+        guard let run = call.run, let response = run.subject.response else {
             return call.fail("grpcRespond is for hooks")
         }
         let endsResponse =
-            run.pointer.pointee.isHeadGone && ReplyBinding.responseHasBegun(run) && !ReplyBinding.isEnvoys(run)
+            run.isHeadGone && ReplyBinding.responseHasBegun(run) && !ReplyBinding.isEnvoys(run)
         if !endsResponse, let refusal = ReplyBinding.refusal(run) { return call.fail(refusal) }
         var answer = Answer()
         if let fault = read(call.value(0), &answer) { return call.fail("grpcRespond: \(fault)") }
@@ -63,11 +63,11 @@ enum GRPCReplyBinding {
         _ run: PolicyRun, _ answer: Answer, _ status: GRPCStatus, _ headers: CallHeaders,
         _ response: HeaderList
     ) {
-        let type = run.pointer.pointee.subject.request?.value(.contentType)
-        let body = answer.message.withBytes { run.pointer.pointee.arena.copy($0) }
+        let type = run.subject.request?.value(.contentType)
+        let body = answer.message.withBytes { run.arena.copy($0) }
         let isGRPC = LocalReply.fill(
             response, status: status, httpStatus: status.httpStatus, message: body, requestType: type)
-        run.pointer.pointee.replyBody = isGRPC ? .empty : body
+        run.replyBody = isGRPC ? .empty : body
         _ = headers.write(to: response)
         if isGRPC { addDetails(answer, to: response) }
     }
@@ -79,7 +79,7 @@ enum GRPCReplyBinding {
         answer.message.withBytes { LocalReply.appendTrailers(to: trailers, status: status, message: $0) }
         _ = headers.write(to: trailers)
         addDetails(answer, to: trailers)
-        run.pointer.pointee.endsResponse = true
+        run.endsResponse = true
     }
 
     private static func addDetails(_ answer: Answer, to list: HeaderList) {

@@ -119,7 +119,7 @@ enum HandleBinding {
     /// The headers of the phase: the request's, then the response's.
     private static let headers: mg_leaf = { call in
         guard let run = call.run else { return call.fail("only hooks have headers") }
-        let isResponse = run.pointer.pointee.phase == .response
+        let isResponse = run.phase == .response
         call.give(
             isResponse ? run.lend(.responseHeaders) : run.lend(.requestHeaders))
         return MG_RETURN
@@ -182,18 +182,18 @@ enum HandleBinding {
     /// As in Envoy: nothing happens in the response hook.
     private static let clearRouteCache: mg_leaf = { call in
         guard let run = call.run else { return MG_RETURN }
-        if run.pointer.pointee.phase == .request { run.pointer.pointee.subject.routeCacheCleared = true }
+        if run.phase == .request { run.subject.routeCacheCleared = true }
         return MG_RETURN
     }
 
     private static let setUpstream: mg_leaf = { call in
-        guard let run = call.run, run.pointer.pointee.phase == .request, !run.pointer.pointee.isHeadGone else {
+        guard let run = call.run, run.phase == .request, !run.isHeadGone else {
             return call.fail("setUpstream is for request hooks: the request has been sent")
         }
         let name = call.bytes(0)
         let index = run.upstreamIndex(of: name)
         guard index >= 0 else { return run.failUnknownUpstream(call) }
-        run.pointer.pointee.subject.upstream = index
+        run.subject.upstream = index
         return MG_RETURN
     }
 
@@ -212,7 +212,7 @@ enum HandleBinding {
 
     /// Service and method of a gRPC request; nil for others.
     private static let grpcMethod: mg_leaf = { call in
-        guard let run = call.run, run.isGRPC, let path = run.pointer.pointee.subject.request?.value(.path),
+        guard let run = call.run, run.isGRPC, let path = run.subject.request?.value(.path),
             let slash = path.lastIndex(of: UInt8(ascii: "/")), slash > 1, path[0] == UInt8(ascii: "/")
         else {
             call.giveNil()
@@ -248,12 +248,12 @@ enum HandleBinding {
 
 extension Pooled where Record == PolicyRunRecord {
     /// Whom the request counts for; `nil`: there is no request.
-    var client: ClientAddress? { pointer.pointee.subject.client }
+    var client: ClientAddress? { self.subject.client }
 
     /// The connection, which may be that of a proxy.
-    var connectionFacts: ConnectionFacts? { pointer.pointee.subject.connection?.takeUnretainedValue() }
+    var connectionFacts: ConnectionFacts? { self.subject.connection?.takeUnretainedValue() }
 
     var isGRPC: Bool {
-        pointer.pointee.subject.request?.value(.contentType).map(GRPCContentType.isGRPC) ?? false
+        self.subject.request?.value(.contentType).map(GRPCContentType.isGRPC) ?? false
     }
 }

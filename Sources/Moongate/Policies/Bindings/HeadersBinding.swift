@@ -243,11 +243,11 @@ enum HeadersBinding {
         guard let object = call.pointee.object else { return nil }
         if object.pointee.iterators > 0 { return call.fail("header map cannot be modified while iterating") }
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
-        if run.pointer.pointee.phase == .log {
+        if run.phase == .log {
             return call.fail("header map can no longer be modified: the request is over")
         }
-        guard run.pointer.pointee.isHeadGone, !map.pointee.isTrailers,
-            map.pointee.isRequest == (run.pointer.pointee.phase == .request)
+        guard run.isHeadGone, !map.pointee.isTrailers,
+            map.pointee.isRequest == (run.phase == .request)
         else { return nil }
         return call.fail("header map can no longer be modified")
     }
@@ -255,12 +255,12 @@ enum HeadersBinding {
     /// Routes are chosen by headers: a request that was changed is routed again, unless no route looks at what changed.
     static func noteWrite(_ call: BindingCall, _ name: Bytes) {
         guard let map = call.native(as: PolicyHeaderMap.self), map.pointee.isRequest, !map.pointee.isTrailers,
-            let run = map.pointee.run, run.pointer.pointee.phase == .request
+            let run = map.pointee.run, run.phase == .request
         else { return }
-        run.pointer.pointee.subject.requestWritten = true
-        let view = run.pointer.pointee.subject.view
+        run.subject.requestWritten = true
+        let view = run.subject.view
         if view?._withUnsafeGuaranteedRef({ $0.routesRead(FieldName.identify(name)) }) ?? true {
-            run.pointer.pointee.subject.routeCacheCleared = true
+            run.subject.routeCacheCleared = true
         }
     }
 
@@ -269,10 +269,10 @@ enum HeadersBinding {
     @inline(__always) static func list(_ call: BindingCall) -> HeaderList? {
         guard let map = call.native(as: PolicyHeaderMap.self), let run = map.pointee.run else { return nil }
         if map.pointee.isTrailers {
-            let subject = run.pointer.pointee.subject
+            let subject = run.subject
             return map.pointee.isRequest ? subject.requestFlow.trailers : subject.responseFlow.trailers
         }
-        return map.pointee.isRequest ? run.pointer.pointee.subject.request : run.pointer.pointee.subject.response
+        return map.pointee.isRequest ? run.subject.request : run.subject.response
     }
 
     /// Lends the name in lower case, `host` as `:authority`.

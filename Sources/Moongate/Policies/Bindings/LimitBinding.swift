@@ -223,7 +223,7 @@ enum LimitBinding {
         }
         guard cost == 1 else { return call.fail("a concurrency limit takes one slot") }
         guard key.count <= SharedDict.longestKey else { return call.fail("the key is too long") }
-        let held = run.pointer.pointee.heldSlots ?? HeldSlots()
+        let held = run.heldSlots ?? HeldSlots()
         guard !held.isFull else { return call.fail("the request holds \(HeldSlots.most) slots already") }
         guard let taken = slots.take(seed, key, limit: most) else {
             call.give(false)
@@ -232,7 +232,7 @@ enum LimitBinding {
             return MG_RETURN
         }
         held.add(taken.key, of: slots)
-        run.pointer.pointee.heldSlots = held
+        run.heldSlots = held
         call.give(true)
         call.give(0.0)
         call.give(Int64(most - taken.count))

@@ -111,7 +111,7 @@ enum PasswordsBinding {
         }
         if let refusal = call.waitRefusal { return call.fail(refusal) }
         let answer = host.completion(of: run)
-        let client = run.pointer.pointee.subject.client.map { ClientShare($0.socket) } ?? .process
+        let client = run.subject.client.map { ClientShare($0.socket) } ?? .process
         let isQueued = credentials.verify(scope: scope, user: user, password: password, hash: hash, client: client) {
             answer($0.map { [.bool($0 && isKnown)] } ?? [.null, .string("busy")])
         }

@@ -15,7 +15,7 @@ enum ReplyBinding {
     }
 
     static let respond: mg_leaf = { call in
-        guard let run = call.run, let response = run.pointer.pointee.subject.response else {
+        guard let run = call.run, let response = run.subject.response else {
             return call.fail("respond is for hooks")
         }
         if let refusal = refusal(run) { return call.fail(refusal) }
@@ -37,28 +37,28 @@ enum ReplyBinding {
 
     /// Why the hook that runs cannot answer; `nil`: it can.
     static func refusal(_ run: PolicyRun) -> CallMessage? {
-        switch run.pointer.pointee.phase {
+        switch run.phase {
         case .idle, .request: break
         case .response:
             // Envoy: scripts for it may count on the error.
             if isEnvoys(run) { return "respond not currently supported in the response path" }
         case .timer, .close, .log: return "respond is for hooks that see the head"
         }
-        guard run.pointer.pointee.isHeadGone, isEnvoys(run) || responseHasBegun(run) else { return nil }
+        guard run.isHeadGone, isEnvoys(run) || responseHasBegun(run) else { return nil }
         return "respond() cannot be called if headers have been continued"
     }
 
     /// Whether the hook that runs has Envoy's name.
     static func isEnvoys(_ run: PolicyRun) -> Bool {
-        guard !run.pointer.pointee.isMessageHook else { return false }
+        guard !run.isMessageHook else { return false }
         let instance = run.currentInstance
-        return run.pointer.pointee.phase == .response
+        return run.phase == .response
             ? instance.pointee.hasEnvoyResponse : instance.pointee.hasEnvoyRequest
     }
 
     /// Whether the client has a part of a response already.
     static func responseHasBegun(_ run: PolicyRun) -> Bool {
-        run.pointer.pointee.subject.responseFlow.headSent?.pointee ?? false
+        run.subject.responseFlow.headSent?.pointee ?? false
     }
 
     private static func check(_ call: BindingCall, _ outline: inout Outline) -> CallMessage? {
@@ -89,7 +89,7 @@ enum ReplyBinding {
         _ call: BindingCall, _ run: PolicyRun, _ response: HeaderList, _ outline: Outline,
         _ body: Bytes
     ) {
-        let requestType = run.pointer.pointee.subject.request?.value(.contentType)
+        let requestType = run.subject.request?.value(.contentType)
         response.add(":status", "200")
         response.add("content-type", GRPCContentType.answering(requestType))
         if !outline.hasGRPCStatus {
@@ -103,7 +103,7 @@ enum ReplyBinding {
             }
         }
         if !body.isEmpty { LocalReply.addMessage(body, to: response) }
-        run.pointer.pointee.replyBody = .empty
+        run.replyBody = .empty
     }
 
     private static func fillPlain(
@@ -120,12 +120,12 @@ enum ReplyBinding {
         guard !HTTPStatus.excludesContent(outline.status) else {
             // RFC 9110 §15.3.6: a 205 says that there is nothing.
             if outline.status == 205 { addNumber("content-length", 0, to: response) }
-            run.pointer.pointee.replyBody = .empty
+            run.replyBody = .empty
             return
         }
         if !body.isEmpty && !outline.hasContentType { response.add("content-type", "text/plain") }
         addNumber("content-length", body.count, to: response)
-        run.pointer.pointee.replyBody = run.pointer.pointee.arena.copy(body)
+        run.replyBody = run.arena.copy(body)
     }
 
     private static func addNumber(

@@ -108,7 +108,7 @@ enum StreamInfoBinding {
 
     private static let routeName: mg_leaf = { call in
         guard let run = call.run else { return MG_RETURN }
-        let chosen = run.pointer.pointee.subject.routeName
+        let chosen = run.subject.routeName
         if chosen.isEmpty { call.give(copyOf: run.route?.name ?? "") } else { call.give(chosen) }
         return MG_RETURN
     }

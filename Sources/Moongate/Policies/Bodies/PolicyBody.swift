@@ -28,7 +28,7 @@ final class PolicyBody {
     /// Bytes that are kept beyond that, as far as whoever keeps account of them was told.
     var charged = 0
     private var isPumping = false
-    private var isHalted: Bool { isClosed || run.pointer.pointee.verdict?.endsExchange == true }
+    private var isHalted: Bool { isClosed || run.verdict?.endsExchange == true }
     private var isClosed = false
     /// A message that has no body, whatever a script says (RFC 9110 §6.4.1).
     let isBodiless: Bool
@@ -36,21 +36,21 @@ final class PolicyBody {
     init(_ run: PolicyRun, isResponse: Bool) {
         self.run = run
         self.isResponse = isResponse
-        flow = isResponse ? run.pointer.pointee.subject.responseFlow : run.pointer.pointee.subject.requestFlow
+        flow = isResponse ? run.subject.responseFlow : run.subject.requestFlow
         isBodiless = isResponse && PolicyBody.isBodiless(run)
     }
 
     private static func isBodiless(_ run: PolicyRun) -> Bool {
-        if let method = run.pointer.pointee.subject.request?.value(.method), method.equals("HEAD") {
+        if let method = run.subject.request?.value(.method), method.equals("HEAD") {
             return true
         }
-        guard let status = run.pointer.pointee.subject.response?.value(.status) else { return false }
+        guard let status = run.subject.response?.value(.status) else { return false }
         return HTTPStatus.excludesContent(HTTPStatus.parse(status))
     }
 
     var hasTrailers: Bool { !(flow.trailers?.isEmpty ?? true) }
 
-    var host: PolicyHost { run.pointer.pointee.host.takeUnretainedValue() }
+    var host: PolicyHost { run.host.takeUnretainedValue() }
 
     /// A stage behind all others, which begins with what lies in the outgoing queue.
     func addStage(_ instance: Int32, _ visit: PolicyVisit) -> BodyStage {
@@ -147,7 +147,7 @@ final class PolicyBody {
     }
 
     private func step(_ stage: BodyStage, _ index: Int) -> Bool {
-        if stage === run.pointer.pointee.stage { return false }
+        if stage === run.stage { return false }
         guard let frame = stage.frame else { return pass(stage, index) }
         if frame.wait != .answer && stage.hasNews && run.waits(for: .bodies) { return false }
         switch frame.wait {

@@ -16,12 +16,12 @@ import Testing
             call = try bench.request().1
             call.response.add("content-type", "application/grpc")
             body.begin([0])
-            call.run.pointer.pointee.subject.responseFlow = body.flow(call.response)
+            call.run.subject.responseFlow = body.flow(call.response)
             #expect(call.run.startResponse() == .proceed)
         }
 
         func receive(_ bytes: [UInt8]) {
-            bytes.withBytes { call.run.pointer.pointee.responseBody?.receive($0) }
+            bytes.withBytes { call.run.responseBody?.receive($0) }
             call.run.bodyReceived()
         }
 
@@ -48,7 +48,7 @@ import Testing
         let stream = try Stream("function on_grpc_message() end")
         let large = [0, 0, 1, 0, 0] + [UInt8](repeating: 7, count: 1 << 16)
         stream.receive(Array(large[..<100]))
-        let body = try #require(stream.call.run.pointer.pointee.responseBody)
+        let body = try #require(stream.call.run.responseBody)
         #expect(stream.runs == 0 && body.takeConsumed() == 100)
         stream.receive(Array(large[100...]) + Array(large[..<100]))
         #expect(stream.runs == 1)
