@@ -19,8 +19,8 @@ struct ListenerSettings: Sendable {
     let maxHeaderFields: Int
     let schedule: ConnectionSchedule.Settings
     let limits: ConnectionLimits
-    var frames = FrameLimits()
-    var watch = StallLimits()
+    var abuse = AbuseLimits()
+    var stalls = StallLimits()
     /// `nil`: cleartext.
     let tls: TLSServerContext?
     /// `nil`: connections speak for themselves.

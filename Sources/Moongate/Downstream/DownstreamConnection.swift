@@ -1,5 +1,5 @@
-/// An HTTP/2 connection from a client.
-final class DownstreamConnection: HTTP2Connection {
+/// A connection from a client.
+final class DownstreamConnection: Connection {
     /// Bytes that one stream of a request may have under way: its window.
     static let streamWindow: Int32 = 256 * 1024
     /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
@@ -8,6 +8,8 @@ final class DownstreamConnection: HTTP2Connection {
     /// The PING behind the first GOAWAY, as no other has it.
     private static let drainPing: UInt32 = 1
 
+    let loop: EventLoop
+    private let streamDelegate: ClientStreamDelegate
     /// Facts that stay the same for the connection's life.
     let facts: ConnectionFacts
     /// Counters of the listener, and what keeps their memory.
@@ -16,7 +18,6 @@ final class DownstreamConnection: HTTP2Connection {
     private let owner: ConnectionOwner
     private let refusals: RefusalLog
     private let abuses: AbuseLog
-    private let maxConcurrentStreams: Int
     private let pending: PendingHandshakes<DownstreamConnection>
     private let pendingLimit: Int
     private let lingering: LingeringConnections
@@ -51,24 +52,23 @@ final class DownstreamConnection: HTTP2Connection {
         pending = services.pending
         pendingLimit = settings.limits.pendingHandshakes
         lingering = services.lingering
-        maxConcurrentStreams = settings.maxConcurrentStreams
+        loop = services.loop
+        streamDelegate = services.streams
         super.init(
-            loop: services.loop, library: services.library, acceptor: services.streams, transport: transport,
-            maxHeaderBytes: settings.maxHeaderBytes, maxHeaderFields: settings.maxHeaderFields, limits: settings.frames,
-            watch: settings.watch,
-            traffic: TrafficCounters(received: cells.bytesIn, sent: cells.bytesOut))
+            ConnectionIO(
+                loop: services.loop, shared: services.shared, transport: transport,
+                settings: EngineSettings(
+                    side: .server, maxHeaderBytes: settings.maxHeaderBytes, maxHeaderFields: settings.maxHeaderFields,
+                    streamLimit: settings.maxConcurrentStreams, streamWindow: DownstreamConnection.streamWindow,
+                    connectionWindow: DownstreamConnection.connectionWindow),
+                abuse: settings.abuse, limits: settings.stalls,
+                traffic: TrafficCounters(received: cells.bytesIn, sent: cells.bytesOut)))
     }
 
     func begin() {
         cells.accepted.add()
         cells.openConnections.add()
-        begin(
-            .server,
-            [
-                (.maxConcurrentStreams, UInt32(clamping: maxConcurrentStreams)),
-                (.initialWindowSize, UInt32(DownstreamConnection.streamWindow)),
-                (.maxHeaderListSize, UInt32(clamping: maxHeaderBytes)),
-            ], window: DownstreamConnection.connectionWindow)
+        io.begin()
         awaitHandshake()
         guard !isClosed, schedule != ConnectionSchedule.Settings() else { return }
         keep()
@@ -98,8 +98,7 @@ final class DownstreamConnection: HTTP2Connection {
         manager.look()
     }
 
-    /// The client speaks HTTP/2.
-    override func settingsReceived() {
+    override func peerIsReady() {
         handshakeEnded()
         manager?.look()
     }
@@ -123,15 +122,19 @@ final class DownstreamConnection: HTTP2Connection {
             now: loop.now)
     }
 
+    override func openStream() -> Stream? { streamDelegate.streamOpened(self) }
+
     override func streamBegan() {
         cells.openStreams.add()
-        watchBodies()
+        io.watchBodies()
     }
 
-    override func streamEnded(_ code: ErrorCode) {
+    override func streamEnded() {
         cells.openStreams.subtract()
-        if streams.count == 0 { idleSince = loop.now }
+        if io.streams.count == 0 { idleSince = loop.now }
     }
+
+    override func drainIsWanted() { beginDrain() }
 
     override func abused(_ kind: Abuse) {
         cells.abuse(kind).add()
@@ -142,7 +145,7 @@ final class DownstreamConnection: HTTP2Connection {
 
     /// Drains the connection; a newcomer that has not called yet has time for its first calls.
     func drain() {
-        guard core.pointee.lastPeerStream == 0, !isDraining, !isClosed else { return beginDrain() }
+        guard !engine.hasServed, !isDraining, !isClosed else { return beginDrain() }
         if manager == nil { keep() }
         manager?.drainSoon()
     }
@@ -153,8 +156,8 @@ final class DownstreamConnection: HTTP2Connection {
         guard !isDraining, !isClosed else { return }
         isDraining = true
         drainReason = reason
-        submitShutdownNotice(reason)
-        submitPing(DownstreamConnection.drainPing)
+        engine.announceEnd(reason)
+        engine.ping(DownstreamConnection.drainPing)
         if manager == nil { keep() }
         manager?.drainBegan()
     }
@@ -163,7 +166,7 @@ final class DownstreamConnection: HTTP2Connection {
     func endDrain() {
         guard isDraining, !isGoAwaySent else { return }
         isGoAwaySent = true
-        submitGoAway(.noError, drainReason)
+        engine.refuseStreams(drainReason)
     }
 
     override func pingAcknowledged(_ number: UInt32) { if number == DownstreamConnection.drainPing { endDrain() } }
@@ -178,10 +181,10 @@ final class DownstreamConnection: HTTP2Connection {
         return true
     }
 
-    override func connectionClosed(_ reason: CloseReason) {
+    override func closed(_ reason: CloseReason) {
         handshakeEnded()
         if !isLingering { cells.openConnections.subtract() }
-        cells.openStreams.subtract(UInt64(streams.count))
+        cells.openStreams.subtract(UInt64(io.streams.count))
         owner.connectionClosed(self)
     }
 }
@@ -190,13 +193,13 @@ extension DownstreamConnection: ManagedConnection {
     var scheduleView: ConnectionSchedule.View? {
         guard !isClosed else { return nil }
         return ConnectionSchedule.View(
-            now: loop.now, isEstablished: core.pointee.peerSentSettings, heardAt: core.pointee.heardAt,
-            idleSince: streams.count == 0 ? idleSince : nil)
+            now: loop.now, isEstablished: engine.peerIsReady, heardAt: io.state.heardAt,
+            idleSince: io.streams.count == 0 ? idleSince : nil)
     }
 
     func perform(_ action: ConnectionSchedule.Action) {
         switch action {
-        case .ping: submitPing()
+        case .ping: engine.ping()
         case .notice: beginDrain()
         case .drain(let reason):
             cells.expired(reason).add()
@@ -216,14 +219,21 @@ struct DownstreamServices {
     /// The worker's number.
     let worker: Int
     let loop: EventLoop
-    let library: HTTP2SharedState
+    let shared: ConnectionShared
     /// Gets the events of client streams.
-    let streams: StreamDelegate
+    let streams: ClientStreamDelegate
     let owner: ConnectionOwner
     let refusals: RefusalLog
     let abuses: AbuseLog
     let pending: PendingHandshakes<DownstreamConnection>
     let lingering: LingeringConnections
+}
+
+/// Opens the streams of clients, and hears of their events.
+class ClientStreamDelegate: StreamDelegate {
+    /// A client opens a stream.
+    /// - Returns: the stream with its delegate and owner set; `nil` to refuse it.
+    func streamOpened(_ connection: DownstreamConnection) -> Stream? { nil }
 }
 
 /// Who keeps the connections of one worker.

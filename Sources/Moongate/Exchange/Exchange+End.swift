@@ -2,38 +2,38 @@
 extension Pooled where Record == ExchangeRecord {
     // MARK: One side is gone
 
-    func upstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
-        if self.downstream.isOpen {
+    func upstreamClosed(_ end: StreamEnd, _ reason: CloseReason?) {
+        if downstream.isOpen {
             if self.phase == .retrying {
                 nextAttempt()
             } else if self.responseEnded || self.upstreamEnded {
                 // X4: the response is complete and the upstream wants no more of the request.
                 if !self.clientEnded { stopRequest() }
-            } else if self.phase == .forwarded && canTryAgain(code, reason) {
+            } else if self.phase == .forwarded && canTryAgain(end, reason) {
                 self.attempt.wasRefused = true
                 self.requestBody.rewind()
                 self.response.reset()
                 assign()
             } else if self.phase == .forwarded || self.phase == .responding || self.phase == .responsePaused {
-                let fault = Fault.upstreamReset(code, reason, upstream: upstreamName)
-                if self.phase == .forwarded && self.attempt.mayFollow && retriesByReset(code, fault) { return }
+                let fault = Fault.upstreamReset(end, reason, upstream: upstreamName)
+                if self.phase == .forwarded && self.attempt.mayFollow && retriesByReset(end, fault) { return }
                 // In the middle of a message, CANCEL would look as if the client had given up.
-                fail(fault, code: reason == nil ? code : .internalError)
+                fail(fault, end: reason == nil ? end : .internalError)
             }
         }
         endIfDone()
     }
 
     /// Streams that the upstream did not process are sent again, once (C1, C2; gRFC A6 "transparent retries").
-    private func canTryAgain(_ code: ErrorCode, _ reason: CloseReason?) -> Bool {
-        code == .refusedStream && reason == nil && !self.responseHeadKnown && self.requestBody.retains
+    private func canTryAgain(_ end: StreamEnd, _ reason: CloseReason?) -> Bool {
+        end.isRefused && reason == nil && !self.responseHeadKnown && self.requestBody.retains
             && !self.attempt.wasRefused
     }
 
     /// Nobody wants the rest of the request: the stream ends with the response.
     private func stopRequest() {
         self.resetsAfterResponse = true
-        if self.responseSent { downstreamPointer.reset(.noError) }
+        if self.responseSent { downstream.reset(.complete) }
     }
 
     /// The client has its whole response, and has neither sent nor ended its request since.
@@ -50,7 +50,7 @@ extension Pooled where Record == ExchangeRecord {
         if !self.clientEnded { stopRequest() }
     }
 
-    func downstreamClosed(_ code: ErrorCode, _ reason: CloseReason?) {
+    func downstreamClosed(_ end: StreamEnd, _ reason: CloseReason?) {
         if !self.responseSent && self.termination.isEmpty {
             self.termination = reason == nil ? Bytes("client_reset") : Bytes("client_disconnected")
             if self.isGRPC { self.grpcStatus = Int32(GRPCStatus.cancelled.rawValue) }
@@ -73,18 +73,18 @@ extension Pooled where Record == ExchangeRecord {
         if self.phase == .connecting { stopWaiting() }
         // A stream that both sides have ended closes by itself.
         let isOver = self.upstreamEnded && self.requestEnded && self.requestBody.isEmpty
-        if upstreamPointer.pointee.isOpen && !isOver { upstreamPointer.reset(.cancel) }
+        if upstream.isOpen && !isOver { upstream.reset(.cancelled) }
     }
 
     private func stopWaiting() {
-        self.endpoint?.forget(opaque)
+        self.endpoint?.forget(owner)
         guard self.upstreamIndex >= 0, let generation = self.generation else { return }
-        generation.upstream(self.upstreamIndex).forget(opaque)
+        generation.upstream(self.upstreamIndex).forget(owner)
     }
 
     /// Gives the record back once nothing refers to it any more.
     func endIfDone() {
-        guard !self.downstream.isOpen, !self.upstream.isOpen, !upstreamPointer.pointee.isOpen, self.logState == .done,
+        guard !downstream.isOpen, !firstUpstream.isOpen, !upstream.isOpen, self.logState == .done,
             let host = self.host
         else { return }
         host.recycle(self)
@@ -93,26 +93,26 @@ extension Pooled where Record == ExchangeRecord {
     // MARK: Faults
 
     /// Ends the exchange with a fault: as an answer if none has begun, else as well as what was sent allows.
-    func fail(_ fault: Fault, code: ErrorCode = .cancel) {
-        guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
+    func fail(_ fault: Fault, end: StreamEnd = .cancelled) {
+        guard downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
         self.termination = fault.name
         self.policyRun?.stopHooks()
         guard self.responseHeadSent else { return answer(fault) }
-        endResponse(fault.status, code: code) { trailers in
+        endResponse(fault.status, end: end) { trailers in
             fault.message.withBytes { LocalReply.appendTrailers(to: trailers, status: fault.status, message: $0) }
         }
     }
 
     /// Ends a response that has begun, as well as what was sent allows: by trailers, else by a reset.
-    func endResponse(_ status: GRPCStatus, code: ErrorCode = .cancel, _ addTrailers: (HeaderList) -> Void) {
+    func endResponse(_ status: GRPCStatus, end: StreamEnd = .cancelled, _ addTrailers: (HeaderList) -> Void) {
         self.responseEnded = true
         let outcome = FaultOutcome(
             headSent: true, isGRPC: self.responseIsGRPC, atMessageBoundary: self.responseMessages.isAtBoundary,
-            code: code)
-        if case .reset(let code) = outcome {
+            end: end)
+        if case .reset(let end) = outcome {
             if self.isGRPC { self.grpcStatus = Int32(status.rawValue) }
             abandonUpstream()
-            return downstreamPointer.reset(code)
+            return downstream.reset(end)
         }
         self.responseTrailers.reset()
         addTrailers(self.responseTrailers)
@@ -164,7 +164,7 @@ extension Pooled where Record == ExchangeRecord {
         self.policyRun?.stopHooks()
         abandonUpstream()
         if let host = self.host { self.responseBody.clear(host.loop.blocks) }
-        downstreamPointer.reset(.enhanceYourCalm)
+        downstream.reset(.overloaded)
     }
 
     // MARK: Account

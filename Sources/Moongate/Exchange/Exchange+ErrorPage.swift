@@ -28,7 +28,7 @@ extension Pooled where Record == ExchangeRecord {
     private func waitForText() {
         guard let host = self.host else { return }
         self.attempt.timer.target = opaque
-        self.attempt.timer.action = { Exchange(owner: $0).answerWithPage() }
+        self.attempt.timer.action = { Exchange(address: $0).answerWithPage() }
         host.loop.set(attemptTimerPointer, at: host.loop.now &+ Exchange.textPatience)
     }
 
@@ -38,7 +38,7 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func answerWithPage() {
-        guard self.convertsErrorPage, self.downstream.isOpen, let host = self.host else { return }
+        guard self.convertsErrorPage, downstream.isOpen, let host = self.host else { return }
         self.convertsErrorPage = false
         let isText = self.response.index(of: Bytes("content-encoding")) == nil
         let text = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Exchange.textLimit) { buffer -> String in

@@ -55,7 +55,7 @@ extension Pooled where Record == ExchangeRecord {
         writeTimeout()
         nameEndpoint(connection.endpoint, in: self.request)
         let isComplete = self.requestEnded && self.requestBody.isEmpty && self.requestTrailers.isEmpty
-        switch connection.open(upstreamPointer, self.request, hasBody: !isComplete) {
+        switch connection.open(upstream, self.request, hasBody: !isComplete) {
         case .opened: break
         case .noRoom: return assign()
         case .awaitsSettings: return awaitSettings(of: connection)

@@ -14,12 +14,12 @@ extension Pooled where Record == ExchangeRecord {
 
     private func sendLeastHead(_ size: HeadSize, hasBody: Bool) {
         StatusTrimmer.trim(self.response, to: size.limit)
-        downstreamPointer.submitLeastResponse(self.response, hasBody: hasBody)
+        _ = downstream.submitResponse(self.response, hasBody: hasBody, isLeast: true)
     }
 
     /// Sends as much of the trailers as the client takes.
     func submitFewerTrailers(_ size: HeadSize) {
         StatusTrimmer.trim(self.responseTrailers, to: size.limit)
-        downstreamPointer.submitLeastTrailers(self.responseTrailers)
+        _ = downstream.submitTrailers(self.responseTrailers, isLeast: true)
     }
 }

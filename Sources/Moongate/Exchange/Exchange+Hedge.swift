@@ -7,12 +7,12 @@ extension Pooled where Record == ExchangeRecord {
     func setHedgeDelay(_ plan: RetryPlan) {
         guard let host = self.host else { return }
         self.attempt.timer.target = opaque
-        self.attempt.timer.action = { Exchange(owner: $0).hedgeDelayIsOver() }
+        self.attempt.timer.action = { Exchange(address: $0).hedgeDelayIsOver() }
         host.loop.set(attemptTimerPointer, at: host.loop.now &+ plan.attemptTime)
     }
 
     private func hedgeDelayIsOver() {
-        guard self.downstream.isOpen, self.attempt.mayFollow else { return }
+        guard downstream.isOpen, self.attempt.mayFollow else { return }
         addHedge()
         if self.attempt.number < retryPlan.maxAttempts { setHedgeDelay(retryPlan) }
     }
@@ -63,7 +63,7 @@ extension Pooled where Record == ExchangeRecord {
     /// A hedged attempt ended without a response.
     func hedgeFailed(_ attempt: HedgedAttempt, _ fault: Fault, _ ending: RetryPlan.Endings) {
         self.hedges?.open.removeAll { $0 === attempt }
-        guard self.downstream.isOpen, self.phase == .hedging, !hasHedges else { return }
+        guard downstream.isOpen, self.phase == .hedging, !hasHedges else { return }
         if !retryPlan.covered.isDisjoint(with: ending) && addHedge() { return }
         fail(fault)
     }
@@ -79,7 +79,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The attempt's response is the call's answer: the exchange goes on with its stream, and all others are cancelled.
     func takeOver(_ attempt: HedgedAttempt) {
-        guard self.downstream.isOpen, let host = self.host else { return }
+        guard downstream.isOpen, let host = self.host else { return }
         self.hedges?.open.removeAll { $0 === attempt }
         abandonUpstream()
         host.loop.clear(attemptTimerPointer)
@@ -120,7 +120,7 @@ final class Hedges {
 
 /// First attempts whose place another one took.
 final class LostStreams: StreamDelegate {
-    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+    override func streamClosed(_ stream: StreamOwner, _ end: StreamEnd, _ reason: CloseReason?) {
         Exchange(owner: stream).endIfDone()
     }
 }

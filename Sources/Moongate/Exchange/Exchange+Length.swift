@@ -3,7 +3,7 @@
 extension Pooled where Record == ExchangeRecord {
     func correctRequestLength() {
         guard self.request.mayHold(.contentLength) else { return }
-        let left = self.downstream.state.expected
+        let left = downstream.state.expected
         let declared = left < 0 ? nil : left + Int64(self.bytesIn)
         correctLength(self.request, self.requestEnded ? Int64(self.requestBody.total) : declared)
     }
@@ -31,8 +31,8 @@ extension Pooled where Record == ExchangeRecord {
         let waiting = Int64(self.responseBody.total)
         if self.responseEnded { return waiting }
         // Hooks that take part in the body may change it.
-        guard run.responseBody == nil, upstreamPointer.pointee.isOpen else { return nil }
-        let left = upstreamPointer.pointee.state.expected
+        guard run.responseBody == nil, upstream.isOpen else { return nil }
+        let left = upstream.state.expected
         return left < 0 ? nil : left + waiting
     }
 

@@ -12,10 +12,10 @@ extension Pooled where Record == ExchangeRecord {
     /// The upstream's stream is closed: by us, after its end, or too early.
     ///
     /// Streams that it did not process say nothing: it is about to go.
-    @inline(__always) func noteUpstreamClosed(_ code: ErrorCode) {
-        guard !self.upstreamEnded, !self.responseEnded, code != .refusedStream else { return }
+    @inline(__always) func noteUpstreamClosed(_ end: StreamEnd) {
+        guard !self.upstreamEnded, !self.responseEnded, !end.isRefused else { return }
         switch self.phase {
-        case .forwarded, .responding, .responsePaused: if self.downstream.isOpen { noteNoResponse() }
+        case .forwarded, .responding, .responsePaused: if downstream.isOpen { noteNoResponse() }
         default: break
         }
     }
@@ -38,7 +38,7 @@ extension HedgedAttempt {
         endpoint.observed(AttemptOutcome(head: head, trailers: trailers))
     }
 
-    func noteClosed(_ code: ErrorCode) {
-        if !hasEnded && code != .refusedStream { endpoint?.observed(.noResponse) }
+    func noteClosed(_ end: StreamEnd) {
+        if !hasEnded && !end.isRefused { endpoint?.observed(.noResponse) }
     }
 }

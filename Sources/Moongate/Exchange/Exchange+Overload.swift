@@ -36,13 +36,13 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Ends the exchange and frees what it holds: its answer is told where it has not begun, and else cut off.
     func shed() {
-        guard self.downstream.isOpen else { return }
+        guard downstream.isOpen else { return }
         if !self.responseHeadSent { return fail(.shed) }
         self.termination = Fault.shed.name
         self.policyRun?.stopHooks()
         if self.isGRPC { self.grpcStatus = Int32(GRPCStatus.unavailable.rawValue) }
         self.responseEnded = true
         abandonUpstream()
-        downstreamPointer.reset(.enhanceYourCalm)
+        downstream.reset(.overloaded)
     }
 }

@@ -147,7 +147,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// A hook that waited has been answered.
     func policiesResumed(_ verdict: PolicyVerdict) {
-        guard self.downstream.isOpen else { return }
+        guard downstream.isOpen else { return }
         switch self.phase {
         case .requestPaused: requestHooksEnded(verdict)
         case .responsePaused: responseHooksEnded(verdict)
@@ -157,7 +157,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// A hook that waited has gone on, and the head waits again: what the deadline depends on may have changed.
     func policiesWaitAgain() {
-        if self.downstream.isOpen, self.phase == .requestPaused { holdRequestToDeadline() }
+        if downstream.isOpen, self.phase == .requestPaused { holdRequestToDeadline() }
     }
 
     /// A hook has ended whose head went on long ago.
@@ -175,10 +175,10 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Bodies that go through policies have moved on: lets both sides know.
     func bodiesMoved() {
-        guard self.downstream.isOpen, let run = self.policyRun else { return }
+        guard downstream.isOpen, let run = self.policyRun else { return }
         if let body = run.requestBody {
-            downstreamPointer.consume(body.takeConsumed())
-            upstreamPointer.resume()
+            downstream.consume(body.takeConsumed())
+            upstream.resume()
         }
         guard let body = run.responseBody else { return }
         openResponseWindow(body)
@@ -188,7 +188,7 @@ extension Pooled where Record == ExchangeRecord {
         } else if self.convertsErrorPage {
             errorPageProgressed()
         } else {
-            downstreamPointer.resume()
+            downstream.resume()
         }
     }
 
@@ -198,25 +198,25 @@ extension Pooled where Record == ExchangeRecord {
         // Nothing more comes: what is there has a window.
         let consumed = self.upstreamEnded ? 0 : body.consumable
         var kept = body.excess(after: consumed)
-        if kept <= body.charged || downstreamPointer.keep(kept - body.charged) {
+        if kept <= body.charged || downstream.keep(kept - body.charged) {
             body.charged = max(kept, body.charged)
             body.consume(consumed)
-            upstreamPointer.consume(consumed)
+            upstream.consume(consumed)
         } else {
             kept = body.excess(after: 0)
         }
         guard kept < body.charged else { return }
-        downstreamPointer.release(body.charged - kept)
+        downstream.release(body.charged - kept)
         body.charged = kept
     }
 
     // MARK: Calls
 
     /// Counts what a call carries that a hook is about to wait for. False: the connection's calls carry too much.
-    func holdCall(_ octets: Int) -> Bool { downstreamPointer.holdCall(octets) }
+    func holdCall(_ octets: Int) -> Bool { downstream.holdCall(octets) }
 
     /// The call has ended.
-    func releaseCall(_ octets: Int) { downstreamPointer.releaseCall(octets) }
+    func releaseCall(_ octets: Int) { downstream.releaseCall(octets) }
 
     // MARK: Answers
 

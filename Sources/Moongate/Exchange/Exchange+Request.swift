@@ -20,9 +20,9 @@ extension Pooled where Record == ExchangeRecord {
         self.bytesIn &+= UInt64(bytes.count)
         if self.isGRPC { self.requestMessages.consume(bytes) }
         guard let host = self.host else { return }
-        if self.phase == .responding && !upstreamPointer.pointee.isOpen {
+        if self.phase == .responding && !upstream.isOpen {
             // Nobody will read it: let the client send on, it may only look at the answer when it is done.
-            return downstreamPointer.consume(bytes.count)
+            return downstream.consume(bytes.count)
         }
         if let run = self.policyRun, let body = run.requestBody {
             body.receive(bytes)
@@ -31,15 +31,15 @@ extension Pooled where Record == ExchangeRecord {
         let passed = passRequest(bytes)
         guard passed < bytes.count else { return }
         self.requestBody.append(bytes[passed..<bytes.count], host.loop.blocks)
-        upstreamPointer.resume()
+        upstream.resume()
     }
 
     /// Hands on what the upstream can take without a stop in the queue, once nothing has to be kept for a second attempt.
     private func passRequest(_ bytes: Bytes) -> Int {
         guard self.requestBody.isEmpty, !self.requestBody.retains else { return 0 }
-        let count = upstreamPointer.pass(bytes)
+        let count = upstream.pass(bytes)
         if self.mirrors != nil { mirror(bytes[0..<count]) }
-        downstreamPointer.consume(count)
+        downstream.consume(count)
         return count
     }
 
@@ -51,7 +51,7 @@ extension Pooled where Record == ExchangeRecord {
             return run.drive()
         }
         self.requestEnded = true
-        upstreamPointer.resume()
+        upstream.resume()
     }
 
     /// Bytes for the upstream, as its connection has room for them.
@@ -65,14 +65,14 @@ extension Pooled where Record == ExchangeRecord {
                 run.queueWasRead()
             } else {
                 // The window was opened for bytes of an earlier attempt already.
-                downstreamPointer.consume(count - (again - self.requestBody.reread))
+                downstream.consume(count - (again - self.requestBody.reread))
             }
             if self.requestBody.retains { keepSent(host) }
         }
         guard self.requestEnded && self.requestBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         if self.mirrors != nil { finishMirrors() }
         guard !self.requestTrailers.isEmpty else { return .last(count) }
-        switch upstreamPointer.submitTrailers(self.requestTrailers) {
+        switch upstream.submitTrailers(self.requestTrailers) {
         case .sent, .noStream: return .lastBeforeTrailers(count)
         case .awaitsSettings: return count > 0 ? .bytes(count) : .later
         case .tooLarge(let size):
@@ -94,7 +94,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Bytes of each request that are kept whatever others keep: a small call is sent again where its stream was refused, and no
     /// client can take that from another. As much as a stream's first window lets under way.
-    private static var alwaysKept: Int { Int(HTTP2Connection.firstWindow) }
+    private static var alwaysKept: Int { Int(ConnectionAccounts.firstWindow) }
 
     /// Nothing is sent again.
     func forgetSent() {

@@ -17,7 +17,7 @@ extension Pooled where Record == ExchangeRecord {
         if status < 200 {
             // R13: a 1xx head is passed on, and the final one is still to come.
             editInterim()
-            downstreamPointer.submitInterim(self.response)
+            downstream.submitInterim(self.response)
             return self.response.reset()
         }
         self.httpStatus = status
@@ -62,15 +62,15 @@ extension Pooled where Record == ExchangeRecord {
         guard passed < bytes.count else { return }
         self.responseBody.append(bytes[passed..<bytes.count], host.loop.blocks)
         if self.convertsErrorPage { return errorPageProgressed() }
-        downstreamPointer.resume()
+        downstream.resume()
     }
 
     /// Hands on what the client can take without a stop in the queue.
     private func passResponse(_ bytes: Bytes) -> Int {
         guard self.responseHeadSent, self.responseBody.isEmpty else { return 0 }
-        let count = downstreamPointer.pass(bytes)
+        let count = downstream.pass(bytes)
         self.bytesOut &+= UInt64(count)
-        upstreamPointer.consume(count)
+        upstream.consume(count)
         return count
     }
 
@@ -102,7 +102,7 @@ extension Pooled where Record == ExchangeRecord {
     func sendResponseEnd() {
         if self.convertsErrorPage { return errorPageProgressed() }
         guard self.responseHeadSent, !self.responseTrailersSubmitted else { return }
-        guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return downstreamPointer.resume() }
+        guard self.responseBody.isEmpty, !self.responseTrailers.isEmpty else { return downstream.resume() }
         // Trailers need no window.
         submitResponseTrailers()
     }
@@ -110,7 +110,7 @@ extension Pooled where Record == ExchangeRecord {
     private func submitResponseTrailers() {
         self.responseTrailersSubmitted = true
         editTrailers()
-        if case .tooLarge(let size) = downstreamPointer.submitTrailers(self.responseTrailers) {
+        if case .tooLarge(let size) = downstream.submitTrailers(self.responseTrailers) {
             submitFewerTrailers(size)
         }
     }
@@ -121,20 +121,15 @@ extension Pooled where Record == ExchangeRecord {
         self.responseHeadSent = true
         self.phase = .responding
         if let run = self.policyRun {
-            if run.subject.drainsConnection { drainConnection() }
+            if run.subject.drainsConnection { downstream.drainConnection() }
             dropExcludedContent(run)
             correctResponseLength(run)
         }
         let isComplete = self.responseEnded && self.responseBody.isEmpty && self.responseTrailers.isEmpty
         editResponse(isWhole: isComplete)
-        if case .tooLarge(let size) = downstreamPointer.submitResponse(self.response, hasBody: !isComplete) {
+        if case .tooLarge(let size) = downstream.submitResponse(self.response, hasBody: !isComplete) {
             responseHeadIsTooLarge(size, isWhole: isComplete)
         }
-    }
-
-    /// A policy wants the client's connection to take no more requests. Those that are under way are served.
-    private func drainConnection() {
-        self.downstream.connection?._withUnsafeGuaranteedRef { ($0 as? DownstreamConnection)?.beginDrain() }
     }
 
     /// Bytes for the client, as its connection has room for them.
@@ -145,7 +140,7 @@ extension Pooled where Record == ExchangeRecord {
         if let run = self.policyRun, run.responseBody != nil {
             if count > 0 { run.queueWasRead() }
         } else {
-            upstreamPointer.consume(count)
+            upstream.consume(count)
         }
         guard self.responseEnded && self.responseBody.isEmpty else { return count > 0 ? .bytes(count) : .later }
         guard !self.responseTrailers.isEmpty else { return .last(count) }
@@ -158,7 +153,7 @@ extension Pooled where Record == ExchangeRecord {
         self.responseSent = true
         // Not before: a stream that is to be reset sends nothing else. A gRPC call is over with its status, and its client may never
         // end its side; the upstream gets CANCEL for what it has not got of the request.
-        if self.resetsAfterResponse || (self.responseIsGRPC && !self.clientEnded) { downstreamPointer.reset(.noError) }
+        if self.resetsAfterResponse || (self.responseIsGRPC && !self.clientEnded) { downstream.reset(.complete) }
         if let status = self.responseTrailers.value(.grpcStatus) ?? self.response.value(.grpcStatus) {
             self.grpcStatus = GRPCStatus(parsing: status).map { Int32($0.rawValue) } ?? Int32.max
         }

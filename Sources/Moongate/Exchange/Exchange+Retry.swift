@@ -36,9 +36,9 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     /// The stream ended before its response did.
-    func retriesByReset(_ code: ErrorCode, _ fault: Fault) -> Bool {
+    func retriesByReset(_ end: StreamEnd, _ fault: Fault) -> Bool {
         // What a server has cut off once, with its whole connection, is not taken for refused a second time.
-        let isRefused = code == .refusedStream && !(self.attempt.wasRefused && upstreamPointer.pointee.state.isCutOff)
+        let isRefused = end == .refused || (end == .cutOff && !self.attempt.wasRefused)
         return retry(after: [isRefused ? .refusedStream : .reset, .status(fault.status)])
     }
 
@@ -50,7 +50,7 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func attemptTimedOut() {
-        guard self.downstream.isOpen else { return }
+        guard downstream.isOpen else { return }
         noteNoResponse()
         if retry(after: .timedOut) { return }
         let plan = retryPlan
@@ -61,7 +61,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Gives the attempt up and prepares the next one, if the route allows one.
     private func retry(after ending: RetryPlan.Endings, _ pushback: RetryPushback = .none) -> Bool {
-        guard self.attempt.mayFollow, self.downstream.isOpen, let host = self.host else { return false }
+        guard self.attempt.mayFollow, downstream.isOpen, let host = self.host else { return false }
         let plan = retryPlan
         if plan.isHedged { return self.phase != .hedging && leavesToHedges(ending) }
         guard !plan.covered.isDisjoint(with: ending), self.attempt.number < plan.maxAttempts,
@@ -76,7 +76,7 @@ extension Pooled where Record == ExchangeRecord {
         giveAttemptUp()
         self.phase = .retrying
         self.attempt.isDue = false
-        setAttemptTimer(after: pause) { Exchange(owner: $0).pauseIsOver() }
+        setAttemptTimer(after: pause) { Exchange(address: $0).pauseIsOver() }
         return true
     }
 
@@ -99,7 +99,7 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Begins the next attempt once its pause is over and the stream of the last one has closed.
     func nextAttempt() {
-        guard self.phase == .retrying, self.attempt.isDue, !self.upstream.isOpen, self.downstream.isOpen else { return }
+        guard self.phase == .retrying, self.attempt.isDue, !firstUpstream.isOpen, downstream.isOpen else { return }
         self.upstreamEnded = false
         self.requestBody.rewind()
         self.attempt.lookups = 0
@@ -126,7 +126,7 @@ extension Pooled where Record == ExchangeRecord {
         let plan = retryPlan
         guard plan.attemptTime > 0, !self.attempt.timer.isSet else { return }
         if plan.isHedged { return setHedgeDelay(plan) }
-        setAttemptTimer(after: plan.attemptTime) { Exchange(owner: $0).attemptTimedOut() }
+        setAttemptTimer(after: plan.attemptTime) { Exchange(address: $0).attemptTimedOut() }
     }
 
     private func setAttemptTimer(

@@ -19,7 +19,7 @@ extension Pooled where Record == ExchangeRecord {
             return false
         }
         self.timer.target = opaque
-        self.timer.action = { Exchange(owner: $0).deadlineReached() }
+        self.timer.action = { Exchange(address: $0).deadlineReached() }
         host.loop.set(timerPointer, at: self.deadline)
         return true
     }
@@ -73,18 +73,18 @@ extension Pooled where Record == ExchangeRecord {
             self.deadline = self.started &+ min(limit.time, UInt64.max / 4)
         }
         self.timer.target = opaque
-        self.timer.action = { Exchange(owner: $0).deadlineReached() }
+        self.timer.action = { Exchange(address: $0).deadlineReached() }
         // One that is over strikes behind this turn: hooks that go on until then have not waited.
         host.loop.set(timerPointer, at: max(self.deadline, host.loop.now &+ 1_000_000))
     }
 
     private func deadlineReached() {
         // The response is whole and only waits for the client to take it.
-        guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
+        guard downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
         if upstreamLetTimePass { noteNoResponse() }
         fail(.deadlineExceeded(self.deadlineCause, self.deadline &- self.started, route: routeName))
         // Response hooks have a say in this answer, too, but no time to wait.
-        guard self.downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
+        guard downstream.isOpen, !self.responseHeadSent || !self.responseEnded else { return }
         holdResponseToDeadline()
     }
 
@@ -119,12 +119,12 @@ extension Pooled where Record == ExchangeRecord {
 
     private func lookAgain(_ limit: UInt64, _ host: ExchangeHost) {
         self.attempt.idleTimer.target = opaque
-        self.attempt.idleTimer.action = { Exchange(owner: $0).lookForSilence() }
+        self.attempt.idleTimer.action = { Exchange(address: $0).lookForSilence() }
         host.loop.set(idleTimerPointer, at: host.loop.now &+ max(1_000_000, limit / 8))
     }
 
     private func lookForSilence() {
-        guard self.downstream.isOpen, self.route >= 0, let host = self.host, let generation = self.generation else {
+        guard downstream.isOpen, self.route >= 0, let host = self.host, let generation = self.generation else {
             return
         }
         let limit = generation.route(self.route).pointee.idleTimeout

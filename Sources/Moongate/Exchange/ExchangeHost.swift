@@ -66,9 +66,9 @@ final class ExchangeHost {
 
     func begin(_ connection: DownstreamConnection) -> Exchange {
         let exchange = pool.take()
-        exchange.downstream.owner = exchange.opaque
-        exchange.upstream.owner = exchange.opaque
-        exchange.upstream.delegate = Unmanaged.passUnretained(upstreamStreams)
+        exchange.downstream.owner = exchange.owner
+        exchange.firstUpstream.owner = exchange.owner
+        exchange.firstUpstream.delegate = Unmanaged.passUnretained(upstreamStreams)
         exchange.hostReference = Unmanaged.passUnretained(self)
         exchange.factsReference = Unmanaged.passRetained(connection.facts)
         let generation = generation(for: connection.facts.listener)
@@ -105,13 +105,13 @@ final class ExchangeHost {
 
     /// An exchange as upstreams know it.
     @inline(__always) func pendingStream(_ exchange: Exchange) -> PendingStream {
-        PendingStream(owner: exchange.opaque, delegate: Unmanaged.passUnretained(upstreamStreams))
+        PendingStream(owner: exchange.owner, delegate: Unmanaged.passUnretained(upstreamStreams))
     }
 
     /// Makes the stream of a hedged attempt one of the exchange's own.
     func take(_ attempt: HedgedAttempt, for exchange: Exchange) {
-        attempt.stream.pointee.owner = exchange.opaque
-        attempt.stream.pointee.delegate = Unmanaged.passUnretained(upstreamStreams)
+        attempt.stream.owner = exchange.owner
+        attempt.stream.delegate = Unmanaged.passUnretained(upstreamStreams)
     }
 
     var logsAccess: Bool { accessLog.isEnabled }

@@ -5,8 +5,8 @@
 struct ExchangeRecord {
     // MARK: The two sides
 
-    var downstream = HTTP2Stream()
-    var upstream = HTTP2Stream()
+    var downstreamRecord = StreamRecord()
+    var upstreamRecord = StreamRecord()
     var hostReference: Unmanaged<ExchangeHost>?
     /// The client's connection; outlives the downstream stream only for facts, by a share of its own.
     var factsReference: Unmanaged<ConnectionFacts>?
@@ -76,7 +76,7 @@ struct ExchangeRecord {
     /// Attempts beside the first one; `nil`: there were none.
     var hedges: Hedges?
     /// The stream of the one that gave the answer; `nil`: it is `upstream`.
-    var takenStream: HTTP2StreamPointer?
+    var takenStream: Stream?
     /// The route has mirrors, and the request has not been sent.
     var wantsMirrors = false
     /// `nil`: there are none.

@@ -1,22 +1,23 @@
 /// The clients' side of all exchanges of a worker: each event of a stream becomes one call of its exchange.
-final class DownstreamStreams: StreamDelegate {
+final class DownstreamStreams: ClientStreamDelegate {
     private let host: ExchangeHost
     init(_ host: ExchangeHost) { self.host = host }
 
-    override func streamOpened(_ connection: HTTP2Connection) -> HTTP2StreamPointer? {
-        guard let client = connection as? DownstreamConnection else { return nil }
-        return host.begin(client).downstreamPointer
+    override func streamOpened(_ connection: DownstreamConnection) -> Stream? {
+        let stream = host.begin(connection).downstream
+        stream.delegate = .passUnretained(self)
+        return stream
     }
 
     override func sectionBegan(
-        _ stream: UnsafeMutableRawPointer, _ section: Section
+        _ stream: StreamOwner, _ section: Section
     ) -> HeaderList? {
         let exchange = Exchange(owner: stream)
         return section == .request ? exchange.request : exchange.requestTrailers
     }
 
     override func sectionEnded(
-        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+        _ stream: StreamOwner, _ section: Section, endsStream: Bool, tooLarge: Bool
     ) {
         let exchange = Exchange(owner: stream)
         if section == .request {
@@ -30,114 +31,122 @@ final class DownstreamStreams: StreamDelegate {
         }
     }
 
-    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+    override func dataReceived(_ stream: StreamOwner, _ bytes: Bytes) {
         Exchange(owner: stream).requestDataReceived(bytes)
     }
 
-    override func dataEnded(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).requestEndReceived() }
+    override func dataEnded(_ stream: StreamOwner) { Exchange(owner: stream).requestEndReceived() }
 
     override func readBody(
-        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+        _ stream: StreamOwner, into target: UnsafeMutablePointer<UInt8>, limit: Int
     ) -> BodyRead {
         Exchange(owner: stream).readResponse(into: target, limit: limit)
     }
 
-    override func heldResponse(_ stream: UnsafeMutableRawPointer) -> HeldBody {
+    override func heldResponse(_ stream: StreamOwner) -> HeldBody {
         Exchange(owner: stream).heldResponse
     }
 
-    override func roomIsBack(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).bodiesMoved() }
+    override func roomIsBack(_ stream: StreamOwner) { Exchange(owner: stream).bodiesMoved() }
 
-    override func responseIsStalled(_ stream: UnsafeMutableRawPointer) {
+    override func responseIsStalled(_ stream: StreamOwner) {
         Exchange(owner: stream).giveUpStalledResponse()
     }
 
-    override func heldRequest(_ stream: UnsafeMutableRawPointer) -> HeldBody {
+    override func heldRequest(_ stream: StreamOwner) -> HeldBody {
         Exchange(owner: stream).heldRequest
     }
 
-    override func forgoAttempts(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).forgoAttempts() }
+    override func forgoAttempts(_ stream: StreamOwner) { Exchange(owner: stream).forgoAttempts() }
 
-    override func requestIsTooMuch(_ stream: UnsafeMutableRawPointer) {
+    override func requestIsTooMuch(_ stream: StreamOwner) {
         Exchange(owner: stream).fail(.requestBuffer)
     }
 
-    override func requestIsLate(_ stream: UnsafeMutableRawPointer, after time: UInt64) -> Bool {
+    override func requestIsLate(_ stream: StreamOwner, after time: UInt64) -> Bool {
         if Exchange(owner: stream).endedByResponse() { return true }
         guard !Exchange(owner: stream).mayBeQuiet else { return false }
         Exchange(owner: stream).fail(.requestTimeout(time))
         return true
     }
 
-    override func endSent(_ stream: UnsafeMutableRawPointer) { Exchange(owner: stream).responseWasSent() }
+    override func endSent(_ stream: StreamOwner) { Exchange(owner: stream).responseWasSent() }
 
-    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
-        Exchange(owner: stream).downstreamClosed(code, reason)
+    override func streamClosed(_ stream: StreamOwner, _ end: StreamEnd, _ reason: CloseReason?) {
+        Exchange(owner: stream).downstreamClosed(end, reason)
     }
 }
 
 /// The upstreams' side of all exchanges of a worker.
 final class UpstreamStreams: UpstreamStreamDelegate {
     override func sectionBegan(
-        _ stream: UnsafeMutableRawPointer, _ section: Section
+        _ stream: StreamOwner, _ section: Section
     ) -> HeaderList? {
         Exchange(owner: stream).responseSectionTarget()
     }
 
     override func sectionEnded(
-        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+        _ stream: StreamOwner, _ section: Section, endsStream: Bool, tooLarge: Bool
     ) {
         let exchange = Exchange(owner: stream)
         if endsStream { exchange.noteAnswer() }
         exchange.responseSectionReceived(endsStream: endsStream, tooLarge: tooLarge)
     }
 
-    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+    override func dataReceived(_ stream: StreamOwner, _ bytes: Bytes) {
         Exchange(owner: stream).responseDataReceived(bytes)
     }
 
-    override func dataEnded(_ stream: UnsafeMutableRawPointer) {
+    override func dataEnded(_ stream: StreamOwner) {
         let exchange = Exchange(owner: stream)
         exchange.noteAnswer()
         exchange.responseEndReceived()
     }
 
     override func readBody(
-        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+        _ stream: StreamOwner, into target: UnsafeMutablePointer<UInt8>, limit: Int
     ) -> BodyRead {
         Exchange(owner: stream).readRequest(into: target, limit: limit)
     }
 
-    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+    override func streamClosed(_ stream: StreamOwner, _ end: StreamEnd, _ reason: CloseReason?) {
         let exchange = Exchange(owner: stream)
-        exchange.noteUpstreamClosed(code)
-        exchange.upstreamClosed(code, reason)
+        exchange.noteUpstreamClosed(end)
+        exchange.upstreamClosed(end, reason)
     }
 
-    override func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool {
-        Exchange(owner: stream).downstreamPointer.widen(Int(octets))
+    override func mayWiden(_ stream: StreamOwner, by octets: Int32) -> Bool {
+        Exchange(owner: stream).downstream.widen(Int(octets))
     }
 
     // MARK: Waiting for a connection
 
-    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+    override func connectionReady(_ owner: StreamOwner, _ connection: UpstreamConnection) {
         Exchange(owner: owner).send(on: connection)
     }
 
-    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+    override func waits(_ owner: StreamOwner, _ endpoint: Endpoint) {
         Exchange(owner: owner).tries(endpoint)
     }
 
-    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+    override func connectionFailed(_ owner: StreamOwner, _ reason: String) {
         Exchange(owner: owner).connectFailed(reason)
     }
 }
 
 extension Pooled where Record == ExchangeRecord {
     /// The exchange that a stream's owner pointer names.
-    @inline(__always) init(owner: UnsafeMutableRawPointer) {
-        self.init(owner.assumingMemoryBound(to: ExchangeRecord.self))
+    @inline(__always) init(owner: StreamOwner) {
+        self.init(owner.pointer.assumingMemoryBound(to: ExchangeRecord.self))
     }
+
+    /// The exchange whose `opaque` form a timer or a policy has kept.
+    @inline(__always) init(address: UnsafeMutableRawPointer) {
+        self.init(address.assumingMemoryBound(to: ExchangeRecord.self))
+    }
+
+    /// What the exchange is to its streams.
+    @inline(__always) var owner: StreamOwner { StreamOwner(opaque) }
 
     var host: ExchangeHost? { self.hostReference?.takeUnretainedValue() }
     var facts: ConnectionFacts? { self.factsReference?.takeUnretainedValue() }
@@ -155,14 +164,14 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     // The record's memory does not move, so addresses of its fields stay good.
-    @inline(__always) var downstreamPointer: HTTP2StreamPointer {
-        withUnsafeMutablePointer(to: &pointer.pointee.downstream) { $0 }
+    @inline(__always) var downstream: Stream {
+        Handle(withUnsafeMutablePointer(to: &pointer.pointee.downstreamRecord) { $0 })
     }
     /// The stream of the attempt that counts.
-    @inline(__always) var upstreamPointer: HTTP2StreamPointer { self.takenStream ?? firstStream }
+    @inline(__always) var upstream: Stream { self.takenStream ?? firstUpstream }
     /// The stream of the exchange's own attempts.
-    @inline(__always) var firstStream: HTTP2StreamPointer {
-        withUnsafeMutablePointer(to: &pointer.pointee.upstream) { $0 }
+    @inline(__always) var firstUpstream: Stream {
+        Handle(withUnsafeMutablePointer(to: &pointer.pointee.upstreamRecord) { $0 })
     }
     @inline(__always) var requestBodyPointer: UnsafeMutablePointer<ByteQueue> {
         withUnsafeMutablePointer(to: &pointer.pointee.requestBody) { $0 }

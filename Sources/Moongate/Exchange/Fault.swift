@@ -72,14 +72,14 @@ struct Fault {
     }
 
     /// The upstream's stream ended before the response did (X1, C3). `upstream`: its name; `reason`: its connection ended.
-    static func upstreamReset(_ code: ErrorCode, _ reason: CloseReason?, upstream: String) -> Fault {
+    static func upstreamReset(_ end: StreamEnd, _ reason: CloseReason?, upstream: String) -> Fault {
         if let reason {
             return Fault("upstream_connection_lost", .unavailable, 503, "upstream \(upstream): \(reason.text)")
         }
-        let status = GRPCStatus(resetCode: code.rawValue) ?? .internal
+        let status = GRPCStatus(resetCode: ErrorCode(end).rawValue) ?? .internal
         return Fault(
             "upstream_reset", status, 502,
-            "upstream \(upstream) reset the stream with HTTP/2 error code \(code.rawValue)")
+            "upstream \(upstream) reset the stream with \(end.text)")
     }
 
     /// S6: the upstream, or a proxy before it, answered a gRPC call with something else. `text`: the beginning of it.
@@ -212,16 +212,16 @@ enum FaultOutcome: Equatable {
     /// The response has begun and no message is cut: trailers with the status.
     case trailers
     /// Neither.
-    case reset(ErrorCode)
+    case reset(StreamEnd)
 
     /// - Parameter headSent: the client has a part of a response.
-    init(headSent: Bool, isGRPC: Bool, atMessageBoundary: Bool, code: ErrorCode) {
+    init(headSent: Bool, isGRPC: Bool, atMessageBoundary: Bool, end: StreamEnd) {
         guard headSent else {
             self = .reply
             return
         }
         // S5, X3: trailers can only follow a complete message. NO_ERROR says that a response is complete (RFC 9113 §8.1), and some
         // clients take one for that which is cut.
-        self = isGRPC && atMessageBoundary ? .trailers : .reset(code == .noError ? .internalError : code)
+        self = isGRPC && atMessageBoundary ? .trailers : .reset(end == .complete ? .internalError : end)
     }
 }

@@ -5,7 +5,7 @@
 final class HedgedAttempt {
     /// What connections point into; its address stays the same.
     struct Record {
-        var stream = HTTP2Stream()
+        var streamRecord = StreamRecord()
         var request = HeaderList()
         var requestTrailers = HeaderList()
         var response = HeaderList()
@@ -48,7 +48,7 @@ final class HedgedAttempt {
     /// What an attempt takes beside the copy of the request.
     fileprivate static let ownSize = MemoryLayout<Record>.stride + 1024
 
-    var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
+    var stream: Stream { Handle(withUnsafeMutablePointer(to: &record.pointee.streamRecord) { $0 }) }
     fileprivate var request: HeaderList {
         record.pointee.request
     }
@@ -77,13 +77,13 @@ final class HedgedAttempt {
     /// Ends the attempt without a word.
     func cancel() {
         exchange = nil
-        if isWaiting, let owner = stream.pointee.owner {
+        if isWaiting, let owner = stream.owner {
             endpoint?.forget(owner)
             upstream?.forget(owner)
             isWaiting = false
             HedgedStreams.release(self)
         }
-        stream.reset(.cancel)
+        stream.reset(.cancelled)
     }
 }
 
@@ -110,14 +110,14 @@ final class HedgedStreams: UpstreamStreamDelegate {
         exchange.requestBodyPointer.pointee.copyAll(to: &attempt.body, loop.blocks)
         attempt.upstream = upstream
         attempt.endpoint = excluding
-        attempt.stream.pointee.owner = Unmanaged.passRetained(attempt).toOpaque()
-        attempt.stream.pointee.delegate = Unmanaged.passUnretained(self)
+        attempt.stream.owner = StreamOwner.retaining(attempt)
+        attempt.stream.delegate = Unmanaged.passUnretained(self)
         return attempt
     }
 
     /// Finds an endpoint. What goes wrong is told to the exchange at once.
     func assign(_ attempt: HedgedAttempt) {
-        guard let upstream = attempt.upstream, let owner = attempt.stream.pointee.owner, let exchange = attempt.exchange
+        guard let upstream = attempt.upstream, let owner = attempt.stream.owner, let exchange = attempt.exchange
         else { return }
         attempt.lookups += 1
         attempt.isWaiting = true
@@ -146,7 +146,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     }
 
     private func awaitSettings(_ attempt: HedgedAttempt, of connection: UpstreamConnection) {
-        guard let owner = attempt.stream.pointee.owner else { return }
+        guard let owner = attempt.stream.owner else { return }
         attempt.isWaiting = true
         let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
         if let overflow = connection.awaitSettings(pendingStream) { failed(attempt, .overflow(overflow), []) }
@@ -167,27 +167,27 @@ final class HedgedStreams: UpstreamStreamDelegate {
         host.take(attempt, for: exchange)
     }
 
-    private static func attempt(_ owner: UnsafeMutableRawPointer) -> HedgedAttempt {
-        Unmanaged<HedgedAttempt>.fromOpaque(owner).takeUnretainedValue()
+    private static func attempt(_ owner: StreamOwner) -> HedgedAttempt {
+        owner.object(HedgedAttempt.self)
     }
 
     fileprivate static func release(_ attempt: HedgedAttempt) {
-        guard let owner = attempt.stream.pointee.owner else { return }
-        attempt.stream.pointee.owner = nil
-        Unmanaged<HedgedAttempt>.fromOpaque(owner).release()
+        guard let owner = attempt.stream.owner else { return }
+        attempt.stream.owner = nil
+        owner.release()
     }
 
     // MARK: Waiting for a connection
 
-    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+    override func connectionReady(_ owner: StreamOwner, _ connection: UpstreamConnection) {
         send(HedgedStreams.attempt(owner), on: connection)
     }
 
-    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+    override func waits(_ owner: StreamOwner, _ endpoint: Endpoint) {
         HedgedStreams.attempt(owner).endpoint = endpoint
     }
 
-    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+    override func connectionFailed(_ owner: StreamOwner, _ reason: String) {
         let attempt = HedgedStreams.attempt(owner)
         guard attempt.lookups < HedgedStreams.lookupLimit else {
             return failed(attempt, .unavailable(reason), .connectFailure)
@@ -198,7 +198,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     // MARK: The stream
 
     override func sectionBegan(
-        _ stream: UnsafeMutableRawPointer, _ section: Section
+        _ stream: StreamOwner, _ section: Section
     ) -> HeaderList? {
         let attempt = HedgedStreams.attempt(stream)
         guard attempt.exchange != nil else { return nil }
@@ -206,7 +206,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     }
 
     override func sectionEnded(
-        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+        _ stream: StreamOwner, _ section: Section, endsStream: Bool, tooLarge: Bool
     ) {
         let attempt = HedgedStreams.attempt(stream)
         guard let exchange = attempt.exchange else { return }
@@ -225,17 +225,17 @@ final class HedgedStreams: UpstreamStreamDelegate {
     }
 
     /// A message has begun: this is the answer.
-    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+    override func dataReceived(_ stream: StreamOwner, _ bytes: Bytes) {
         guard let exchange = HedgedStreams.attempt(stream).exchange else { return }
         exchange.takeOver(HedgedStreams.attempt(stream))
         exchange.responseDataReceived(bytes)
     }
 
-    override func mayWiden(_ stream: UnsafeMutableRawPointer, by octets: Int32) -> Bool {
-        HedgedStreams.attempt(stream).exchange?.downstreamPointer.widen(Int(octets)) ?? false
+    override func mayWiden(_ stream: StreamOwner, by octets: Int32) -> Bool {
+        HedgedStreams.attempt(stream).exchange?.downstream.widen(Int(octets)) ?? false
     }
 
-    override func dataEnded(_ stream: UnsafeMutableRawPointer) {
+    override func dataEnded(_ stream: StreamOwner) {
         let attempt = HedgedStreams.attempt(stream)
         attempt.hasEnded = true
         attempt.noteAnswer()
@@ -243,7 +243,7 @@ final class HedgedStreams: UpstreamStreamDelegate {
     }
 
     override func readBody(
-        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+        _ stream: StreamOwner, into target: UnsafeMutablePointer<UInt8>, limit: Int
     ) -> BodyRead {
         let attempt = HedgedStreams.attempt(stream)
         let count = attempt.body.read(into: target, limit: limit, attempt.loop.blocks)
@@ -259,17 +259,17 @@ final class HedgedStreams: UpstreamStreamDelegate {
         }
     }
 
-    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+    override func streamClosed(_ stream: StreamOwner, _ end: StreamEnd, _ reason: CloseReason?) {
         let attempt = HedgedStreams.attempt(stream)
         guard attempt.exchange != nil else { return HedgedStreams.release(attempt) }
-        attempt.noteClosed(code)
-        let fault = Fault.upstreamReset(code, reason, upstream: attempt.upstream?.name ?? "")
-        failed(attempt, fault, code == .refusedStream ? .refusedStream : .reset)
+        attempt.noteClosed(end)
+        let fault = Fault.upstreamReset(end, reason, upstream: attempt.upstream?.name ?? "")
+        failed(attempt, fault, end.isRefused ? .refusedStream : .reset)
     }
 
     private func drop(_ attempt: HedgedAttempt, _ exchange: Exchange, _ fault: Fault) {
         attempt.exchange = nil
-        attempt.stream.reset(.cancel)
+        attempt.stream.reset(.cancelled)
         exchange.hedgeFailed(attempt, fault, .status(fault.status))
     }
 }

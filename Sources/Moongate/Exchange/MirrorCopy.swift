@@ -5,7 +5,7 @@
 final class MirrorCopy {
     /// What connections and the loop point into; its address stays the same.
     struct Record {
-        var stream = HTTP2Stream()
+        var streamRecord = StreamRecord()
         var request = HeaderList()
         var requestTrailers = HeaderList()
         var response = HeaderList()
@@ -67,7 +67,7 @@ final class MirrorCopy {
         record.deallocate()
     }
 
-    fileprivate var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
+    fileprivate var stream: Stream { Handle(withUnsafeMutablePointer(to: &record.pointee.streamRecord) { $0 }) }
     fileprivate var request: HeaderList {
         record.pointee.request
     }
@@ -110,7 +110,7 @@ final class MirrorCopy {
         markOver()
         body.clear(loop.blocks)
         memory.shrink(to: MirrorCopy.ownSize)
-        guard isWaiting, let owner = stream.pointee.owner else { return stream.reset(.cancel) }
+        guard isWaiting, let owner = stream.owner else { return stream.reset(.cancelled) }
         isWaiting = false
         endpoint?.forget(owner)
         upstream.forget(owner)
@@ -118,9 +118,9 @@ final class MirrorCopy {
     }
 
     fileprivate func release() {
-        guard let owner = stream.pointee.owner else { return }
-        stream.pointee.owner = nil
-        Unmanaged<MirrorCopy>.fromOpaque(owner).release()
+        guard let owner = stream.owner else { return }
+        stream.owner = nil
+        owner.release()
     }
 }
 
@@ -147,11 +147,11 @@ final class MirrorStreams: UpstreamStreamDelegate {
             return nil
         }
         live.add(copy)
-        let owner = Unmanaged.passRetained(copy).toOpaque()
-        copy.stream.pointee.owner = owner
-        copy.stream.pointee.delegate = Unmanaged.passUnretained(self)
-        copy.timer.pointee.target = owner
-        copy.timer.pointee.action = { MirrorStreams.copy($0).drop(.timeout) }
+        let owner = StreamOwner.retaining(copy)
+        copy.stream.owner = owner
+        copy.stream.delegate = Unmanaged.passUnretained(self)
+        copy.timer.pointee.target = owner.pointer
+        copy.timer.pointee.action = { MirrorStreams.copy(StreamOwner($0)).drop(.timeout) }
         assign(copy)
         return copy
     }
@@ -159,14 +159,14 @@ final class MirrorStreams: UpstreamStreamDelegate {
     /// Memory is short: the copies go before anything that a client waits for.
     func dropAll() { live.all.forEach { $0.drop(.overload) } }
 
-    private static func copy(_ owner: UnsafeMutableRawPointer) -> MirrorCopy {
-        Unmanaged<MirrorCopy>.fromOpaque(owner).takeUnretainedValue()
+    private static func copy(_ owner: StreamOwner) -> MirrorCopy {
+        owner.object(MirrorCopy.self)
     }
 
     // MARK: Finding a connection
 
     private func assign(_ copy: MirrorCopy) {
-        guard !copy.isOver, let owner = copy.stream.pointee.owner else { return }
+        guard !copy.isOver, let owner = copy.stream.owner else { return }
         copy.lookups += 1
         copy.isWaiting = true
         let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
@@ -192,7 +192,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
     }
 
     private func awaitSettings(_ copy: MirrorCopy, of connection: UpstreamConnection) {
-        guard let owner = copy.stream.pointee.owner else { return }
+        guard let owner = copy.stream.owner else { return }
         copy.isWaiting = true
         let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
         if connection.awaitSettings(pendingStream) != nil { unavailable(copy) }
@@ -204,15 +204,15 @@ final class MirrorStreams: UpstreamStreamDelegate {
         copy.release()
     }
 
-    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+    override func connectionReady(_ owner: StreamOwner, _ connection: UpstreamConnection) {
         send(MirrorStreams.copy(owner), on: connection)
     }
 
-    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+    override func waits(_ owner: StreamOwner, _ endpoint: Endpoint) {
         MirrorStreams.copy(owner).endpoint = endpoint
     }
 
-    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+    override func connectionFailed(_ owner: StreamOwner, _ reason: String) {
         let copy = MirrorStreams.copy(owner)
         copy.lookups < MirrorStreams.lookupLimit ? assign(copy) : unavailable(copy)
     }
@@ -220,7 +220,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
     // MARK: The stream
 
     override func readBody(
-        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+        _ stream: StreamOwner, into target: UnsafeMutablePointer<UInt8>, limit: Int
     ) -> BodyRead {
         let copy = MirrorStreams.copy(stream)
         let count = copy.body.read(into: target, limit: limit, loop.blocks)
@@ -237,7 +237,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
     }
 
     override func sectionBegan(
-        _ stream: UnsafeMutableRawPointer, _ section: Section
+        _ stream: StreamOwner, _ section: Section
     ) -> HeaderList? {
         let copy = MirrorStreams.copy(stream)
         guard !copy.isOver else { return nil }
@@ -247,7 +247,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
     }
 
     override func sectionEnded(
-        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+        _ stream: StreamOwner, _ section: Section, endsStream: Bool, tooLarge: Bool
     ) {
         let copy = MirrorStreams.copy(stream)
         guard !copy.isOver else { return }
@@ -261,11 +261,11 @@ final class MirrorStreams: UpstreamStreamDelegate {
         if endsStream { answered(copy) }
     }
 
-    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+    override func dataReceived(_ stream: StreamOwner, _ bytes: Bytes) {
         MirrorStreams.copy(stream).stream.consume(bytes.count)
     }
 
-    override func dataEnded(_ stream: UnsafeMutableRawPointer) { answered(MirrorStreams.copy(stream)) }
+    override func dataEnded(_ stream: StreamOwner) { answered(MirrorStreams.copy(stream)) }
 
     private func answered(_ copy: MirrorCopy) {
         guard !copy.isOver else { return }
@@ -277,7 +277,7 @@ final class MirrorStreams: UpstreamStreamDelegate {
         copy.settle()
     }
 
-    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+    override func streamClosed(_ stream: StreamOwner, _ end: StreamEnd, _ reason: CloseReason?) {
         let copy = MirrorStreams.copy(stream)
         copy.drop(.reset)
         copy.release()
@@ -298,7 +298,7 @@ extension MirrorCopy {
 
     /// The head has gone out, if the stream is open.
     fileprivate func forgetHead() {
-        guard stream.pointee.isOpen else { return }
+        guard stream.isOpen else { return }
         record.pointee.request.destroy()
         record.pointee.request = HeaderList()
         memory.shrink(by: headSize)

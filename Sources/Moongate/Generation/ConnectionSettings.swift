@@ -19,7 +19,7 @@ extension ConnectionLimits {
     }
 }
 
-extension FrameLimits {
+extension AbuseLimits {
     init(_ config: ListenerLimitsConfig) {
         self.init(controlFrames: Int32(clamping: config.controlFrames), resets: Int32(clamping: config.resets))
     }

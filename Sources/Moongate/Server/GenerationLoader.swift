@@ -122,8 +122,8 @@ struct GenerationLoader: Sendable {
             identity: .of(listener.name), name: listener.name,
             maxConcurrentStreams: listener.maxConcurrentStreams, maxHeaderBytes: listener.maxHeaderBytes,
             maxHeaderFields: listener.maxHeaderFields,
-            schedule: .init(connection), limits: ConnectionLimits(limits), frames: FrameLimits(limits),
-            watch: StallLimits(connection, limits), tls: tls,
+            schedule: .init(connection), limits: ConnectionLimits(limits), abuse: AbuseLimits(limits),
+            stalls: StallLimits(connection, limits), tls: tls,
             proxyProtocol: try listener.proxyProtocol.map { try ProxyProtocolRules($0) },
             forwardClientCertificate: listener.forwardClientCertificate)
     }

@@ -7,7 +7,7 @@ import MoongateConfig
 final class Worker: ConnectionOwner {
     let index: Int
     let loop: EventLoop
-    private let library: HTTP2SharedState
+    private let shared: ConnectionShared
     private let host: ExchangeHost
     private let downstreamStreams: DownstreamStreams
     private let upstreamServices: UpstreamServices
@@ -33,12 +33,12 @@ final class Worker: ConnectionOwner {
         distributor = plan.distributor
         refusals = RefusalLog(plan.log)
         abuses = AbuseLog(plan.log)
-        library = HTTP2SharedState()
+        shared = ConnectionShared()
         connections = WorkerConnections(
             lingering: LingeringConnections(
                 limit: LingeringConnections.limit(descriptors: FileLimit.soft(), workers: plan.registry.workers)))
         calls = UpstreamCalls(loop: loop)
-        upstreamServices = UpstreamServices(loop: loop, library: library, resolver: plan.resolver, abuses: abuses)
+        upstreamServices = UpstreamServices(loop: loop, shared: shared, resolver: plan.resolver, abuses: abuses)
         policies = Worker.policyHost(plan, loop)
         ending = WorkerEnding(loop, policies.closings, calls)
         var upstreams: [String: Upstream] = [:]
@@ -121,7 +121,7 @@ final class Worker: ConnectionOwner {
             peer: header.source ?? accepted.remote, local: header.destination ?? accepted.local,
             direct: (accepted.remote, accepted.local), forwarding: accepted.listener.forwardClientCertificate)
         let services = DownstreamServices(
-            worker: index, loop: loop, library: library, streams: downstreamStreams, owner: self,
+            worker: index, loop: loop, shared: shared, streams: downstreamStreams, owner: self,
             refusals: refusals, abuses: abuses, pending: pending, lingering: connections.lingering)
         let connection = DownstreamConnection(
             services: services, transport: transport, facts: facts, settings: accepted.listener,
@@ -146,7 +146,7 @@ final class Worker: ConnectionOwner {
     }
 
     override func endStreams(of connection: DownstreamConnection) {
-        connection.forEachOwner { Exchange(owner: $0).end(.connectionTooOld) }
+        connection.io.forEachOwner { Exchange(owner: $0).end(.connectionTooOld) }
     }
 
     /// What has begun and not ended. Nothing of it may be left for long once all clients have gone.
@@ -194,7 +194,7 @@ final class Worker: ConnectionOwner {
     func endStreams() {
         connections.lingering.endAll()
         connections.forEach { connection in
-            connection.forEachOwner { Exchange(owner: $0).end(.draining) }
+            connection.io.forEachOwner { Exchange(owner: $0).end(.draining) }
         }
     }
 
@@ -210,18 +210,18 @@ final class Worker: ConnectionOwner {
     func shed(_ bytes: UInt64) {
         var holders: [(connection: DownstreamConnection, id: Int32, held: Int)] = []
         connections.forEach { connection in
-            connection.inspectStreams { stream in
-                guard let owner = stream.pointee.owner else { return }
+            connection.io.inspectStreams { stream in
+                guard let owner = stream.owner else { return }
                 let exchange = Exchange(owner: owner)
                 let held = exchange.heldRequest.total + exchange.heldResponse.total
-                if held > 0 { holders.append((connection, stream.pointee.id, held)) }
+                if held > 0 { holders.append((connection, stream.id, held)) }
             }
         }
         holders.sort { $0.held > $1.held }
         var left = Int(clamping: bytes)
         for holder in holders where left > 0 {
             // One that ended with another before it has given its part back.
-            guard let owner = holder.connection.streams[holder.id]?.pointee.owner else { continue }
+            guard let owner = holder.connection.io.streams[holder.id]?.owner else { continue }
             left -= holder.held
             Exchange(owner: owner).shed()
             host.overload.streamReset()
@@ -233,7 +233,7 @@ final class Worker: ConnectionOwner {
         host.mirrorStreams.dropAll()
         calls.dropAlone()
         connections.lingering.endThoseThatHold()
-        connections.forEach { connection in connection.forEachOwner { Exchange(owner: $0).forgoCopies() } }
+        connections.forEach { connection in connection.io.forEachOwner { Exchange(owner: $0).forgoCopies() } }
         loop.memory.settle()
     }
 
@@ -241,7 +241,7 @@ final class Worker: ConnectionOwner {
     private func endStreams(of generation: WorkerGeneration) -> Int {
         var count = 0
         connections.forEach { connection in
-            connection.forEachOwner { owner in
+            connection.io.forEachOwner { owner in
                 let exchange = Exchange(owner: owner)
                 guard exchange.generation === generation else { return }
                 count += 1
@@ -257,14 +257,14 @@ final class Worker: ConnectionOwner {
         let mailbox = loop.mailbox
         host.post = { mailbox.post($0) }
         host.makeAlarm = { _, action in OwnedTimer(loop, action) }
-        host.resumed = { owner, verdict in Exchange(owner: owner).policiesResumed(verdict) }
-        host.waitsAgain = { owner in Exchange(owner: owner).policiesWaitAgain() }
-        host.moved = { owner in Exchange(owner: owner).bodiesMoved() }
+        host.resumed = { owner, verdict in Exchange(address: owner).policiesResumed(verdict) }
+        host.waitsAgain = { owner in Exchange(address: owner).policiesWaitAgain() }
+        host.moved = { owner in Exchange(address: owner).bodiesMoved() }
         host.callAccount = CallAccount(
-            hold: { owner, octets in Exchange(owner: owner).holdCall(octets) },
-            release: { owner, octets in Exchange(owner: owner).releaseCall(octets) })
-        host.logged = { owner in Exchange(owner: owner).logHooksEnded() }
-        host.account = { owner in Exchange(owner: owner).account }
+            hold: { owner, octets in Exchange(address: owner).holdCall(octets) },
+            release: { owner, octets in Exchange(address: owner).releaseCall(octets) })
+        host.logged = { owner in Exchange(address: owner).logHooksEnded() }
+        host.account = { owner in Exchange(address: owner).account }
         host.attach(to: loop)
         return host
     }

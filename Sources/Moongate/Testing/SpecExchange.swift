@@ -163,7 +163,7 @@ final class SpecExchange {
     private func end(_ addTrailers: (HeaderList) -> Void) {
         let outcome = FaultOutcome(
             headSent: true, isGRPC: SpecExchange.isGRPC(response), atMessageBoundary: responseBody.isAtMessageBoundary,
-            code: .cancel)
+            end: .cancelled)
         isReset = outcome != .trailers
         responseBody.end { if outcome == .trailers { addTrailers($0) } }
         state = .answered

@@ -120,7 +120,7 @@ final class Endpoint {
     }
 
     /// A stream that waits is gone.
-    func forget(_ owner: UnsafeMutableRawPointer) {
+    func forget(_ owner: StreamOwner) {
         waiting.remove(owner)
         if unsettled.remove(owner) { shared.pending.end() }
     }

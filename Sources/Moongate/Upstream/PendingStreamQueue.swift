@@ -42,7 +42,7 @@ struct PendingStreamQueue {
     }
 
     /// The stream is gone, or waits elsewhere. Nothing happens if it does not wait here.
-    mutating func remove(_ owner: UnsafeMutableRawPointer) {
+    mutating func remove(_ owner: StreamOwner) {
         guard let index = entries[head...].firstIndex(where: { $0.pendingStream.owner == owner }) else { return }
         entries.remove(at: index)
         permits.end()

@@ -16,7 +16,7 @@ struct UnsettledStreams {
     }
 
     /// The stream is gone; false: it does not wait here.
-    mutating func remove(_ owner: UnsafeMutableRawPointer) -> Bool {
+    mutating func remove(_ owner: StreamOwner) -> Bool {
         guard let index = entries.firstIndex(where: { $0.pendingStream.owner == owner }) else { return false }
         entries.remove(at: index)
         return true

@@ -124,7 +124,7 @@ final class Upstream {
     }
 
     /// A stream that waits for DNS is gone.
-    func forget(_ owner: UnsafeMutableRawPointer) { waiting.remove(owner) }
+    func forget(_ owner: StreamOwner) { waiting.remove(owner) }
 
     private func assign(_ pendingStream: PendingStream, _ excluded: Endpoint?, _ wish: EndpointPreference) -> Assignment
     {

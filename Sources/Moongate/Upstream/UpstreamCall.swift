@@ -35,7 +35,7 @@ final class UpstreamCall {
 
     /// What connections and the loop point into; its address stays the same.
     struct Record {
-        var stream = HTTP2Stream()
+        var streamRecord = StreamRecord()
         var request = HeaderList()
         var response = HeaderList()
         var trailers = HeaderList()
@@ -98,7 +98,7 @@ final class UpstreamCall {
     /// The answer's final head.
     var response: HeaderList { record.pointee.response }
     var trailers: HeaderList { record.pointee.trailers }
-    fileprivate var stream: HTTP2StreamPointer { withUnsafeMutablePointer(to: &record.pointee.stream) { $0 } }
+    fileprivate var stream: Stream { Handle(withUnsafeMutablePointer(to: &record.pointee.streamRecord) { $0 }) }
     fileprivate var timer: UnsafeMutablePointer<Timer> { withUnsafeMutablePointer(to: &record.pointee.timer) { $0 } }
 
     /// Ends the call without a word to whoever waits for it. Does nothing once it has ended.
@@ -162,15 +162,15 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     }
 
     private func start(_ call: UpstreamCall, _ completion: @escaping (UpstreamCall.Failure?) -> Void) {
-        let owner = Unmanaged.passRetained(call).toOpaque()
+        let owner = StreamOwner.retaining(call)
         call.request.joinCookies()
         active += 1
         call.calls = self
         call.completion = completion
-        call.stream.pointee.owner = owner
-        call.stream.pointee.delegate = Unmanaged.passUnretained(self)
-        call.timer.pointee.target = owner
-        call.timer.pointee.action = { UpstreamCalls.call($0).timeIsUp() }
+        call.stream.owner = owner
+        call.stream.delegate = Unmanaged.passUnretained(self)
+        call.timer.pointee.target = owner.pointer
+        call.timer.pointee.action = { UpstreamCalls.call(StreamOwner($0)).timeIsUp() }
         if call.timeout > 0 { loop.set(call.timer, at: loop.now &+ min(call.timeout, UInt64.max / 4)) }
         assign(call)
     }
@@ -188,7 +188,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         if call.isAlone { alone[ObjectIdentifier(call)] = nil }
         loop.clear(call.timer)
         // A stream that both sides have ended closes by itself.
-        if failure != nil || !call.isRequestSent { call.stream.reset(.cancel) }
+        if failure != nil || !call.isRequestSent { call.stream.reset(.cancelled) }
         let completion = call.completion
         call.completion = nil
         completion?(failure)
@@ -198,21 +198,21 @@ final class UpstreamCalls: UpstreamStreamDelegate {
 
     /// Gives back what `start` retained: nobody refers to the call any more.
     private func releaseIfDone(_ call: UpstreamCall) {
-        guard call.phase == .ended, !call.stream.pointee.isOpen, let owner = call.stream.pointee.owner else { return }
-        call.stream.pointee.owner = nil
+        guard call.phase == .ended, !call.stream.isOpen, let owner = call.stream.owner else { return }
+        call.stream.owner = nil
         call.upstream = nil
         call.endpoint = nil
-        Unmanaged<UpstreamCall>.fromOpaque(owner).release()
+        owner.release()
     }
 
-    private static func call(_ owner: UnsafeMutableRawPointer) -> UpstreamCall {
-        Unmanaged<UpstreamCall>.fromOpaque(owner).takeUnretainedValue()
+    private static func call(_ owner: StreamOwner) -> UpstreamCall {
+        owner.object(UpstreamCall.self)
     }
 
     // MARK: Finding a connection
 
     private func assign(_ call: UpstreamCall) {
-        guard let owner = call.stream.pointee.owner else { return }
+        guard let owner = call.stream.owner else { return }
         call.phase = .connecting
         call.attempts += 1
         let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
@@ -249,27 +249,27 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     }
 
     private func awaitSettings(_ call: UpstreamCall, of connection: UpstreamConnection) {
-        guard let owner = call.stream.pointee.owner else { return }
+        guard let owner = call.stream.owner else { return }
         let pendingStream = PendingStream(owner: owner, delegate: Unmanaged.passUnretained(self))
         if let overflow = connection.awaitSettings(pendingStream) { failLater(call, .unavailable(overflow)) }
     }
 
     private func stopWaiting(_ call: UpstreamCall) {
-        guard let owner = call.stream.pointee.owner else { return }
+        guard let owner = call.stream.owner else { return }
         call.endpoint?.forget(owner)
         call.upstream?.forget(owner)
     }
 
-    override func connectionReady(_ owner: UnsafeMutableRawPointer, _ connection: UpstreamConnection) {
+    override func connectionReady(_ owner: StreamOwner, _ connection: UpstreamConnection) {
         send(UpstreamCalls.call(owner), on: connection)
     }
 
-    override func waits(_ owner: UnsafeMutableRawPointer, _ endpoint: Endpoint) {
+    override func waits(_ owner: StreamOwner, _ endpoint: Endpoint) {
         UpstreamCalls.call(owner).endpoint = endpoint
     }
 
     /// Nothing was sent, so another endpoint may be tried.
-    override func connectionFailed(_ owner: UnsafeMutableRawPointer, _ reason: String) {
+    override func connectionFailed(_ owner: StreamOwner, _ reason: String) {
         let call = UpstreamCalls.call(owner)
         guard call.attempts < UpstreamCalls.attemptLimit, call.upstream != nil else {
             return end(call, .unavailable(reason))
@@ -280,7 +280,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     // MARK: The answer
 
     override func sectionBegan(
-        _ stream: UnsafeMutableRawPointer, _ section: Section
+        _ stream: StreamOwner, _ section: Section
     ) -> HeaderList? {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return nil }
@@ -288,7 +288,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
     }
 
     override func sectionEnded(
-        _ stream: UnsafeMutableRawPointer, _ section: Section, endsStream: Bool, tooLarge: Bool
+        _ stream: StreamOwner, _ section: Section, endsStream: Bool, tooLarge: Bool
     ) {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return }
@@ -302,7 +302,7 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         if endsStream { end(call, nil) }
     }
 
-    override func dataReceived(_ stream: UnsafeMutableRawPointer, _ bytes: Bytes) {
+    override func dataReceived(_ stream: StreamOwner, _ bytes: Bytes) {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return }
         // An answer without end would hold the call's part of the account for ever, also where nobody reads it.
@@ -312,13 +312,13 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         call.stream.consume(bytes.count)
     }
 
-    override func dataEnded(_ stream: UnsafeMutableRawPointer) {
+    override func dataEnded(_ stream: StreamOwner) {
         let call = UpstreamCalls.call(stream)
         end(call, call.isHeadKnown ? nil : .reset("a body without a head"))
     }
 
     override func readBody(
-        _ stream: UnsafeMutableRawPointer, into target: UnsafeMutablePointer<UInt8>, limit: Int
+        _ stream: StreamOwner, into target: UnsafeMutablePointer<UInt8>, limit: Int
     ) -> BodyRead {
         let call = UpstreamCalls.call(stream)
         let count = min(limit, call.body.count - call.sentBytes)
@@ -331,16 +331,16 @@ final class UpstreamCalls: UpstreamStreamDelegate {
         return .last(count)
     }
 
-    override func streamClosed(_ stream: UnsafeMutableRawPointer, _ code: ErrorCode, _ reason: CloseReason?) {
+    override func streamClosed(_ stream: StreamOwner, _ end: StreamEnd, _ reason: CloseReason?) {
         let call = UpstreamCalls.call(stream)
         guard call.phase == .sent else { return releaseIfDone(call) }
         // Streams that the upstream did not process are sent again, once (RFC 9113 §8.7).
-        if code == .refusedStream && reason == nil && !call.isHeadKnown && !call.wasSentAgain {
+        if end.isRefused && reason == nil && !call.isHeadKnown && !call.wasSentAgain {
             call.wasSentAgain = true
             call.response.reset()
             return assign(call)
         }
-        end(call, .reset(reason?.text ?? "HTTP/2 error code \(code.rawValue)"))
+        self.end(call, .reset(reason?.text ?? end.text))
     }
 }
 

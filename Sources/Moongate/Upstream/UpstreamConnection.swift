@@ -1,5 +1,5 @@
-/// An HTTP/2 connection to an endpoint, shared by the streams of many clients.
-final class UpstreamConnection: HTTP2Connection {
+/// A connection to an endpoint, shared by the streams of many clients.
+final class UpstreamConnection: Connection {
     /// Octets that one response may have under way, once its client has taken some and `limits.response_buffer` has room.
     static let streamWindow: Int32 = 256 * 1024
     /// The connection's window is refilled on receipt, so it only bounds what is on the wire.
@@ -9,6 +9,9 @@ final class UpstreamConnection: HTTP2Connection {
     /// Octets: a server that takes fewer takes hardly any request.
     private static let leastHeadLimit = 1024
 
+    private static let maxHeaderBytes = 1 << 20
+
+    private let loop: EventLoop
     let endpoint: Endpoint
     /// No new streams: the upstream said GOAWAY, the endpoint was removed, or stream ids run out.
     private(set) var isRetired = false
@@ -27,23 +30,22 @@ final class UpstreamConnection: HTTP2Connection {
         self.endpoint = endpoint
         let services = endpoint.services
         idleSince = services.loop.now
+        loop = services.loop
         super.init(
-            loop: services.loop, library: services.library, acceptor: nil, transport: transport, maxHeaderBytes: 1 << 20
-        )
+            ConnectionIO(
+                loop: services.loop, shared: services.shared, transport: transport,
+                settings: EngineSettings(
+                    side: .client, maxHeaderBytes: UpstreamConnection.maxHeaderBytes,
+                    streamWindow: ConnectionAccounts.firstWindow, largestStreamWindow: UpstreamConnection.streamWindow,
+                    connectionWindow: UpstreamConnection.connectionWindow)))
     }
 
     @inline(__always) var hasRoom: Bool {
-        !isRetired && !isClosed && streams.count < min(peerStreamLimit, UpstreamConnection.streamLimit)
+        !isRetired && !isClosed && io.streams.count < min(engine.peerStreamLimit, UpstreamConnection.streamLimit)
     }
 
     func begin() {
-        begin(
-            .client,
-            [
-                (.enablePush, 0),
-                (.initialWindowSize, UInt32(HTTP2Connection.firstWindow)),
-                (.maxHeaderListSize, UInt32(maxHeaderBytes)),
-            ], window: UpstreamConnection.connectionWindow, largestStreamWindow: UpstreamConnection.streamWindow)
+        io.begin()
         guard !isClosed, endpoint.lifetime.schedule != ConnectionSchedule.Settings() else { return }
         let manager = ConnectionManager(endpoint.lifetime.schedule, of: self, loop: loop)
         self.manager = manager
@@ -55,7 +57,7 @@ final class UpstreamConnection: HTTP2Connection {
         guard !isRetired else { return }
         isRetired = true
         endpoint.connectionRetired(self)
-        if streams.count == 0 { submitGoAway() }
+        if io.streams.count == 0 { engine.refuseStreams() }
     }
 
     /// What became of a request that was to be sent.
@@ -71,10 +73,10 @@ final class UpstreamConnection: HTTP2Connection {
 
     /// Sends a request on a stream whose delegate and owner are set.
     func open(
-        _ stream: HTTP2StreamPointer, _ headers: HeaderList, hasBody: Bool
+        _ stream: Stream, _ headers: HeaderList, hasBody: Bool
     ) -> Opening {
         guard endpoint.admitStream() else { return .noRoom }
-        let submission = submitRequest(headers, hasBody: hasBody, stream: stream)
+        let submission = engine.submitRequest(stream, headers, hasBody: hasBody)
         guard case .sent = submission else { return notOpened(submission) }
         endpoint.streamOpened()
         return .opened
@@ -107,11 +109,11 @@ final class UpstreamConnection: HTTP2Connection {
         return nil
     }
 
-    override func goAwayReceived() { retire() }
+    override func peerIsLeaving() { retire() }
 
     override func abused(_ kind: Abuse) { endpoint.abused(kind) }
 
-    override func settingsReceived() {
+    override func peerIsReady() {
         tellSmallLimit()
         if !isConfirmed {
             isConfirmed = true
@@ -124,23 +126,23 @@ final class UpstreamConnection: HTTP2Connection {
 
     /// Hardly a request fits: somebody has to know why they all fail.
     private func tellSmallLimit() {
-        let limit = core.pointee.peerHeadLimit
+        let limit = engine.peerHeadLimit
         guard limit < UpstreamConnection.leastHeadLimit, limit != toldLimit else { return }
         toldLimit = limit
         endpoint.announcedHeadLimit(limit)
     }
 
-    override func streamEnded(_ code: ErrorCode) {
+    override func streamEnded() {
         endpoint.streamEnded()
-        if streams.count == 0 { idleSince = loop.now }
-        if isRetired && streams.count == 0 { submitGoAway() }
+        if io.streams.count == 0 { idleSince = loop.now }
+        if isRetired && io.streams.count == 0 { engine.refuseStreams() }
     }
 
     override func roomIsThere() { endpoint.roomIsThere() }
 
-    override func connectionClosed(_ reason: CloseReason) {
+    override func closed(_ reason: CloseReason) {
         settingsTimer = nil
-        for _ in 0..<streams.count { endpoint.streamEnded() }
+        for _ in 0..<io.streams.count { endpoint.streamEnded() }
         endpoint.connectionClosed(self, reason)
     }
 }
@@ -149,13 +151,13 @@ extension UpstreamConnection: ManagedConnection {
     var scheduleView: ConnectionSchedule.View? {
         guard !isClosed else { return nil }
         return ConnectionSchedule.View(
-            now: loop.now, isEstablished: true, heardAt: core.pointee.heardAt,
-            idleSince: streams.count == 0 ? idleSince : nil)
+            now: loop.now, isEstablished: true, heardAt: io.state.heardAt,
+            idleSince: io.streams.count == 0 ? idleSince : nil)
     }
 
     func perform(_ action: ConnectionSchedule.Action) {
         switch action {
-        case .ping: submitPing()
+        case .ping: engine.ping()
         case .drain: retire()
         // Streams may go on as long as they like.
         case .notice, .endDrain, .endStreams: break

@@ -1,7 +1,7 @@
 /// What everything upstream of one worker shares.
 struct UpstreamServices {
     let loop: EventLoop
-    let library: HTTP2SharedState
+    let shared: ConnectionShared
     let resolver: Resolver
     /// `nil`: nobody wants to know.
     var abuses: AbuseLog?

@@ -4,23 +4,23 @@ import Testing
 
 @Suite struct FaultTests {
     @Test func S5beforeTheHeadAFaultIsAWholeAnswer() {
-        let outcome = FaultOutcome(headSent: false, isGRPC: true, atMessageBoundary: true, code: .cancel)
+        let outcome = FaultOutcome(headSent: false, isGRPC: true, atMessageBoundary: true, end: .cancelled)
         #expect(outcome == .reply)
     }
 
     @Test func X3atAMessageBoundaryAFaultIsTrailers() {
-        let outcome = FaultOutcome(headSent: true, isGRPC: true, atMessageBoundary: true, code: .cancel)
+        let outcome = FaultOutcome(headSent: true, isGRPC: true, atMessageBoundary: true, end: .cancelled)
         #expect(outcome == .trailers)
     }
 
     @Test func X3withinAMessageTheResetKeepsItsCode() {
-        let outcome = FaultOutcome(headSent: true, isGRPC: true, atMessageBoundary: false, code: .enhanceYourCalm)
-        #expect(outcome == .reset(.enhanceYourCalm))
+        let outcome = FaultOutcome(headSent: true, isGRPC: true, atMessageBoundary: false, end: .overloaded)
+        #expect(outcome == .reset(.overloaded))
     }
 
     @Test func X3aCutResponseNeverEndsWithoutError() {
         for isGRPC in [true, false] {
-            let outcome = FaultOutcome(headSent: true, isGRPC: isGRPC, atMessageBoundary: false, code: .noError)
+            let outcome = FaultOutcome(headSent: true, isGRPC: isGRPC, atMessageBoundary: false, end: .complete)
             #expect(outcome == .reset(.internalError))
         }
     }
@@ -31,11 +31,11 @@ import Testing
             (11, .resourceExhausted), (12, .permissionDenied), (5, .internal), (99, .internal),
         ] as [(UInt32, GRPCStatus)])
     func X1resetCodesBecomeStatuses(code: UInt32, status: GRPCStatus) {
-        #expect(Fault.upstreamReset(ErrorCode(rawValue: code), nil, upstream: "main").status == status)
+        #expect(Fault.upstreamReset(StreamEnd(ErrorCode(rawValue: code)), nil, upstream: "main").status == status)
     }
 
     @Test func C3aLostConnectionIsUnavailable() {
-        let fault = Fault.upstreamReset(.cancel, .peerClosed, upstream: "main")
+        let fault = Fault.upstreamReset(.cancelled, .peerClosed, upstream: "main")
         #expect(fault.status == .unavailable)
         #expect(fault.message.contains("closed by the peer"))
     }

@@ -2,13 +2,13 @@ import Testing
 
 @testable import Moongate
 
-@Suite struct SeekerQueueTests {
+@Suite struct PendingStreamQueueTests {
     private let delegate = UpstreamStreamDelegate()
     private let permits = SharedLimit()
 
     private func pendingStream(_ number: Int) throws -> PendingStream {
         PendingStream(
-            owner: try #require(UnsafeMutableRawPointer(bitPattern: 16 * number)),
+            owner: StreamOwner(try #require(UnsafeMutableRawPointer(bitPattern: 16 * number))),
             delegate: Unmanaged.passUnretained(delegate))
     }
 
@@ -18,7 +18,7 @@ import Testing
     }
 
     private func index(_ entry: PendingStreamQueue.Entry?) -> Int? {
-        entry.map { Int(bitPattern: $0.pendingStream.owner) / 16 }
+        entry.map { Int(bitPattern: $0.pendingStream.owner.pointer) / 16 }
     }
 
     @Test func oneThatIsForgottenWhileOthersAreToldIsNotToldAnyMore() throws {

@@ -211,7 +211,7 @@ import Testing
             let dead = try #require(SocketAddress("127.0.0.1:1"))
             resolver = try Resolver(
                 DNSSettings(servers: [dead], timeout: 1_000_000_000, attempts: 1), resolverLog: .silent)
-            services = UpstreamServices(loop: try EventLoop(), library: HTTP2SharedState(), resolver: resolver)
+            services = UpstreamServices(loop: try EventLoop(), shared: ConnectionShared(), resolver: resolver)
         }
 
         func fresh(_ config: UpstreamConfig) -> [String] {

@@ -63,7 +63,7 @@ final class HealthCoordinator {
     init(loop: EventLoop, resolver: Resolver, log: Logger) {
         self.loop = loop
         self.log = log
-        services = UpstreamServices(loop: loop, library: HTTP2SharedState(), resolver: resolver)
+        services = UpstreamServices(loop: loop, shared: ConnectionShared(), resolver: resolver)
         calls = UpstreamCalls(loop: loop)
     }
 
