@@ -296,6 +296,19 @@ extension Pooled where Record == ExchangeRecord {
         return run
     }
 
+    /// Goes on with `next`, which differs from the exchange's generation in one script engine: `next` has another in the place of
+    /// `engine`. An exchange that has entered `engine` keeps it, with all that its scripts know of the call.
+    func change(from generation: WorkerGeneration, to next: WorkerGeneration, without engine: PolicyEngine) {
+        guard self.generation === generation else { return }
+        if let run = self.policyRun {
+            guard !run.hasEntered(engine), let policies = next.policies else { return }
+            run.instances = policies.instances
+            run.subject.view = next.policyView
+        }
+        self.generationReference?.release()
+        self.generationReference = Unmanaged.passRetained(next)
+    }
+
     /// Gives the run back, waiting or not.
     func endRun() {
         guard let run = self.policyRun else { return }

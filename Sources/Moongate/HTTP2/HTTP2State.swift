@@ -145,3 +145,36 @@ struct ResetStreams {
         ids.remove(at: index)
     }
 }
+
+extension Handle where Record == HTTP2State {
+    // Said here again: the compiler does not always see through the key paths that stand for them.
+    @inline(__always) var queues: StreamQueues {
+        get { pointer.pointee.queues }
+        nonmutating _modify { yield &pointer.pointee.queues }
+    }
+
+    @inline(__always) var section: HTTP2State.SectionProgress {
+        get { pointer.pointee.section }
+        nonmutating _modify { yield &pointer.pointee.section }
+    }
+
+    @inline(__always) var data: HTTP2State.DataProgress {
+        get { pointer.pointee.data }
+        nonmutating _modify { yield &pointer.pointee.data }
+    }
+
+    @inline(__always) var encoder: HeaderEncoder {
+        get { pointer.pointee.encoder }
+        nonmutating _modify { yield &pointer.pointee.encoder }
+    }
+
+    @inline(__always) var decoder: HeaderDecoder {
+        get { pointer.pointee.decoder }
+        nonmutating _modify { yield &pointer.pointee.decoder }
+    }
+
+    @inline(__always) var resets: ResetStreams {
+        get { pointer.pointee.resets }
+        nonmutating _modify { yield &pointer.pointee.resets }
+    }
+}

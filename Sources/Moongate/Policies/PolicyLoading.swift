@@ -15,9 +15,13 @@ struct PolicyLoading {
     }
     private let engine: PolicyEngine
     private var file: PolicyUnit.File { engine.unit.file }
+    private let times: PolicyUnit.LoadTimes
     private var diagnostics: [Diagnostic] = []
 
-    init(_ engine: PolicyEngine) { self.engine = engine }
+    init(_ engine: PolicyEngine) {
+        self.engine = engine
+        times = engine.unit.loadTimes
+    }
 
     mutating func run() throws(DiagnosticList) {
         do {
@@ -41,7 +45,7 @@ struct PolicyLoading {
     private mutating func load() -> Hooks? {
         do {
             let loaded = try engine.vm.load(
-                file.source, name: file.chunkName, milliseconds: file.loadMilliseconds)
+                file.source, name: file.chunkName, milliseconds: times.chunk)
             let hooks = Hooks(
                 request: try hook("request", loaded), response: try hook("response", loaded),
                 message: try engine.vm.function("on_grpc_message", in: loaded),
@@ -99,7 +103,7 @@ struct PolicyLoading {
             engine.instances[index].close = try limited(hooks.close, instance)?.raw ?? 0
             guard let initialise = hooks.initialise else { return }
             // Loading is no hook: nobody waits for an answer meanwhile.
-            let patient = try engine.vm.limited(initialise, milliseconds: instance.loadMilliseconds)
+            let patient = try engine.vm.limited(initialise, milliseconds: times.instances[index])
             defer { engine.vm.release(patient) }
             if engine.vm.start(patient, argument: config) != .finished { throw engine.vm.lastError }
         } catch {

@@ -15,6 +15,8 @@ final class PolicyProgram: @unchecked Sendable {
     }
 
     let units: [PolicyUnit]
+    /// By the unit; those of a unit that goes on are in force once the program is.
+    private let loadTimes: [PolicyUnit.LoadTimes]
     /// By the number that chains have for an instance.
     let places: [Place]
     /// Bytes that all script engines of a worker may hold.
@@ -34,6 +36,7 @@ final class PolicyProgram: @unchecked Sendable {
 
     init(_ plan: PolicyPlan, units: [PolicyUnit]) {
         self.units = units
+        loadTimes = plan.units.map(\.loadTimes)
         places = plan.places
         memoryLimit = plan.memoryLimit
         upstreams = plan.upstreams
@@ -48,6 +51,9 @@ final class PolicyProgram: @unchecked Sendable {
     deinit {
         for chain in listenerChains + routeChains + exceptions.values { chain.free() }
     }
+
+    /// The program is in force from now on.
+    func takeEffect() { for (unit, times) in zip(units, loadTimes) { unit.use(times) } }
 
     /// No route and no listener has a policy.
     var isEmpty: Bool { places.isEmpty }

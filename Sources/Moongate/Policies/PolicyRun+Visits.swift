@@ -32,6 +32,16 @@ extension Pooled where Record == PolicyRunRecord {
         }
     }
 
+    /// Some hook of the run has been in `engine`.
+    func hasEntered(_ engine: PolicyEngine) -> Bool {
+        var next = self.visits
+        while let visit = next {
+            if visit.pointee.engine?.toOpaque() == Unmanaged.passUnretained(engine).toOpaque() { return true }
+            next = visit.pointee.next
+        }
+        return false
+    }
+
     /// Another phase begins: every object that was lent in the one before is dead.
     func renew() {
         var next = self.visits

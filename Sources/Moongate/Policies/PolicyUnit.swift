@@ -18,7 +18,7 @@ final class PolicyUnit: Sendable {
         var onError: PolicyReference.OnError
         /// CPU time of one run of a hook.
         var milliseconds: UInt32
-        /// CPU time of `on_init`. Two uses that differ in it alone are one instance, which has the longer time.
+        /// CPU time of `on_init`, see `LoadTimes`. Two uses that differ in it alone are one instance, which has the longer time.
         var loadMilliseconds: UInt32
         /// Where the configuration names it first.
         var location: SourceLocation
@@ -40,7 +40,7 @@ final class PolicyUnit: Sendable {
         var firstLine = 1
         /// Bytes that it may hold on one worker.
         var memoryLimit: Int
-        /// CPU time of its main chunk: the longest that one of its uses has.
+        /// CPU time of its main chunk, see `LoadTimes`: the longest that one of its uses has.
         var loadMilliseconds: UInt32 = 0
 
         /// What a file is known by over reloads: several sources may stand in one configuration.
@@ -92,16 +92,37 @@ final class PolicyUnit: Sendable {
         var names = PolicyResources.Names()
     }
 
+    /// CPU time that engines have to load, in milliseconds. They change nothing about an engine that has been loaded, so a unit goes on
+    /// when they change.
+    struct LoadTimes: Sendable {
+        /// Of the file's main chunk.
+        var chunk: UInt32
+        /// Of `on_init`, by instance.
+        var instances: [UInt32]
+    }
+
     let file: File
     let instances: [Instance]
     let terms: Terms
     let findings: Findings
+    /// Those of the configuration in force.
+    private let times: Locked<LoadTimes>
 
     init(file: File, instances: [Instance], terms: Terms, findings: Findings = Findings()) {
         self.file = file
         self.instances = instances
         self.terms = terms
         self.findings = findings
+        times = Locked(LoadTimes(chunk: file.loadMilliseconds, instances: instances.map(\.loadMilliseconds)))
+    }
+
+    /// What an engine that is loaded now has.
+    var loadTimes: LoadTimes { times.withLock { $0 } }
+
+    /// Puts the times of another configuration in force, for engines that are made from now on. `new` is for the same instances.
+    func use(_ new: LoadTimes) {
+        guard new.instances.count == instances.count else { return }
+        times.withLock { $0 = new }
     }
 
     /// The same unit, once it has been loaded.

@@ -76,7 +76,9 @@ final class EngineReplacement {
         guard let item = cases[key], let old = item.old else { return }
         switch outcome {
         case .success(let handover):
-            guard let engine = handover.take(), engine.unit === item.unit else { return }
+            guard let engine = handover.take(), engine.unit === item.unit else {
+                return begin(item, after: Offences.longest)
+            }
             item.old = nil
             cells.engineReplacements.add()
             old.services.logger.notice(

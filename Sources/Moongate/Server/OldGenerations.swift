@@ -12,7 +12,8 @@ final class OldGenerations {
     private struct Entry {
         weak var generation: WorkerGeneration?
         let replaced: Instant
-        var isSettled = false
+        /// What has been done about it since it was too old, or one too many.
+        var settled: ReloadConfig.WhenExceeded?
     }
 
     private static let interval: UInt64 = 10_000_000_000
@@ -44,10 +45,12 @@ final class OldGenerations {
         cells.oldGenerations.set(UInt64(entries.count))
         let tooMany = max(0, entries.count - limits.maxGenerations)
         let age = UInt64(clamping: limits.maxAge.nanoseconds)
-        for index in entries.indices where !entries[index].isSettled {
+        // One that was only told of ends where a later reload wants that.
+        for index in entries.indices
+        where entries[index].settled != .reset && entries[index].settled != limits.whenExceeded {
             let isTooOld = age > 0 && loop.now &- entries[index].replaced >= age
             guard index < tooMany || isTooOld, let generation = entries[index].generation else { continue }
-            entries[index].isSettled = true
+            entries[index].settled = limits.whenExceeded
             settle(generation, isTooOld ? "too old" : "too many")
         }
         guard !entries.isEmpty else { return }

@@ -326,6 +326,7 @@ extension Server: ControlDelegate {
         resolver.use(DNSSettings(new.config.dns))
         acceptors.use(new.config.overload)
         registry.copies.setLimit(new.config.limits.copyBuffer)
+        new.program.takeEffect()
         for (index, worker) in workers.enumerated() {
             let policies = candidate.engines.isEmpty ? nil : candidate.engines[index]
             let activity = worker.activity

@@ -163,11 +163,21 @@ final class Worker: ConnectionOwner {
         forgetListeners()
     }
 
-    /// A new engine for a policy in force. Exchanges that have begun keep the old one.
+    /// A new engine for a policy in force. Exchanges that have entered the old one keep it.
     private func replace(_ old: PolicyEngine, by new: PolicyEngine) {
         let current = host.generation
         guard let set = current.policies, set.leases.contains(where: { $0.engine === old }) else { return }
-        serve(current.with(set.replacing(old, by: PolicyEngineLease(new, on: policies))))
+        let next = current.with(set.replacing(old, by: PolicyEngineLease(new, on: policies)))
+        serve(next)
+        // Only exchanges that have entered the old engine keep it. The last use of `current` may close it, which runs scripts.
+        withExtendedLifetime(current) {
+            connections.forEach { connection in
+                connection.io.inspectStreams { stream in
+                    guard let owner = stream.owner else { return }
+                    Exchange(owner: owner).change(from: current, to: next, without: old)
+                }
+            }
+        }
     }
 
     private func serve(_ next: WorkerGeneration) {

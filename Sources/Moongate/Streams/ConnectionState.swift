@@ -93,3 +93,36 @@ struct ConnectionAccounts {
     /// and is kept for each stream of a client that takes nothing.
     static let firstWindow: Int32 = 4 * 1024
 }
+
+extension Handle where Record == ConnectionState {
+    // Said here again: the compiler does not always see through the key paths that stand for them.
+    @inline(__always) var streams: OpenStreams {
+        get { pointer.pointee.streams }
+        nonmutating _modify { yield &pointer.pointee.streams }
+    }
+
+    @inline(__always) var budget: AbuseBudget {
+        get { pointer.pointee.budget }
+        nonmutating _modify { yield &pointer.pointee.budget }
+    }
+
+    @inline(__always) var accounts: ConnectionAccounts {
+        get { pointer.pointee.accounts }
+        nonmutating _modify { yield &pointer.pointee.accounts }
+    }
+
+    @inline(__always) var output: OutputBuffer {
+        get { pointer.pointee.output }
+        nonmutating _modify { yield &pointer.pointee.output }
+    }
+
+    @inline(__always) var borrowed: BorrowedSegments {
+        get { pointer.pointee.borrowed }
+        nonmutating _modify { yield &pointer.pointee.borrowed }
+    }
+
+    @inline(__always) var unsent: PendingBytes {
+        get { pointer.pointee.unsent }
+        nonmutating _modify { yield &pointer.pointee.unsent }
+    }
+}

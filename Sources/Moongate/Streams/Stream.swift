@@ -41,6 +41,12 @@ struct StreamRecord {
 typealias Stream = Handle<StreamRecord>
 
 extension Handle where Record == StreamRecord {
+    // Said here again: the compiler does not always see through the key path that stands for it.
+    @inline(__always) var state: StreamState {
+        get { pointer.pointee.state }
+        nonmutating _modify { yield &pointer.pointee.state }
+    }
+
     /// Calls `body` with the delegate and what it knows the stream by; `nil` for a stream that nobody owns.
     @inline(__always) func report<Result>(_ body: (StreamDelegate, StreamOwner) -> Result) -> Result? {
         guard let delegate = self.delegate, let owner = self.owner else { return nil }

@@ -99,6 +99,8 @@ final class InlineEdge {
         replaced.append(Replaced(generation: generation))
         generation = next.generation
         listeners = next.listeners
+        registry.copies.setLimit(generation.config.limits.copyBuffer)
+        generation.program.takeEffect()
         worker.adopt(generation, next.engines.first)
     }
 }
