@@ -228,6 +228,44 @@ def test_a_policy_that_leaks_gets_a_new_engine_and_no_other_does(edge, client):
     assert proxy.metric("moongate_policy_memory_exceeded_total", policy="innocent") == 0
 
 
+@pytest.mark.parametrize("innocent", [None, COUNTER.format(name="innocent")], ids=["no-policy", "another-policy"])
+def test_streams_that_never_entered_a_replaced_engine_are_not_ended_for_it(moongate, backend, client, innocent):
+    """The engine is replaced again and again, and old ones are to be ended at once; a stream of another route lives on."""
+    routes = [
+        {"name": "guilty", "match": {"method": "Unary"}, "upstream": "main",
+         "policies": [{"policy": "policies/guilty.lua", "memory_limit": "1MiB"}]},
+        route(policies=["policies/innocent.lua"] if innocent else []),
+    ]
+    proxy = moongate(
+        configuration(
+            backend.address, routes=routes, workers=1, reload={"max_generations": 1, "max_age": "1s", "when_exceeded": "reset"}),
+        policies={"guilty.lua": LEAK, "innocent.lua": innocent or "-- unused"})
+    more = threading.Event()
+
+    def orders():
+        yield Order(answer_bytes=3)
+        more.wait(30)
+
+    stream = client(proxy.address).probe.Bidi(orders(), timeout=60)
+    next(stream)
+    caller = client(proxy.address)
+
+    def replaced():
+        for _ in range(20):
+            try:
+                caller.unary()
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return proxy.metric("moongate_policy_engine_replacements_total") >= 3
+
+    eventually(replaced, 20, what="three replacements")
+    # Nothing keeps an old engine: the stream has gone over to the new ones.
+    eventually(lambda: proxy.metric("moongate_policy_old_engines") == 0, 15, what="no old generation")
+    assert proxy.metric("moongate_policy_retired_streams_total") == 0
+    more.set()
+    assert len(list(stream)) == 0 and stream.code() is grpc.StatusCode.OK
+
+
 WAIT = """
 local moon = require "moon"
 function on_request(handle)

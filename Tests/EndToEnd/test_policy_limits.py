@@ -158,6 +158,28 @@ def test_endless_streams_keep_only_so_many_old_generations(moongate, backend, cl
     assert len(proxy.wait_entries(lambda entry: "old script engine alive" in entry["message"], 2)) == 2
 
 
+def test_a_reload_ends_streams_that_an_earlier_one_only_told_of(moongate, backend, client):
+    def config(when_exceeded):
+        return configuration(
+            backend.address, routes=[route(policies=[{"policy": "policies/p.lua"}])],
+            reload={"max_generations": 1, "when_exceeded": when_exceeded})
+
+    proxy = moongate(config("finish"), policies={"p.lua": "function on_request() end -- 0"})
+    caller = client(proxy.address)
+    streams = []
+    for number in range(1, 3):
+        streams.append(_Stream(caller))
+        proxy.overwrite("policies/p.lua", f"function on_request() end -- {number}")
+        proxy.wait_generation(number + 1)
+    proxy.wait_for_line("streams keep an old script engine alive", 5)
+    proxy.configure(config("reset"))
+    proxy.reload()
+    proxy.wait_for_line("ended the streams that kept an old script engine alive", 20)
+    assert streams[0].call.code() is grpc.StatusCode.UNAVAILABLE
+    streams[1].finish()
+    assert streams[1].call.code() is grpc.StatusCode.OK
+
+
 def test_old_generations_end_with_their_age(moongate, backend, client):
     proxy = moongate(
         configuration(

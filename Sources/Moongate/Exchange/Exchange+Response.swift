@@ -31,11 +31,9 @@ extension Pooled where Record == ExchangeRecord {
 
     /// The response is the upstream's word: nothing is sent twice from here on (F6).
     func acceptResponse() {
-        if let host = self.host {
-            self.answeredAt = host.loop.now
-            self.requestBody.commit(host.loop.blocks)
-            releaseKept()
-        }
+        self.hostReference?._withUnsafeGuaranteedRef { self.answeredAt = $0.loop.now }
+        _ = withBlocks { self.requestBody.commit($0) }
+        releaseKept()
         if self.hedges != nil { self.hedges?.cancelAll() }
         if self.attempt.charged > 0 { releaseRetries() }
         if self.hashCookie != 0 { setHashCookie() }
@@ -134,8 +132,8 @@ extension Pooled where Record == ExchangeRecord {
 
     /// Bytes for the client, as its connection has room for them.
     func readResponse(into target: UnsafeMutablePointer<UInt8>, limit: Int) -> BodyRead {
-        guard let host = self.host else { return .failed }
-        let count = self.responseBody.read(into: target, limit: limit, host.loop.blocks)
+        let read = withBlocks { self.responseBody.read(into: target, limit: limit, $0) }
+        guard let count = read else { return .failed }
         self.bytesOut &+= UInt64(count)
         if let run = self.policyRun, run.responseBody != nil {
             if count > 0 { run.queueWasRead() }

@@ -154,6 +154,11 @@ extension Pooled where Record == ExchangeRecord {
     /// Where the request was sent last.
     var endpoint: Endpoint? { self.endpointReference?.takeUnretainedValue() }
 
+    /// Lends the worker's memory for bodies; `nil`: there is no worker.
+    @inline(__always) func withBlocks<Result>(_ body: (BlockPool) -> Result) -> Result? {
+        self.hostReference?._withUnsafeGuaranteedRef { body($0.loop.blocks) }
+    }
+
     /// Lends what the record keeps until it is recycled, without counting references as `generation` and `facts` do.
     /// What may end the exchange comes last in `body`.
     @inline(__always) func lend(_ body: (WorkerGeneration, ConnectionFacts) -> Void) {

@@ -76,7 +76,7 @@ struct Fault {
         if let reason {
             return Fault("upstream_connection_lost", .unavailable, 503, "upstream \(upstream): \(reason.text)")
         }
-        let status = GRPCStatus(resetCode: ErrorCode(end).rawValue) ?? .internal
+        let status = GRPCStatus(end)
         return Fault(
             "upstream_reset", status, 502,
             "upstream \(upstream) reset the stream with \(end.text)")

@@ -17,16 +17,15 @@ extension GRPCStatus {
         self = respondStatus == 431 ? .unknown : GRPCStatus(httpStatus: respondStatus)
     }
 
-    /// What RST_STREAM with this HTTP/2 error code (RFC 9113 §7) means to a gRPC caller; `nil` for
-    /// STREAM_CLOSED, which is for the log only. Codes that nobody defined count as INTERNAL_ERROR.
-    init?(resetCode: UInt32) {
-        switch resetCode {
-        case 0x5: return nil  // STREAM_CLOSED
-        case 0x7: self = .unavailable  // REFUSED_STREAM
-        case 0x8: self = .cancelled  // CANCEL
-        case 0xb: self = .resourceExhausted  // ENHANCE_YOUR_CALM
-        case 0xc: self = .permissionDenied  // INADEQUATE_SECURITY
-        default: self = .internal
+    /// The meaning of a stream's early end to a gRPC caller (gRPC over HTTP/2, "Errors"). Codes that nobody defined count as
+    /// INTERNAL_ERROR.
+    init(_ end: StreamEnd) {
+        switch end {
+        case .refused, .cutOff: self = .unavailable
+        case .cancelled: self = .cancelled
+        case .overloaded: self = .resourceExhausted
+        case .code(0xc): self = .permissionDenied  // INADEQUATE_SECURITY
+        case .complete, .internalError, .protocolError, .code: self = .internal
         }
     }
 

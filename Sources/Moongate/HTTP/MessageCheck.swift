@@ -35,7 +35,7 @@ struct MessageCheck {
     var isInterim: Bool { kind == .response && status < 200 }
 
     /// The next field of the section.
-    @inline(__always) mutating func take(_ field: HeaderDecoder.Field) {
+    @inline(__always) mutating func take(_ field: DecodedField) {
         guard field.isSound else { return isMalformed = true }
         if field.name[0] == UInt8(ascii: ":") {
             if !takePseudo(field.id, field.value) { isMalformed = true }

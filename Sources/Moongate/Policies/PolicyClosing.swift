@@ -1,9 +1,11 @@
+import CMoongate
 import MoongateLua
 
 /// The end of a policy that has served: its `on_close` hooks run, last one first, and may wait and call upstreams until the
 /// time is up. Keeps the engine until all of them have ended or were given up.
 ///
-/// They wait at the same time, each in a run without an exchange, as timers have.
+/// They wait at the same time, each in a run without an exchange, as timers have. Like other runs they begin in a later turn where the time
+/// of scripts in this one is over.
 final class PolicyClosing {
     /// Nanoseconds that the hooks of one engine have in all.
     static let limit: UInt64 = 1_000_000_000
@@ -11,10 +13,14 @@ final class PolicyClosing {
     private let engine: PolicyEngine
     private let time: UInt64
     private let whenDone: () -> Void
+    /// The instances whose hooks have not begun, in their order.
+    private var left: [Int] = []
+    /// Begins the next of them in a later turn; `nil`: it is their turn, or none is left.
+    private var step: PolicyStep?
     /// Those that wait.
     private var runs: [PolicyRun] = []
     private var alarm: (any PolicyAlarm)?
-    private var isStarting = true
+    private var isOver = false
 
     init(_ engine: PolicyEngine, within time: UInt64, _ whenDone: @escaping () -> Void) {
         self.engine = engine
@@ -24,15 +30,9 @@ final class PolicyClosing {
 
     /// On the thread that owns the VM.
     func begin() {
-        for index in (0..<engine.unit.instances.count).reversed() where engine.instances[index].close != 0 {
-            guard let run = engine.host?.begin(owner: nil, engine.instances) else {
-                failed(index, LuaError(reason: .memory, message: "no memory for on_close"), .memoryLimit)
-                continue
-            }
-            if run.startClose(Int32(index)) == .pause { runs.append(run) } else { engine.host?.end(run) }
-        }
-        isStarting = false
-        guard !runs.isEmpty else { return finish() }
+        left = (0..<engine.unit.instances.count).reversed().filter { engine.instances[$0].close != 0 }
+        beginHooks()
+        guard !isOver else { return }
         // Without a loop nothing would ever go on.
         guard let alarm = engine.host?.makeAlarm?(.sleep, { [weak self] in self?.timeIsUp() }) else {
             return timeIsUp()
@@ -41,18 +41,52 @@ final class PolicyClosing {
         alarm.set(after: time)
     }
 
+    private func beginHooks() {
+        step = nil
+        while let index = left.first {
+            if mg_turn_is_spent() && postpone() { return }
+            left.removeFirst()
+            begin(index)
+        }
+        finishIfDone()
+    }
+
+    private func postpone() -> Bool {
+        let step = PolicyStep(.close) { [weak self] in self?.beginHooks() }
+        guard engine.host?.turn.postpone(step, .timers(ObjectIdentifier(engine))) == true else { return false }
+        self.step = step
+        return true
+    }
+
+    private func begin(_ index: Int) {
+        guard let run = engine.host?.begin(owner: nil, engine.instances) else {
+            return failed(index, LuaError(reason: .memory, message: "no memory for on_close"), .memoryLimit)
+        }
+        if run.startClose(Int32(index)) == .pause { runs.append(run) } else { engine.host?.end(run) }
+    }
+
     /// A hook that waited has come to its end, or failed.
     func ended(_ run: PolicyRun) {
         guard let place = runs.firstIndex(of: run) else { return }
         runs.remove(at: place)
         engine.host?.end(run)
-        if runs.isEmpty && !isStarting { finish() }
+        finishIfDone()
     }
 
+    private func finishIfDone() { if left.isEmpty && runs.isEmpty { finish() } }
+
     private func timeIsUp() {
-        let left = runs
+        guard !isOver else { return }
+        if let step { engine.host?.turn.cancel(step) }
+        step = nil
+        for index in left {
+            let text = "on_close could not begin within \(time / 1_000_000) ms and is given up"
+            failed(index, LuaError(reason: .time, message: text), .timeLimit)
+        }
+        left = []
+        let waiting = runs
         runs = []
-        for run in left {
+        for run in waiting {
             let text = "on_close has not ended within \(time / 1_000_000) ms and is given up"
             failed(Int(run.current), LuaError(reason: .time, message: text), .timeLimit)
             engine.host?.end(run)
@@ -66,6 +100,8 @@ final class PolicyClosing {
     }
 
     private func finish() {
+        guard !isOver else { return }
+        isOver = true
         withExtendedLifetime(self) {
             alarm = nil
             engine.closing = nil

@@ -25,17 +25,17 @@ extension Pooled where Record == PolicyRunRecord {
         let client = self.phase == .timer ? nil : self.subject.client
         let share = client.map { ClientShare($0.socket) }
         let judgement = tracker.overran(engine.overrunNumber, for: share, at: Clock.now())
-        if judgement.isWidespread { tellOfOverruns(engine, isTimer: share == nil) }
+        if judgement.isWidespread { tellOfOverruns(engine, hasClient: share != nil) }
         if judgement.isNew, let client, let bar = judgement.bar { tellOfBar(engine, client, bar) }
         return judgement.bar != nil
     }
 
-    private func tellOfOverruns(_ engine: PolicyEngine, isTimer: Bool) {
+    private func tellOfOverruns(_ engine: PolicyEngine, hasClient: Bool) {
         currentInstance.pointee.cells.countWidespreadOverrun()
         engine.services.logger.error(
-            isTimer
-                ? "a policy exceeds its time limit in a timer"
-                : "a policy exceeds its time limit for many clients: it is too slow, or its limit too short",
+            hasClient
+                ? "a policy exceeds its time limit for many clients: it is too slow, or its limit too short"
+                : "a policy exceeds its time limit in \(self.phase == .close ? "on_close" : "a timer")",
             metadata: ["policy": "\(use.name)"])
     }
 

@@ -19,7 +19,7 @@ extension Pooled where Record == PolicyRunRecord {
             switch kind {
             case .head: run.headGoesOn()
             case .log: run.logGoesOn()
-            case .bodies, .answer, .timer: run.drive()
+            case .bodies, .answer, .timer, .close: run.drive()
             }
         }
     }
@@ -46,7 +46,9 @@ extension Pooled where Record == PolicyRunRecord {
     }
 
     private var lane: PolicyTurn.Lane {
-        if self.phase == .timer { return .timers(ObjectIdentifier(currentEngine.takeUnretainedValue())) }
+        if self.phase == .timer || self.phase == .close {
+            return .timers(ObjectIdentifier(currentEngine.takeUnretainedValue()))
+        }
         return .connection(self.subject.connection.map { UInt(bitPattern: $0.toOpaque()) } ?? 0)
     }
 

@@ -11,7 +11,7 @@ final class PolicyTurn {
     enum Lane: Hashable {
         /// A client's connection, by an address that is never followed.
         case connection(UInt)
-        /// The timers of one policy.
+        /// The timers of one policy, and the hooks of its end.
         case timers(ObjectIdentifier)
     }
 
@@ -83,6 +83,8 @@ final class PolicyStep {
         case log
         /// A timer's function.
         case timer
+        /// The next hooks of a policy that closes.
+        case close
     }
 
     let kind: Kind

@@ -47,10 +47,11 @@ import Testing
     }
 
     @Test func X1ResetCodesAreMapped() {
-        let expected: [UInt8?] = [13, 13, 13, 13, 13, nil, 13, 14, 1, 13, 13, 8, 7, 13]
+        let expected: [UInt8] = [13, 13, 13, 13, 13, 13, 13, 14, 1, 13, 13, 8, 7, 13]
         for (code, status) in expected.enumerated() {
-            #expect(GRPCStatus(resetCode: UInt32(code))?.rawValue == status, "\(code)")
+            #expect(GRPCStatus(StreamEnd(ErrorCode(rawValue: UInt32(code)))).rawValue == status, "\(code)")
         }
-        #expect(GRPCStatus(resetCode: .max) == .internal)
+        #expect(GRPCStatus(StreamEnd(ErrorCode(rawValue: .max))) == .internal)
+        #expect(GRPCStatus(.cutOff) == .unavailable)
     }
 }

@@ -1,16 +1,5 @@
 /// One direction's header compression state, for what comes (RFC 7541).
 struct HeaderDecoder {
-    /// What `decode` gives for each field: valid during the call.
-    struct Field {
-        let id: FieldName
-        let name: Bytes
-        let value: Bytes
-        /// Name and value are such as a message may have, see `FieldSyntax`.
-        let isSound: Bool
-        /// The sender asked that no hop ever puts it into a compression table (RFC 7541 §6.2.3).
-        let neverIndexed: Bool
-    }
-
     private var table = DynamicTable()
     private let tools: CompressionTools
 
@@ -23,7 +12,7 @@ struct HeaderDecoder {
     /// Decodes a whole header block.
     ///
     /// - Returns: false when the block is malformed: the connection cannot go on (RFC 9113 §4.3).
-    @inline(__always) mutating func decode(_ block: Bytes, _ take: (Field) -> Void) -> Bool {
+    @inline(__always) mutating func decode(_ block: Bytes, _ take: (DecodedField) -> Void) -> Bool {
         var input = BlockReader(block)
         while input.hasMore {
             let first = input.peek
@@ -47,28 +36,28 @@ struct HeaderDecoder {
     }
 
     /// §6.1
-    @inline(__always) private func indexed(_ input: inout BlockReader) -> Field? {
+    @inline(__always) private func indexed(_ input: inout BlockReader) -> DecodedField? {
         guard let number = input.integer(bits: 7) else { return nil }
         return field(number, neverIndexed: false)
     }
 
-    @inline(__always) private func field(_ number: Int, neverIndexed: Bool) -> Field? {
+    @inline(__always) private func field(_ number: Int, neverIndexed: Bool) -> DecodedField? {
         if number <= StaticTable.last {
             guard number > 0 else { return nil }
             let entry = tools.fields + number
-            return Field(
+            return DecodedField(
                 id: entry.pointee.id, name: entry.pointee.name, value: entry.pointee.value, isSound: true,
                 neverIndexed: neverIndexed)
         }
         let place = table.next - (number - StaticTable.last)
         guard table.holds(place), let entry = table[place] else { return nil }
-        return Field(
+        return DecodedField(
             id: entry.pointee.id, name: entry.pointee.name, value: entry.pointee.value, isSound: entry.pointee.isSound,
             neverIndexed: neverIndexed)
     }
 
     /// §6.2
-    private mutating func literal(_ input: inout BlockReader, _ first: UInt8) -> Field? {
+    private mutating func literal(_ input: inout BlockReader, _ first: UInt8) -> DecodedField? {
         let isIndexed = first & 0x40 != 0
         guard let number = input.integer(bits: isIndexed ? 6 : 4) else { return nil }
         let name: Bytes
@@ -85,11 +74,11 @@ struct HeaderDecoder {
         guard let value = input.string(tools, to: tools.valueScratch) else { return nil }
         let isSound = FieldSyntax.isSound(id, name, value)
         guard isIndexed else {
-            return Field(id: id, name: name, value: value, isSound: isSound, neverIndexed: first & 0x10 != 0)
+            return DecodedField(id: id, name: name, value: value, isSound: isSound, neverIndexed: first & 0x10 != 0)
         }
         // The name may be an entry's that makes room.
         let kept = number > StaticTable.last ? tools.nameScratch.hold(name) : name
         table.insert(id, kept, value, isSound: isSound)
-        return Field(id: id, name: kept, value: value, isSound: isSound, neverIndexed: false)
+        return DecodedField(id: id, name: kept, value: value, isSound: isSound, neverIndexed: false)
     }
 }
