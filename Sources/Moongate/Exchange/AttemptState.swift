@@ -1,7 +1,5 @@
 /// How an exchange stands with its attempts at the upstream. Part of its record.
 struct AttemptState {
-    /// The limit of the attempt under way, or the pause before the next one.
-    var timer = Timer()
     /// The attempt under way, counted from 1; those that the upstream did not look at are not counted.
     var number: UInt8 = 1
     /// How often an endpoint was looked for in this attempt.
@@ -19,20 +17,7 @@ struct AttemptState {
 
     // MARK: Silence
 
-    var idleTimer = Timer()
     /// Body bytes in both directions when the timer fired last, and since when there are so many.
     var bytesSeen: UInt64 = 0
     var silentSince: Instant = 0
-
-    /// As it was when the record was made; the timers must not be set.
-    mutating func forgetLastUse() {
-        number = 1
-        lookups = 0
-        mayFollow = false
-        holdsHead = false
-        isDue = false
-        charged = 0
-        wasRefused = false
-        bytesSeen = 0
-    }
 }

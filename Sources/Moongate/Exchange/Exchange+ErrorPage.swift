@@ -27,8 +27,8 @@ extension Pooled where Record == ExchangeRecord {
 
     private func waitForText() {
         guard let host = self.host else { return }
-        self.attempt.timer.target = opaque
-        self.attempt.timer.action = { Exchange(address: $0).answerWithPage() }
+        self.attemptTimer.target = opaque
+        self.attemptTimer.action = { Exchange(address: $0).answerWithPage() }
         host.loop.set(attemptTimerPointer, at: host.loop.now &+ Exchange.textPatience)
     }
 

@@ -6,8 +6,8 @@ extension Pooled where Record == ExchangeRecord {
     /// Another attempt begins after the route's delay, unless there is an answer by then.
     func setHedgeDelay(_ plan: RetryPlan) {
         guard let host = self.host else { return }
-        self.attempt.timer.target = opaque
-        self.attempt.timer.action = { Exchange(address: $0).hedgeDelayIsOver() }
+        self.attemptTimer.target = opaque
+        self.attemptTimer.action = { Exchange(address: $0).hedgeDelayIsOver() }
         host.loop.set(attemptTimerPointer, at: host.loop.now &+ plan.attemptTime)
     }
 

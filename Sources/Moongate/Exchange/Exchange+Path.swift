@@ -47,6 +47,6 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private var pathPointer: UnsafeMutablePointer<CanonicalPath> {
-        withUnsafeMutablePointer(to: &pointer.pointee.path) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.state.path) { $0 }
     }
 }

@@ -124,7 +124,7 @@ extension Pooled where Record == ExchangeRecord {
     /// Begins with the search for an endpoint.
     func setAttemptLimit() {
         let plan = retryPlan
-        guard plan.attemptTime > 0, !self.attempt.timer.isSet else { return }
+        guard plan.attemptTime > 0, !self.attemptTimer.isSet else { return }
         if plan.isHedged { return setHedgeDelay(plan) }
         setAttemptTimer(after: plan.attemptTime) { Exchange(address: $0).attemptTimedOut() }
     }
@@ -133,8 +133,8 @@ extension Pooled where Record == ExchangeRecord {
         after pause: UInt64, _ action: @escaping @convention(c) (UnsafeMutableRawPointer) -> Void
     ) {
         guard let host = self.host else { return }
-        self.attempt.timer.target = opaque
-        self.attempt.timer.action = action
+        self.attemptTimer.target = opaque
+        self.attemptTimer.action = action
         host.loop.set(attemptTimerPointer, at: host.loop.now &+ pause)
     }
 

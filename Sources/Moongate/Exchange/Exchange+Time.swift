@@ -118,8 +118,8 @@ extension Pooled where Record == ExchangeRecord {
     }
 
     private func lookAgain(_ limit: UInt64, _ host: ExchangeHost) {
-        self.attempt.idleTimer.target = opaque
-        self.attempt.idleTimer.action = { Exchange(address: $0).lookForSilence() }
+        self.idleTimer.target = opaque
+        self.idleTimer.action = { Exchange(address: $0).lookForSilence() }
         host.loop.set(idleTimerPointer, at: host.loop.now &+ max(1_000_000, limit / 8))
     }
 

@@ -99,7 +99,8 @@ final class ExchangeHost {
         if exchange.attempt.charged > 0 { exchange.releaseRetries() }
         exchange.generationReference?._withUnsafeGuaranteedRef { $0.metrics.exchanges.subtract() }
         exchange.generationReference?.release()
-        exchange.pointer.pointee.forgetLastUse()
+        exchange.pointer.pointee.state = ExchangeState()
+        assert(exchange.pointer.pointee.isAtRest, "an exchange leaves something for the next one")
         pool.give(back: exchange)
     }
 
@@ -117,53 +118,4 @@ final class ExchangeHost {
     var logsAccess: Bool { accessLog.isEnabled }
 
     func log(_ record: borrowing AccessRecord) { accessLog.log(record) }
-}
-
-extension ExchangeRecord {
-    /// Everything but the buffers as it was when the record was made.
-    fileprivate mutating func forgetLastUse() {
-        factsReference = nil
-        generationReference = nil
-        clientEnded = false
-        requestEnded = false
-        isGRPC = false
-        trustsPeer = false
-        namedClient = nil
-        path = CanonicalPath()
-        originalPath = .empty
-        originalAuthority = .empty
-        requestMessages = GRPCMessageTracker()
-        responseHeadKnown = false
-        responseHeadSent = false
-        upstreamEnded = false
-        responseEnded = false
-        responseTrailersSubmitted = false
-        responseSent = false
-        responseIsGRPC = false
-        responseMessages = GRPCMessageTracker()
-        convertsErrorPage = false
-        resetsAfterResponse = false
-        phase = .receivingHead
-        route = -1
-        edits = nil
-        upstreamIndex = -1
-        endpointReference = nil
-        lookups = 0
-        attempt.forgetLastUse()
-        hashCookie = 0
-        wantsMirrors = false
-        policyStage = .none
-        routeChanges = 0
-        repliedPolicy = -1
-        deadline = 0
-        sentAt = 0
-        answeredAt = 0
-        bytesIn = 0
-        bytesOut = 0
-        httpStatus = 0
-        grpcStatus = -1
-        termination = .empty
-        logState = .none
-        endedAt = 0
-    }
 }

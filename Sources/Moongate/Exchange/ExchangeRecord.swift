@@ -1,22 +1,44 @@
 /// One request with its response: everything that is known of it, in one pooled record.
 ///
-/// Made once and used for many exchanges: buffers stay, `ExchangeHost.recycle` empties them. All fields are
+/// Made once and used for many exchanges: buffers stay, `ExchangeHost.recycle` empties them. What is no buffer is `state`. All fields are
 /// trivial or own raw memory, so that nothing on the way of a request is retained or released.
 struct ExchangeRecord {
     // MARK: The two sides
 
     var downstreamRecord = StreamRecord()
+    /// Of the exchange's own attempts.
     var upstreamRecord = StreamRecord()
     var hostReference: Unmanaged<ExchangeHost>?
+
+    // MARK: The messages
+
+    var request = HeaderList()
+    var requestTrailers = HeaderList()
+    var requestBody = ByteQueue()
+    var response = HeaderList()
+    var responseTrailers = HeaderList()
+    var responseBody = ByteQueue()
+
+    // MARK: Timers
+
+    /// The deadline.
+    var timer = Timer()
+    /// The limit of the attempt under way, or the pause before the next one.
+    var attemptTimer = Timer()
+    /// Looks for silence.
+    var idleTimer = Timer()
+
+    var state = ExchangeState()
+}
+
+/// What is known of one exchange beyond its messages. Made anew for each, so that nothing of one client's call is left in the next one.
+struct ExchangeState {
     /// The client's connection; outlives the downstream stream only for facts, by a share of its own.
     var factsReference: Unmanaged<ConnectionFacts>?
     var generationReference: Unmanaged<WorkerGeneration>?
 
     // MARK: The request
 
-    var request = HeaderList()
-    var requestTrailers = HeaderList()
-    var requestBody = ByteQueue()
     /// Bytes of `requestBody` that the account of all copies was charged with; see `releaseKept`.
     var kept = 0
     /// The client has ended its side.
@@ -37,9 +59,6 @@ struct ExchangeRecord {
 
     // MARK: The response
 
-    var response = HeaderList()
-    var responseTrailers = HeaderList()
-    var responseBody = ByteQueue()
     /// The final head is complete (from the upstream, or made here).
     var responseHeadKnown = false
     /// The head was handed to the client's connection.
@@ -104,7 +123,6 @@ struct ExchangeRecord {
     /// 0: none.
     var deadline: Instant = 0
     var deadlineCause = DeadlineCause.client
-    var timer = Timer()
     /// See `RequestNumber`.
     var number: UInt64 = 0
     var bytesIn: UInt64 = 0
@@ -148,9 +166,27 @@ enum ExchangePhase: UInt8 {
 
 typealias Exchange = Pooled<ExchangeRecord>
 
+extension Pooled where Record == ExchangeRecord {
+    /// The fields of `state` read and write as the exchange's own.
+    @inline(__always) subscript<Value>(dynamicMember field: WritableKeyPath<ExchangeState, Value>) -> Value {
+        @inline(__always) get { pointer.pointee.state[keyPath: field] }
+        @inline(__always) nonmutating _modify { yield &pointer.pointee.state[keyPath: field] }
+    }
+}
+
 extension ExchangeRecord {
+    /// For assertions: beyond its buffers and `state` the record is as it was made.
+    var isAtRest: Bool {
+        let streams = [downstreamRecord, upstreamRecord]
+        let lists = [request, requestTrailers, response, responseTrailers]
+        return streams.allSatisfy { !$0.isOpen && $0.queue == .none }
+            && lists.allSatisfy { $0.isEmpty && !$0.removesTwins }
+            && requestBody.isEmpty && !requestBody.retains && responseBody.isEmpty
+            && !timer.isSet && !attemptTimer.isSet && !idleTimer.isSet
+    }
+
     /// Frees what the record owns. Only when its pool ends.
-    mutating func destroy() {
+    func destroy() {
         request.destroy()
         requestTrailers.destroy()
         response.destroy()

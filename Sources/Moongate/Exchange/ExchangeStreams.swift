@@ -185,24 +185,24 @@ extension Pooled where Record == ExchangeRecord {
         withUnsafeMutablePointer(to: &pointer.pointee.responseBody) { $0 }
     }
     @inline(__always) var requestEndedPointer: UnsafeMutablePointer<Bool> {
-        withUnsafeMutablePointer(to: &pointer.pointee.requestEnded) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.state.requestEnded) { $0 }
     }
     @inline(__always) var responseEndedPointer: UnsafeMutablePointer<Bool> {
-        withUnsafeMutablePointer(to: &pointer.pointee.responseEnded) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.state.responseEnded) { $0 }
     }
     @inline(__always) var responseHeadSentPointer: UnsafeMutablePointer<Bool> {
-        withUnsafeMutablePointer(to: &pointer.pointee.responseHeadSent) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.state.responseHeadSent) { $0 }
     }
     @inline(__always) var responseMessagesPointer: UnsafeMutablePointer<GRPCMessageTracker> {
-        withUnsafeMutablePointer(to: &pointer.pointee.responseMessages) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.state.responseMessages) { $0 }
     }
     @inline(__always) var timerPointer: UnsafeMutablePointer<Timer> {
         withUnsafeMutablePointer(to: &pointer.pointee.timer) { $0 }
     }
     @inline(__always) var attemptTimerPointer: UnsafeMutablePointer<Timer> {
-        withUnsafeMutablePointer(to: &pointer.pointee.attempt.timer) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.attemptTimer) { $0 }
     }
     @inline(__always) var idleTimerPointer: UnsafeMutablePointer<Timer> {
-        withUnsafeMutablePointer(to: &pointer.pointee.attempt.idleTimer) { $0 }
+        withUnsafeMutablePointer(to: &pointer.pointee.idleTimer) { $0 }
     }
 }
