@@ -1,5 +1,6 @@
 """A turn of a worker has a time for scripts, and who has a policy exceed its time limit pays for it."""
 import itertools
+import signal
 import threading
 import time
 
@@ -210,6 +211,31 @@ def test_log_hooks_take_turns_and_none_is_lost(edge, client):
     assert all(call.result(30) for call in calls)
     eventually(lambda: proxy.metric("moongate_policy_runs_total", hook="on_log") == 50, 10)
     assert p99(taken) <= 180
+
+
+def test_on_close_hooks_take_turns_and_none_is_lost(moongate, backend, client):
+    """Twenty uses of a policy close at a reload, each for 50 ms of CPU: a second for those who would wait for all of them."""
+    text = """
+        function on_request() end
+        function on_close(config)
+          local t = os.clock()
+          while os.clock() - t < 0.05 do end
+          print("closed " .. config.number)
+        end"""
+    uses = [{"policies/guilty.lua": {"number": number}} for number in range(20)]
+
+    def settings(policies):
+        routes = [{"name": "guilty", "match": {"method": "Unary"}, "upstream": "main", "policies": policies}, route()]
+        return configuration(backend.address, routes=routes, workers=1, policies={"time_limit": "500ms"})
+
+    proxy = moongate(settings(uses), policies={"guilty.lua": text})
+    other = client(proxy.address).ready()
+    proxy.configure(settings([]))
+    proxy.signal(signal.SIGHUP)
+    taken = times(other, 2.5)
+    report("20 on_close hooks of 50 ms", taken)
+    eventually(lambda: sum("closed " in line for line in proxy.lines) == 20, 5)
+    assert taken[-1] <= 400
 
 
 def test_log_hooks_that_wait_for_their_turn_run_before_the_process_ends(moongate, backend, client):

@@ -2,7 +2,11 @@
 extension Pooled where Record == ExchangeRecord {
     /// Sends the request to the upstream that a policy named, or to one of the route's.
     func forward() {
-        guard let host = self.host, let generation = self.generation else { return }
+        guard let host = self.hostReference, let generation = self.generationReference else { return }
+        host._withUnsafeGuaranteedRef { host in generation._withUnsafeGuaranteedRef { forward(host, $0) } }
+    }
+
+    private func forward(_ host: ExchangeHost, _ generation: WorkerGeneration) {
         let route = generation.route(self.route)
         if let run = self.policyRun, run.subject.upstream >= 0 {
             self.upstreamIndex = run.subject.upstream

@@ -2,7 +2,7 @@ import CMoongate
 import MoongateLua
 
 /// The end of a policy that has served: its `on_close` hooks run, last one first, and may wait and call upstreams until the
-/// time is up. Keeps the engine until all of them have ended or were given up.
+/// time is up, which counts from the moment when the last of them has begun. Keeps the engine until all of them have ended or were given up.
 ///
 /// They wait at the same time, each in a run without an exchange, as timers have. Like other runs they begin in a later turn where the time
 /// of scripts in this one is over.
@@ -15,8 +15,6 @@ final class PolicyClosing {
     private let whenDone: () -> Void
     /// The instances whose hooks have not begun, in their order.
     private var left: [Int] = []
-    /// Begins the next of them in a later turn; `nil`: it is their turn, or none is left.
-    private var step: PolicyStep?
     /// Those that wait.
     private var runs: [PolicyRun] = []
     private var alarm: (any PolicyAlarm)?
@@ -32,7 +30,10 @@ final class PolicyClosing {
     func begin() {
         left = (0..<engine.unit.instances.count).reversed().filter { engine.instances[$0].close != 0 }
         beginHooks()
-        guard !isOver else { return }
+    }
+
+    /// All have begun, and some wait.
+    private func limit() {
         // Without a loop nothing would ever go on.
         guard let alarm = engine.host?.makeAlarm?(.sleep, { [weak self] in self?.timeIsUp() }) else {
             return timeIsUp()
@@ -42,20 +43,17 @@ final class PolicyClosing {
     }
 
     private func beginHooks() {
-        step = nil
         while let index = left.first {
             if mg_turn_is_spent() && postpone() { return }
             left.removeFirst()
             begin(index)
         }
-        finishIfDone()
+        if runs.isEmpty { finish() } else { limit() }
     }
 
     private func postpone() -> Bool {
         let step = PolicyStep(.close) { [weak self] in self?.beginHooks() }
-        guard engine.host?.turn.postpone(step, .timers(ObjectIdentifier(engine))) == true else { return false }
-        self.step = step
-        return true
+        return engine.host?.turn.postpone(step, .timers(ObjectIdentifier(engine))) == true
     }
 
     private func begin(_ index: Int) {
@@ -77,13 +75,6 @@ final class PolicyClosing {
 
     private func timeIsUp() {
         guard !isOver else { return }
-        if let step { engine.host?.turn.cancel(step) }
-        step = nil
-        for index in left {
-            let text = "on_close could not begin within \(time / 1_000_000) ms and is given up"
-            failed(index, LuaError(reason: .time, message: text), .timeLimit)
-        }
-        left = []
         let waiting = runs
         runs = []
         for run in waiting {

@@ -96,6 +96,20 @@ import Testing
         #expect(try make(configuration(renamed), previous: first.program).engines.isEmpty == false)
     }
 
+    /// The engines go on, and those that replace them have the new time; a reload that is refused changes nothing.
+    @Test func aTimeToLoadThatChangesIsInForceOnceTheProgramIs() throws {
+        func text(_ time: String) -> String {
+            configuration("      - {name: second, lua: \"on_log = print\", load_time_limit: \(time)}")
+        }
+        let first = try make(text("20s")).program
+        let next = try make(text("5s"), previous: first)
+        let unit = try #require(next.program.units.last)
+        #expect(next.engines.isEmpty && unit === first.units.last)
+        #expect(unit.loadTimes.chunk == 20_000 && unit.loadTimes.instances == [20_000])
+        next.program.takeEffect()
+        #expect(unit.loadTimes.chunk == 5000 && unit.loadTimes.instances == [5000])
+    }
+
     @Test func routesSwitchPoliciesOfTheirListenersOff() throws {
         let off = try make(configuration("      - {policy: first, disabled: true}")).program
         #expect(off.hasExceptions)
