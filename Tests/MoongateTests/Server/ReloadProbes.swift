@@ -169,8 +169,8 @@ enum ReloadProbes {
             "",
             "retry: {on: [unavailable], max_attempts: 2, backoff: {initial: 25ms, maximum: 250ms}}"),
         "routes.retry.backoff": Change(
-            "retry: {on: [unavailable], max_attempts: 2, backoff: {initial: 25ms, maximum: 250ms}}",
-            "retry: {on: [unavailable], max_attempts: 2}"),
+            "retry: {on: [unavailable], max_attempts: 2}",
+            "retry: {on: [unavailable], max_attempts: 2, backoff: {initial: 30ms, maximum: 250ms}}"),
         "routes.retry.backoff.initial": Change(
             "retry: {on: [unavailable], max_attempts: 2, backoff: {initial: 25ms, maximum: 250ms}}",
             "retry: {on: [unavailable], max_attempts: 2, backoff: {initial: 30ms, maximum: 250ms}}"),
