@@ -139,10 +139,11 @@ extension HTTP2Engine {
     }
 
     /// The peer has not looked at the streams behind `last` (C1). An exchange that is told may try again elsewhere; but where the
-    /// peer ends the connection for an error, the error may lie in what it has read last, and would end the next one, too.
+    /// peer ends the connection for an error, the error may lie in what it has read last, and would end the next one, too. That is not so
+    /// for INTERNAL_ERROR, the peer's own: nghttp2 says it when it has been sent too many resets, and those are other clients'.
     private func endUnserved(after last: Int32, _ code: ErrorCode) {
         let isError = code != .noError
-        let suspect = isError ? state.lastSentStream : 0
+        let suspect = isError && code != .internalError ? state.lastSentStream : 0
         let verdict = code == .refusedStream || code == .cancel ? .internalError : code
         tell {
             $0.forEachStream { stream in

@@ -45,6 +45,15 @@ import Testing
         #expect(end(0) == .cutOff && end(1) == .overloaded && end(2) == .cutOff)
     }
 
+    /// nghttp2 ends a connection so when many streams on it have been reset (CVE-2023-44487), whoever has asked for that.
+    @Test func noStreamIsHeldResponsibleForAnErrorOfTheServersOwn() {
+        bench.receive(FrameType.settings)
+        for index in 0..<3 { _ = submit(index) }
+        bench.flush()
+        bench.receive(FrameType.goAway, [0, 0, 0, 1, 0, 0, 0, 2])
+        #expect(end(0) == nil && end(1) == .cutOff && end(2) == .cutOff)
+    }
+
     @Test func noStreamIsHeldResponsibleForAnOrderlyEnd() {
         bench.receive(FrameType.settings)
         for index in 0..<3 { _ = submit(index) }
